@@ -1,0 +1,128 @@
+// Package param holds what signaling negotiated with a peer, as plain values: the words
+// in which signal tells media what to do.
+//
+// Everything here is immutable once it has been handed over. Signaling fills it from an
+// SDP, a shard reads it. No package below signal knows more of SDP than this.
+package param
+
+import "time"
+
+// Kind tells audio from video.
+type Kind uint8
+
+// The kinds of media.
+const (
+	Audio Kind = iota + 1
+	Video
+)
+
+// String returns the SDP media type.
+func (k Kind) String() string {
+	switch k {
+	case Audio:
+		return "audio"
+	case Video:
+		return "video"
+	}
+	return "unknown"
+}
+
+// Codec names a payload format.
+type Codec uint8
+
+// The codecs. Those beyond Opus and VP8 are passed through without a look inside until
+// their payload descriptors are known to media/codec.
+const (
+	Opus Codec = iota + 1
+	VP8
+	VP9
+	AV1
+	H264
+	H265
+)
+
+// Extensions maps RTP header extensions (RFC 8285) to their negotiated ids; 0 means that
+// an extension was not negotiated. Ids are 1..14 (one-byte form) or up to 255.
+type Extensions struct {
+	MID              uint8 // urn:ietf:params:rtp-hdrext:sdes:mid
+	RID              uint8 // urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id
+	RepairedRID      uint8 // urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id
+	AbsSendTime      uint8 // http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
+	TransportCC      uint8 // http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+	AudioLevel       uint8 // urn:ietf:params:rtp-hdrext:ssrc-audio-level
+	VideoOrientation uint8 // urn:3gpp:video-orientation
+}
+
+// Feedback says which RTCP feedback (RFC 4585) an m-section negotiated.
+type Feedback struct {
+	NACK        bool
+	PLI         bool
+	FIR         bool
+	TransportCC bool
+	REMB        bool
+}
+
+// TrackID names a published track for as long as it lives; a reused index has another
+// generation. The zero value names none.
+type TrackID struct {
+	Index uint32
+	Gen   uint32
+}
+
+// Publish describes one track that a peer sends to us.
+type Publish struct {
+	Kind        Kind
+	Codec       Codec
+	MID         string // of the m-section; at most 16 bytes
+	SSRC        uint32 // 0: not signalled, bound by the MID extension
+	RTXSSRC     uint32 // 0: not signalled
+	PayloadType uint8
+	RTXType     uint8 // 0: no RTX
+	ClockRate   uint32
+	Extensions  Extensions
+	Feedback    Feedback
+	ReducedSize bool   // RFC 5506
+	MaxBitrate  uint64 // bits per second asked for by signaling; 0: no limit
+}
+
+// Subscribe describes one track that we send to a peer.
+type Subscribe struct {
+	Track       TrackID
+	Kind        Kind
+	Codec       Codec
+	MID         string
+	SSRC        uint32
+	RTXSSRC     uint32 // 0: no RTX
+	PayloadType uint8
+	RTXType     uint8
+	ClockRate   uint32
+	CNAME       string
+	Extensions  Extensions
+	Feedback    Feedback
+	ReducedSize bool
+}
+
+// Fingerprint is a certificate's hash from an SDP (RFC 8122).
+type Fingerprint struct {
+	Algorithm string // lower case: sha-256, sha-384, sha-512
+	Value     []byte // the digest
+}
+
+// Remote is what an answer tells about the peer's transport.
+type Remote struct {
+	Ufrag        string
+	Password     string
+	Fingerprints []Fingerprint // any one of them has to match
+}
+
+// Limits of one connection, in one place because signal validates by them and media
+// sizes its tables by them.
+const (
+	MaxPublish   = 16   // tracks that one connection may publish
+	MaxSubscribe = 1024 // tracks that one connection may receive
+	MaxSSRC      = 64   // SSRCs that one connection may bind
+)
+
+// ConsentTimeout is how long a path may go without a valid check before consent to send
+// on it is lost (RFC 7675 section 5.1).
+const ConsentTimeout = 30 * time.Second
