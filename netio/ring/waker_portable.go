@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package ring
+
+func openWaker() (rfd, wfd int, err error) { return openPipe() }
