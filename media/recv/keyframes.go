@@ -1,0 +1,80 @@
+package recv
+
+import (
+	"time"
+
+	"tsubame/netio/mono"
+)
+
+// The schedule of key frame requests.
+const (
+	// KeyFrameInterval is the least time between two requests for one layer, whoever
+	// asks and however often. Encoders answer with a frame ten times the usual size, so
+	// asking more often makes things worse for everyone.
+	KeyFrameInterval = 500 * time.Millisecond
+
+	// keyFrameBackOff is the longest time between two requests that go unanswered.
+	keyFrameBackOff = 4 * time.Second
+)
+
+// KeyFrames folds the key frame requests of all who watch one layer into few: at most one
+// every KeyFrameInterval, repeated while none comes, with a back-off that doubles. Its
+// zero value is ready.
+type KeyFrames struct {
+	sent   mono.Time // the last request
+	since  mono.Time // when the unanswered request was made; Never: nothing is wanted
+	tries  uint8     // requests sent since
+	folded uint64
+}
+
+// Request notes that somebody needs a key frame. Requests that are not answered yet are
+// one, and making more of them does not shorten the back-off.
+func (k *KeyFrames) Request(now mono.Time) {
+	if k.since != mono.Never {
+		k.folded++
+		return
+	}
+	k.since, k.tries = now, 0
+}
+
+// Arrived notes that a key frame has begun to come in.
+func (k *KeyFrames) Arrived(mono.Time) { k.since, k.tries = mono.Never, 0 }
+
+// Due reports whether a request (PLI, or FIR where there is no PLI) is to be sent at now,
+// and takes it as sent.
+func (k *KeyFrames) Due(now mono.Time) bool {
+	if !k.Deadline().Due(now) {
+		return false
+	}
+	k.sent = now
+	if k.tries < 255 {
+		k.tries++
+	}
+	return true
+}
+
+// Deadline returns when the next request is due; Never if nobody wants a key frame.
+func (k *KeyFrames) Deadline() mono.Time {
+	if k.since == mono.Never {
+		return mono.Never
+	}
+	if k.sent == mono.Never {
+		return k.since
+	}
+	wait := KeyFrameInterval
+	for try := k.tries; try > 1 && wait < keyFrameBackOff; try-- {
+		wait *= 2
+	}
+	return max(k.since, k.sent.Add(wait))
+}
+
+// Waiting returns for how long a key frame has been wanted; 0 if none is.
+func (k *KeyFrames) Waiting(now mono.Time) time.Duration {
+	if k.since == mono.Never {
+		return 0
+	}
+	return now.Sub(k.since)
+}
+
+// Folded returns how many requests were answered by another's.
+func (k *KeyFrames) Folded() uint64 { return k.folded }
