@@ -168,6 +168,8 @@ func TestCloseWhileProducersPushAccountsForEveryEntry(t *testing.T) {
 				for !r.Closed() {
 					if r.TryPush(p) {
 						took[p]++
+					} else {
+						runtime.Gosched()
 					}
 				}
 			})
