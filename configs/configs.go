@@ -1,0 +1,91 @@
+// Package configs reads the server's configuration file: `key = value` lines in the
+// grammar of sora.conf. It knows every key, its default, range and unit, and hands each
+// part of the server a small struct of plain values. It imports nothing of ours, opens
+// nothing but the file it is given and keeps no state: any goroutine may call it, and what
+// it returns belongs to the caller. tsubame.conf beside it is the commented reference; a
+// test holds the two together.
+package configs
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is everything that can be set, by the part of the server that reads it.
+type Config struct {
+	Server    Server
+	Signaling Signaling
+	Session   Session
+	Addresses Addresses
+	Media     Media
+	Log       Log
+}
+
+// Server is what the process as a whole follows.
+type Server struct {
+	Label           string        // name of this server in messages to others
+	Dev             bool          // for development: loopback addresses are advertised too
+	MaxConnections  int           // connections at a time
+	ShutdownTimeout time.Duration // how long ending may take
+}
+
+// Signaling is for the HTTP and WebSocket edge.
+type Signaling struct {
+	Port           uint16 // TCP; 0: any
+	LoopbackOnly   bool
+	AllowedOrigins []string      // host patterns that a page may come from; none: all
+	ConnectTimeout time.Duration // from accept to the first message
+	MaxHalfOpen    int           // sockets that have not sent connect
+	MaxHalfOpenPer int           // the same, per source address
+	SendQueueBytes int           // what may wait for a slow reader
+}
+
+// Session is for the state machine of one signaling session.
+type Session struct {
+	PingInterval    time.Duration
+	PongTimeout     time.Duration
+	AnswerTimeout   time.Duration // from offer or re-offer to its answer
+	CreatedTimeout  time.Duration // from answer to an established connection
+	BundleID        bool          // clients may give a bundle_id
+	Notify          bool          // clients are told of each other
+	DefaultAudioBPS uint64        // bits per second; 0: the client's choice
+	DefaultVideoBPS uint64        // bits per second; 0: the client's choice
+}
+
+// Addresses decides which addresses clients are told to send media to.
+type Addresses struct {
+	IPv4   []netip.Addr // advertised instead of what the interfaces have; need not be local
+	IPv6   bool         // use IPv6 at all
+	IPv6s  []netip.Addr // as IPv4
+	Public string       // "stun:HOST:PORT" to ask for the public address; empty: do not ask
+}
+
+// Media is for the sockets and shards of the data plane.
+type Media struct {
+	Port       uint16 // UDP; 0: any
+	Shards     int    // 0: as many as CPUs the process may use
+	RecvBuffer int    // bytes of a socket's receive buffer
+	SendBuffer int    // bytes of a socket's send buffer
+	PlainIO    bool   // one packet a system call, for kernels that lack the batched calls
+	Steering   bool   // let the kernel pick the shard by the program that we attach
+}
+
+// Log says how to log.
+type Log struct {
+	Format string // "text" or "json"
+	Level  string // "debug", "info", "warn" or "error"
+}
+
+// Defaults returns the configuration of a server without a file.
+func Defaults() Config {
+	var c Config
+	for _, k := range keys {
+		if k.def == "" {
+			continue
+		}
+		if err := k.set(&c, k.def); err != nil {
+			panic("configs: default of " + k.name + ": " + err.Error())
+		}
+	}
+	return c
+}

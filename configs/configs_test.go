@@ -1,0 +1,220 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestReferenceFileIsTheDefaults(t *testing.T) {
+	got, warnings, err := Load("tsubame.conf")
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("error %v, warnings %v", err, warnings)
+	}
+	if want := Defaults(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// keyLine returns the line of the reference file that sets name, with or without a comment
+// sign, and whether it is commented out.
+func keyLine(lines []string, name string) (line string, commented, ok bool) {
+	for _, l := range lines {
+		bare := strings.TrimPrefix(l, "# ")
+		if strings.HasPrefix(bare, name+" = ") {
+			return bare, bare != l, true
+		}
+	}
+	return "", false, false
+}
+
+func TestReferenceFileHasEveryKeyWithItsDefault(t *testing.T) {
+	data, err := os.ReadFile("tsubame.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(data), "\n")
+	position := 0
+	for _, k := range keys {
+		line, commented, ok := keyLine(lines, k.name)
+		if !ok {
+			t.Errorf("%s is missing", k.name)
+			continue
+		}
+		if commented != (k.def == "") {
+			t.Errorf("%q: only keys without a default are commented out", line)
+		}
+		if !commented && line != k.name+" = "+k.def {
+			t.Errorf("%q, want default %q", line, k.def)
+		}
+		// The example of a commented key has to be valid too.
+		if _, warnings, err := Parse("x", []byte(line)); err != nil || len(warnings) != 0 {
+			t.Errorf("%q: %v %v", line, err, warnings)
+		}
+		position++
+	}
+	if position != len(keys) {
+		t.Errorf("%d of %d keys", position, len(keys))
+	}
+}
+
+func TestDefaultsSaidInWords(t *testing.T) {
+	c := Defaults()
+	if c.Signaling.Port != 5000 || c.Media.Port != 3478 || c.Session.PingInterval != 5*time.Second ||
+		c.Session.PongTimeout != time.Minute || !c.Session.Notify || c.Session.BundleID || !c.Media.Steering ||
+		c.Session.DefaultVideoBPS != 500_000 || c.Addresses.IPv4 != nil || c.Addresses.Public != "" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func parse(t *testing.T, text string) Config {
+	t.Helper()
+	c, warnings, err := Parse("f", []byte(text))
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("%q: error %v, warnings %v", text, err, warnings)
+	}
+	return c
+}
+
+func TestLinesAreTrimmedAndCommentsSkipped(t *testing.T) {
+	c := parse(t, "\n  \n# a = b\n   # = \n  signaling_port=  1234  \r\nlabel = a = b # c\n\tlog_level =\twarn")
+	if c.Signaling.Port != 1234 || c.Server.Label != "a = b # c" || c.Log.Level != "warn" {
+		t.Errorf("got %+v", c)
+	}
+	if c := parse(t, "label =\n"); c.Server.Label != "" {
+		t.Errorf("label = %q", c.Server.Label)
+	}
+	if c := parse(t, "\xef\xbb\xbflabel = x"); c.Server.Label != "x" {
+		t.Errorf("byte order mark: label = %q", c.Server.Label)
+	}
+}
+
+func TestValuesOfEachType(t *testing.T) {
+	c := parse(t, `
+ipv4_address = 192.0.2.1, 192.0.2.2
+ipv6_address = 2001:db8::1 2001:db8::2
+ipv6 = true
+public_address = stun:[2001:db8::1]:3478
+websocket_signaling_ping_interval = 1_000 ms
+websocket_signaling_pong_timeout = 1  h
+signaling_allowed_origins = a.example,b.example
+default_audio_bit_rate = 64
+`)
+	if len(c.Addresses.IPv4) != 2 || c.Addresses.IPv4[1].String() != "192.0.2.2" || len(c.Addresses.IPv6s) != 2 ||
+		c.Addresses.Public != "stun:[2001:db8::1]:3478" || c.Session.PingInterval != time.Second ||
+		c.Session.PongTimeout != time.Hour || len(c.Signaling.AllowedOrigins) != 2 || c.Session.DefaultAudioBPS != 64000 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestFaultsNameFileAndLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"label = a\nlabel = b":          `f:2: duplicated key "label", first given in line 1`,
+		"unknown = 1\nunknown = 2":      `f:2: duplicated key "unknown"`,
+		"\n\nlabel":                     "f:3: invalid line format",
+		"= x":                           "f:1: invalid line format",
+		"\t":                            "f:1: invalid line format",
+		"dev = yes":                     "f:1: dev: ",
+		"dev = ":                        "f:1: dev: ",
+		"dev = True":                    "f:1: dev: ",
+		"signaling_port = 65536":        "f:1: signaling_port: ",
+		"signaling_port = -1":           "f:1: signaling_port: ",
+		"signaling_port = +1":           "f:1: signaling_port: ",
+		"signaling_port =":              "f:1: signaling_port: ",
+		"shards = 257":                  "f:1: shards: 257 is not in 0..256",
+		"shards = 1.0":                  "f:1: shards: ",
+		"shards = 99999999999999999999": "f:1: shards: ",
+		"log_level = trace":             `f:1: log_level: "trace" is none of debug, info, warn, error`,
+		"log_format = JSON":             "f:1: log_format: ",
+		"ipv4_address =":                "f:1: ipv4_address: ",
+		"ipv4_address = 2001:db8::1":    "f:1: ipv4_address: ",
+		"ipv4_address = 192.0.2":        "f:1: ipv4_address: ",
+		"ipv4_address = 0.0.0.0":        "f:1: ipv4_address: ",
+		"ipv4_address = 1.0.0.1 1.0.0.2 1.0.0.3 1.0.0.4 1.0.0.5": "f:1: ipv4_address: ",
+		"ipv6_address = 192.0.2.1":                               "f:1: ipv6_address: ",
+		"ipv6_address = ::ffff:192.0.2.1":                        "f:1: ipv6_address: ",
+		"ipv6_address = fe80::1%eth0":                            "f:1: ipv6_address: ",
+		"public_address = stun.example.com":                      "f:1: public_address: ",
+		"public_address = stun:stun.example.com":                 "f:1: public_address: ",
+		"public_address = stun::3478":                            "f:1: public_address: ",
+		"public_address = stun:example.com:0":                    "f:1: public_address: ",
+		"public_address = turn:example.com:1":                    "f:1: public_address: ",
+		"websocket_signaling_ping_interval = 5s":                 "f:1: websocket_signaling_ping_interval: ",
+		"websocket_signaling_ping_interval = 5":                  "f:1: websocket_signaling_ping_interval: ",
+		"websocket_signaling_ping_interval = 5 sec":              "f:1: websocket_signaling_ping_interval: ",
+		"websocket_signaling_ping_interval = _5 s":               "f:1: websocket_signaling_ping_interval: ",
+		"websocket_signaling_ping_interval = 1 ms":               "f:1: websocket_signaling_ping_interval: ",
+		"websocket_signaling_ping_interval = 11 min":             "f:1: websocket_signaling_ping_interval: ",
+		"websocket_signaling_ping_interval = 9999999999999999 h": "f:1: websocket_signaling_ping_interval: ",
+		"default_audio_bit_rate = 5":                             "f:1: default_audio_bit_rate: ",
+		"default_video_bit_rate = 50001":                         "f:1: default_video_bit_rate: ",
+		"label = \xff":                                           "f:1: label: ",
+		"signaling_allowed_origins = ,":                          "f:1: signaling_allowed_origins: ",
+	} {
+		_, _, err := Parse("f", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestUnknownKeysWarnWithTheNearestKey(t *testing.T) {
+	_, warnings, err := Parse("f", []byte("signalling_port = 1\n\nlicense_file = etc/license.json\n"+strings.Repeat("x", 1000)+" = 1"))
+	if err != nil || len(warnings) != 3 {
+		t.Fatalf("error %v, warnings %v", err, warnings)
+	}
+	if got, want := warnings[0].String(), `f:1: unknown key "signalling_port", did you mean "signaling_port"?`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := warnings[1].String(), `f:3: unknown key "license_file"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 2}, {"same", "same", 0}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("distance(%q, %q) = %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
+
+func TestLoadRefusesAMissingAndAHugeFile(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, err := Load(filepath.Join(dir, "none")); err == nil {
+		t.Error("a missing file was accepted")
+	}
+	huge := filepath.Join(dir, "huge")
+	if err := os.WriteFile(huge, make([]byte, MaxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Load(huge); err == nil || !strings.Contains(err.Error(), "larger") {
+		t.Errorf("a huge file: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("signaling_port = 1\n# c\nlabel = x=y\r\nunknwon = 1"))
+	f.Add([]byte("websocket_signaling_ping_interval = 1_0 s\nipv4_address = 192.0.2.1, 192.0.2.2\npublic_address = stun:[::1]:1"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, warnings, err := Parse("f", data)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "f:") {
+				t.Fatalf("error without a line: %v", err)
+			}
+			return
+		}
+		if len(warnings) > strings.Count(string(data), "\n")+1 {
+			t.Fatalf("%d warnings", len(warnings))
+		}
+		if c.Session.PingInterval < 100*time.Millisecond || c.Server.MaxConnections < 1 || len(c.Addresses.IPv4) > 4 {
+			t.Fatalf("out of range: %+v", c)
+		}
+	})
+}

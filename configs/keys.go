@@ -1,0 +1,48 @@
+package configs
+
+// key is one key of the file. Its text forms are the source of the defaults, so that the
+// reference file and the code cannot say different things in different syntax.
+type key struct {
+	name string
+	def  string // default as in the file; empty: none, the key is absent
+	set  func(c *Config, value string) error
+}
+
+const mib = 1 << 20
+
+// keys lists every key in the order of the reference file.
+var keys = []key{
+	{name: "label", def: "Tsubame", set: text(func(c *Config) *string { return &c.Server.Label }, 255)},
+	{name: "dev", def: "false", set: boolean(func(c *Config) *bool { return &c.Server.Dev })},
+	{name: "max_connections", def: "10000", set: integer(func(c *Config) *int { return &c.Server.MaxConnections }, 1, 1_000_000)},
+	{name: "shutdown_timeout", def: "10 s", set: interval(func(c *Config) *dur { return &c.Server.ShutdownTimeout }, "100 ms", "10 min")},
+	{name: "log_format", def: "text", set: word(func(c *Config) *string { return &c.Log.Format }, "text", "json")},
+	{name: "log_level", def: "info", set: word(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error")},
+
+	{name: "signaling_port", def: "5000", set: port(func(c *Config) *uint16 { return &c.Signaling.Port })},
+	{name: "signaling_loopback_address_only", def: "false", set: boolean(func(c *Config) *bool { return &c.Signaling.LoopbackOnly })},
+	{name: "signaling_allowed_origins", set: words(func(c *Config) *[]string { return &c.Signaling.AllowedOrigins })},
+	{name: "signaling_connect_timeout", def: "10 s", set: interval(func(c *Config) *dur { return &c.Signaling.ConnectTimeout }, "100 ms", "10 min")},
+	{name: "signaling_answer_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.AnswerTimeout }, "100 ms", "10 min")},
+	{name: "connection_created_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.CreatedTimeout }, "100 ms", "10 min")},
+	{name: "websocket_signaling_ping_interval", def: "5 s", set: interval(func(c *Config) *dur { return &c.Session.PingInterval }, "100 ms", "10 min")},
+	{name: "websocket_signaling_pong_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.PongTimeout }, "100 ms", "1 h")},
+	{name: "signaling_max_half_open", def: "8192", set: integer(func(c *Config) *int { return &c.Signaling.MaxHalfOpen }, 1, 1_000_000)},
+	{name: "signaling_max_half_open_per_address", def: "4096", set: integer(func(c *Config) *int { return &c.Signaling.MaxHalfOpenPer }, 1, 1_000_000)},
+	{name: "signaling_send_queue", def: "1048576", set: integer(func(c *Config) *int { return &c.Signaling.SendQueueBytes }, 64<<10, 256*mib)},
+	{name: "signaling_bundle_id", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.BundleID })},
+	{name: "signaling_notify", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Notify })},
+	{name: "default_audio_bit_rate", def: "0", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultAudioBPS }, 6, 510)},
+	{name: "default_video_bit_rate", def: "500", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultVideoBPS }, 1, 50_000)},
+
+	{name: "udp_port", def: "3478", set: port(func(c *Config) *uint16 { return &c.Media.Port })},
+	{name: "ipv4_address", set: addresses(func(c *Config) *addrs { return &c.Addresses.IPv4 }, true)},
+	{name: "ipv6", def: "false", set: boolean(func(c *Config) *bool { return &c.Addresses.IPv6 })},
+	{name: "ipv6_address", set: addresses(func(c *Config) *addrs { return &c.Addresses.IPv6s }, false)},
+	{name: "public_address", set: stunURI(func(c *Config) *string { return &c.Addresses.Public })},
+	{name: "shards", def: "0", set: integer(func(c *Config) *int { return &c.Media.Shards }, 0, 256)},
+	{name: "recv_buffer", def: "8388608", set: integer(func(c *Config) *int { return &c.Media.RecvBuffer }, 64<<10, 1<<30)},
+	{name: "send_buffer", def: "8388608", set: integer(func(c *Config) *int { return &c.Media.SendBuffer }, 64<<10, 1<<30)},
+	{name: "plain_io", def: "false", set: boolean(func(c *Config) *bool { return &c.Media.PlainIO })},
+	{name: "steering", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Steering })},
+}
