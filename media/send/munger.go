@@ -1,0 +1,242 @@
+package send
+
+import (
+	"time"
+
+	"tsubame/media/recv"
+	"tsubame/netio/mono"
+	"tsubame/netio/packet"
+)
+
+// The bounds of the munger.
+const (
+	// Window is how far behind the newest packet, in packets, a late one may still be
+	// sent and a lost one still be asked for.
+	Window = 2048
+
+	// maxRuns bounds the run list. A run is used up by every gap that is closed behind a
+	// packet not sent on (a probe of padding) and by every jump of the timestamp; when
+	// there is no room the oldest is forgotten, and with it what was late in it.
+	maxRuns = 32
+
+	// maxGap is the longest loss that the viewer is shown as a gap. After a longer one
+	// there is nothing left to repair: the output goes on without a gap, for video with
+	// the next key frame.
+	maxGap = 1000
+
+	// maxTimestampStep is how far the time between two packets by their timestamps may
+	// be from that by their arrivals. Beyond it the source's timestamps have jumped, and
+	// the output follows the arrivals instead.
+	maxTimestampStep = 5 * time.Second
+
+	// openEnd is the end of the newest run.
+	openEnd = ^uint64(0)
+)
+
+// Out is what the munger makes of a packet's numbers.
+type Out struct {
+	Index     uint64 // ROC<<16 | sequence number (RFC 3711 section 3.3.1)
+	Timestamp uint32
+}
+
+// run is a stretch of the source's sequence in which the distance to the output's numbers
+// and timestamps is constant.
+type run struct {
+	first uint64 // source sequence numbers [first, end)
+	end   uint64
+	delta uint64 // index = sequence number + delta, modulo 1<<64
+	ts    uint32 // timestamp = source timestamp + ts, modulo 1<<32
+}
+
+// munger maps one source's sequence to the output's: a short list of runs, oldest first,
+// of which only the last is open. Gaps stay gaps, so that the viewer asks for what is
+// missing; packets that are not sent on at all leave none. An index is given once.
+type munger struct {
+	rate uint32
+
+	runs  [maxRuns]run
+	n     int    // 0: not started
+	next  uint64 // source: one above the newest packet
+	head  uint64 // output: the newest index given
+	first uint64 // output: the very first index
+	begun bool   // head is valid
+	given [Window / 64]uint64
+
+	lastTS uint32 // output timestamp of the newest packet
+	lastAt mono.Time
+}
+
+func (g *munger) init(rate uint32, first uint64) {
+	*g = munger{rate: rate, first: first}
+}
+
+// stop forgets the source. The next start continues the numbers.
+func (g *munger) stop() { g.n = 0 }
+
+// far reports whether seq, which is not below next, is too far ahead to be sent with a gap.
+// What counts is the gap that the viewer would see: packets that were skipped are not in it.
+func (g *munger) far(seq uint64) bool {
+	return seq+g.runs[g.n-1].delta-g.head > maxGap
+}
+
+// start begins a new run list with m, whose index follows the newest one. The timestamps
+// of the same source stay as they are unless they have jumped; those of another one go on
+// by the time that has passed.
+func (g *munger) start(m *packet.Meta, same bool) {
+	index, ts := g.first, uint32(0)
+	if g.begun {
+		index = g.head + 1
+		ts = g.continued(m) - m.Timestamp
+		if old := g.runs[max(g.n-1, 0)].ts; same && g.n > 0 && !g.jumped(m, old) {
+			ts = old
+		}
+	}
+	g.runs[0] = run{first: m.Seq, end: openEnd, delta: index - m.Seq, ts: ts}
+	g.n, g.next = 1, m.Seq
+}
+
+// continued returns the output timestamp that m has if time passed as the arrivals say.
+func (g *munger) continued(m *packet.Meta) uint32 {
+	return g.lastTS + max(elapsed(g.lastAt, m.Arrival, g.rate), 1)
+}
+
+// jumped reports whether m's timestamp, with that delta, is far from where the arrivals
+// put it. A pause of any length is no jump if the source's clock went on.
+func (g *munger) jumped(m *packet.Meta, ts uint32) bool {
+	off := int64(int32(m.Timestamp + ts - g.lastTS - elapsed(g.lastAt, m.Arrival, g.rate)))
+	return max(off, -off) > int64(g.rate)*int64(maxTimestampStep/time.Second)
+}
+
+// elapsed returns the time between two arrivals in units of the RTP clock; 0 if the second
+// is the earlier one.
+func elapsed(from, to mono.Time, rate uint32) uint32 {
+	if to <= from {
+		return 0
+	}
+	return recv.Clock{Rate: rate}.RTP(mono.Time(to.Sub(from)))
+}
+
+// newest takes a packet above all others. The caller has asked far.
+func (g *munger) newest(m *packet.Meta) Out {
+	last := &g.runs[g.n-1]
+	if g.begun && g.jumped(m, last.ts) {
+		r := run{first: m.Seq, end: openEnd, delta: last.delta, ts: g.continued(m) - m.Timestamp}
+		if last.first == m.Seq {
+			*last = r
+		} else {
+			last.end = m.Seq
+			last = g.push(r)
+		}
+	}
+	g.next = m.Seq + 1
+	out := Out{Index: m.Seq + last.delta, Timestamp: m.Timestamp + last.ts}
+	g.advance(out.Index)
+	g.lastTS, g.lastAt = out.Timestamp, m.Arrival
+	return out
+}
+
+// late takes a packet below the newest: one that was reordered, or recovered. False: it
+// was sent before, or its run is forgotten, or its number is too far back, or its
+// timestamp is none that a packet of that age can have.
+func (g *munger) late(m *packet.Meta) (Out, bool) {
+	r := g.find(m.Seq)
+	if r == nil {
+		return Out{}, false
+	}
+	out := Out{Index: m.Seq + r.delta, Timestamp: m.Timestamp + r.ts}
+	if !g.free(out.Index) {
+		return Out{}, false
+	}
+	off := int64(int32(out.Timestamp - g.lastTS))
+	if max(off, -off) > 2*int64(g.rate)*int64(maxTimestampStep/time.Second) {
+		return Out{}, false
+	}
+	g.set(out.Index)
+	return out, true
+}
+
+// skip closes the gap of a packet that is not sent on. It returns false when the viewer
+// already counts with the number, so that something has to be sent under it.
+func (g *munger) skip(seq uint64) bool {
+	if seq < g.next {
+		r := g.find(seq)
+		return r == nil || !g.free(seq+r.delta)
+	}
+	last := &g.runs[g.n-1]
+	r := run{first: seq + 1, end: openEnd, delta: last.delta - 1, ts: last.ts}
+	g.next = seq + 1
+	if last.first == seq { // nothing has been sent in it, nor is missing from it
+		*last = r
+		return true
+	}
+	last.end = seq
+	g.push(r)
+	return true
+}
+
+// push appends a run and forgets the oldest if there is no room.
+func (g *munger) push(r run) *run {
+	if g.n == maxRuns {
+		copy(g.runs[:], g.runs[1:])
+		g.n--
+	}
+	g.runs[g.n] = r
+	g.n++
+	return &g.runs[g.n-1]
+}
+
+// find returns the run that has the source's packet seq, or nil.
+func (g *munger) find(seq uint64) *run {
+	for i := g.n - 1; i >= 0; i-- {
+		if r := &g.runs[i]; seq >= r.first {
+			if seq < r.end {
+				return r
+			}
+			return nil // it was skipped
+		}
+	}
+	return nil
+}
+
+// original returns which source packet has been given, or is waited for under, the output
+// sequence number seq; false when there is none within the window.
+func (g *munger) original(seq uint16) (uint64, bool) {
+	back := uint64(uint16(g.head) - seq)
+	if !g.begun || back >= Window || back > g.head-g.first {
+		return 0, false
+	}
+	index := g.head - back
+	for i := g.n - 1; i >= 0; i-- {
+		r := &g.runs[i]
+		if ext := index - r.delta; ext >= r.first && ext < r.end && ext < g.next {
+			return ext, true
+		}
+	}
+	return 0, false
+}
+
+// advance makes index the newest one given.
+func (g *munger) advance(index uint64) {
+	from := g.head + 1
+	if !g.begun {
+		from, g.begun = index, true
+	}
+	// far has bounded this to maxGap numbers.
+	for i := from; i < index; i++ {
+		g.given[i/64%uint64(len(g.given))] &^= 1 << (i % 64)
+	}
+	g.head = index
+	g.set(index)
+}
+
+func (g *munger) set(index uint64) {
+	g.given[index/64%uint64(len(g.given))] |= 1 << (index % 64)
+}
+
+// free reports whether index is within the window and has not been given.
+func (g *munger) free(index uint64) bool {
+	if index > g.head || g.head-index >= Window || index < g.first {
+		return false
+	}
+	return g.given[index/64%uint64(len(g.given))]>>(index%64)&1 == 0
+}

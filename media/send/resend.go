@@ -1,0 +1,110 @@
+package send
+
+import (
+	"time"
+
+	"tsubame/netio/mono"
+)
+
+// What a viewer may have sent again.
+const (
+	// resendShare is the part of the bytes sent, as a divisor, that may be sent again:
+	// with all retransmissions a viewer gets at most one and a half times the stream,
+	// whatever it asks for.
+	resendShare = 2
+
+	// resendBurst bounds the bytes saved up for a burst of losses: a large key frame.
+	resendBurst = 128 << 10
+
+	// resendOverhead is the most that a retransmission has on top of its source packet:
+	// our header extensions, the original sequence number and an authentication tag.
+	resendOverhead = MaxHeader + 2 + 16
+
+	resendsPerRTT = 2 // of one packet
+	maxResends    = 10
+	minRTT        = 20 * time.Millisecond
+	maxRTT        = 2 * time.Second
+	resendMemory  = 10 * time.Second // after this a number counts as another packet's
+
+	// resendSlots is how many packets' retransmissions are remembered at once. Two
+	// numbers of one slot push each other out, which only loosens the limit on each;
+	// the share of the rate holds regardless.
+	resendSlots = 256
+)
+
+// resend remembers the retransmissions of one packet.
+type resend struct {
+	seq   uint16
+	tries uint8  // 0: the slot is unused
+	at    uint32 // the last one, in milliseconds modulo 1<<32
+}
+
+// resends bounds what is sent again.
+type resends struct {
+	budget int // bytes
+	slots  [resendSlots]resend
+}
+
+// earn adds the share of a packet sent to the budget.
+func (r *resends) earn(size int) {
+	r.budget = min(r.budget+size/resendShare, resendBurst)
+}
+
+// tooSoon reports whether seq has been sent again too recently or too often.
+func (r *resends) tooSoon(now mono.Time, seq uint16, rtt time.Duration) bool {
+	e := &r.slots[seq%resendSlots]
+	if e.tries == 0 || e.seq != seq {
+		return false
+	}
+	since := time.Duration(millis(now)-e.at) * time.Millisecond
+	if since >= resendMemory {
+		return false
+	}
+	spacing := min(max(rtt, minRTT), maxRTT) / resendsPerRTT
+	return since < spacing || e.tries >= maxResends
+}
+
+// take notes that seq is sent again.
+func (r *resends) take(now mono.Time, seq uint16, cost int) {
+	r.budget -= cost
+	e := &r.slots[seq%resendSlots]
+	at := millis(now)
+	if e.seq != seq || time.Duration(at-e.at)*time.Millisecond >= resendMemory {
+		e.tries = 0
+	}
+	e.seq, e.at = seq, at
+	e.tries++
+}
+
+func millis(t mono.Time) uint32 { return uint32(t / mono.Time(time.Millisecond)) }
+
+// AllowResend reports whether the packet that the viewer knows by seq may be sent again at
+// now as a packet of about size bytes, its source's size, and takes it as sent if so. It
+// refuses numbers that were never sent, those asked for again too soon or too often for the
+// round-trip time rtt (0: the measured one), and everything beyond half of what the stream
+// itself has sent.
+func (s *Stream) AllowResend(now mono.Time, seq uint16, size int, rtt time.Duration) bool {
+	if !s.rtx {
+		return false
+	}
+	if _, ok := s.Original(seq); !ok {
+		s.stats.NACKForeign++
+		return false
+	}
+	if rtt <= 0 {
+		rtt = s.RTT()
+	}
+	if s.resends.tooSoon(now, seq, rtt) {
+		s.stats.NACKThrottled++
+		return false
+	}
+	cost := size + resendOverhead
+	if s.resends.budget < cost {
+		s.stats.NACKBudget++
+		return false
+	}
+	s.resends.take(now, seq, cost)
+	s.stats.Resent++
+	s.stats.ResentBytes += uint64(cost)
+	return true
+}

@@ -1,0 +1,249 @@
+// Package send is the subscriber's side of one RTP stream: which packets go out under
+// which numbers, what their headers say, what is sent again, and what to report.
+//
+// It is sans-IO: the Meta of a received packet goes in, numbers and header bytes come out.
+// It never touches payloads, which are shared by all viewers and immutable, nor keys,
+// sockets or clocks; it never allocates after Init, and every table in it is of fixed
+// size. A Stream belongs to the shard that owns the viewer's connection, and only that
+// goroutine may call it. It is a plain value without pointers, so that it can be copied to
+// another shard or written to a file. Headers are written to the caller's memory.
+//
+// One rule above all: an (SSRC, index) pair is given out once, for one packet. A second
+// packet sealed under the same pair would give away the key of AES-GCM (RFC 7714 section
+// 9.2). The caller seals a packet at most once for every Out and every RTX index, and never
+// makes two Streams of one SSRC under one key.
+package send
+
+import (
+	"tsubame/media/param"
+	"tsubame/media/rtp"
+	"tsubame/netio/mono"
+	"tsubame/netio/packet"
+)
+
+// MaxHeader is the longest header that PutHeader and PutRTXHeader write, in bytes.
+const MaxHeader = rtp.MaxTemplate
+
+// maxFirst bounds the first sequence number: it starts in the lower half, so that the
+// receiver cannot mistake the first wrap for reordering (RFC 3711 section 3.3.1).
+const maxFirst = 1<<15 - 1
+
+// Stats are counters since Init.
+type Stats struct {
+	Packets     uint64 // sent, without retransmissions
+	Bytes       uint64 // of those, as given to Sent
+	Resent      uint64 // retransmissions
+	ResentBytes uint64
+	Waiting     uint64 // packets dropped while waiting for a key frame
+	Refused     uint64 // packets refused: duplicates, and late beyond the window
+	Skipped     uint64 // packets not sent on, their gap closed
+	Restarts    uint64 // times that the source jumped too far to be followed
+
+	NACKForeign   uint64 // asked for, but never sent by us or too long ago
+	NACKThrottled uint64 // asked for again too soon or too often
+	NACKBudget    uint64 // asked for beyond the share of the rate
+
+	KeyFrameRequests uint64 // PLI and FIR received
+	KeyFrameFolded   uint64 // of those, not passed on
+	BadReports       uint64 // report blocks whose round-trip time could not be right
+}
+
+// Stream is the sending state of one RTP stream to one viewer. The zero value is not
+// ready: call Init.
+type Stream struct {
+	header    rtp.Template
+	rtxHeader rtp.Template
+	ssrc      uint32
+	rtx       bool
+	rate      uint32
+
+	needsKey bool // the codec's key frames are known: video starts at one
+	waiting  bool // for a packet to start with
+	same     bool // the source is the one before the wait
+
+	munger munger
+	rtxSeq uint64 // next index of the RTX stream
+
+	resends  resends
+	requests requests
+	reports  reports
+	stats    Stats
+}
+
+// Init makes s the sender of what cfg says. seq and rtxSeq are random; only their lower 15
+// bits are used. Header extensions whose id another one has already, and a MID longer than
+// a template takes, are left out: they come from the peer.
+func (s *Stream) Init(cfg param.Subscribe, seq, rtxSeq uint16) {
+	*s = Stream{
+		ssrc:     cfg.SSRC,
+		rtx:      cfg.RTXSSRC != 0 && cfg.RTXType != 0,
+		rate:     cfg.ClockRate,
+		needsKey: cfg.Kind == param.Video && describes(cfg.Codec),
+		waiting:  true,
+		rtxSeq:   uint64(rtxSeq & maxFirst),
+	}
+	if s.rate == 0 {
+		s.rate = 90000
+	}
+	ids := distinct(cfg.Extensions)
+	if len(cfg.MID) > rtp.MaxMID {
+		cfg.MID = ""
+	}
+	s.initHeader(&s.header, cfg.PayloadType, cfg.SSRC, &ids, cfg.MID)
+	if s.rtx {
+		s.initHeader(&s.rtxHeader, cfg.RTXType, cfg.RTXSSRC, &ids, cfg.MID)
+	}
+	s.munger.init(s.rate, uint64(seq&maxFirst))
+	s.reports.init()
+}
+
+func (s *Stream) initHeader(t *rtp.Template, payloadType uint8, ssrc uint32, ids *param.Extensions, mid string) {
+	if err := t.Init(payloadType, ssrc, ids, mid); err != nil {
+		panic("send: " + err.Error()) // the length of the MID has been checked
+	}
+}
+
+// describes reports whether media/codec finds the key frames of c. The others start with
+// whatever packet comes first.
+func describes(c param.Codec) bool { return c == param.VP8 }
+
+// distinct returns ids without those that repeat an earlier one.
+func distinct(ids param.Extensions) param.Extensions {
+	sent := [...]*uint8{&ids.TransportCC, &ids.AbsSendTime, &ids.MID, &ids.AudioLevel, &ids.VideoOrientation}
+	for i, id := range sent {
+		for _, other := range sent[:i] {
+			if *other == *id {
+				*id = 0
+			}
+		}
+	}
+	return ids
+}
+
+// Waiting reports whether the stream waits for a packet to start with: at the beginning,
+// after Retarget, and after a loss too long to be repaired. While a video stream waits the
+// caller asks for a key frame.
+func (s *Stream) Waiting() bool { return s.waiting }
+
+// Munge returns the numbers under which the packet m is sent, or false when it is not:
+// before a key frame, as a duplicate, or too late. What it returns is never returned again.
+func (s *Stream) Munge(m *packet.Meta) (Out, bool) {
+	g := &s.munger
+	if !s.waiting && m.Seq >= g.next && g.far(m.Seq) {
+		s.stats.Restarts++
+		s.waiting, s.same = true, true
+	}
+	if s.waiting {
+		if !s.starts(m) {
+			s.stats.Waiting++
+			return Out{}, false
+		}
+		g.start(m, s.same)
+		s.waiting = false
+	}
+	if m.Seq < g.next {
+		out, ok := g.late(m)
+		if !ok {
+			s.stats.Refused++
+		}
+		return out, ok
+	}
+	if m.Flags&packet.FlagKeyFrame != 0 {
+		s.requests.served = m.Arrival
+	}
+	return g.newest(m), true
+}
+
+// starts reports whether a viewer can begin with m.
+func (s *Stream) starts(m *packet.Meta) bool {
+	const first = packet.FlagKeyFrame | packet.FlagFrameStart
+	return !s.needsKey || m.Flags&first == first
+}
+
+// Skip notes that the packet m is not to be sent on, because it is a probe without payload
+// or of a layer that is not wanted, and closes the gap that it would leave. It returns
+// false when the gap is already shown to the viewer: the caller then calls Munge and sends
+// the packet like any other, with no payload if it has none.
+func (s *Stream) Skip(m *packet.Meta) bool {
+	g := &s.munger
+	if s.waiting || m.Seq >= g.next && g.far(m.Seq) {
+		return true
+	}
+	if !g.skip(m.Seq) {
+		return false
+	}
+	s.stats.Skipped++
+	return true
+}
+
+// Retarget makes the next packets come from another source: another track, or another
+// layer of it. Video goes on at its next key frame. Sequence numbers continue, timestamps
+// go on by the time that has passed. The caller passes no packet of the old source after
+// this; numbers of the old source are no longer resent.
+func (s *Stream) Retarget() {
+	s.munger.stop()
+	s.waiting, s.same = true, false
+}
+
+// Original returns which packet of the source the viewer knows by the sequence number seq;
+// false when there is none within Window. The packet need not have been sent: it may have
+// been lost on its way to us, and may be in the retransmission ring by now.
+func (s *Stream) Original(seq uint16) (ext uint64, ok bool) {
+	if s.munger.n == 0 {
+		return 0, false
+	}
+	return s.munger.original(seq)
+}
+
+// PutHeader writes the header of the packet m, numbered out, to dst, which must have room
+// for MaxHeader, and returns its length. ntp is the wall clock at now, twcc the connection's
+// next transport-wide sequence number. The payload follows it unchanged.
+func (s *Stream) PutHeader(dst []byte, m *packet.Meta, out Out, now mono.Time, ntp uint64, twcc uint16) int {
+	s.reports.sent(now)
+	v := values(m, ntp, twcc)
+	v.Seq, v.Timestamp = uint16(out.Index), out.Timestamp
+	return s.header.Put(dst, &v)
+}
+
+// PutRTXHeader writes the header under which the packet m is sent again (RFC 4588 section
+// 4). It returns the header's length and the index to seal under, which is never returned
+// again. The caller appends the sequence number that the viewer knows m by, and the
+// payload. Only for streams with RTX and packets that AllowResend has allowed.
+func (s *Stream) PutRTXHeader(dst []byte, m *packet.Meta, now mono.Time, ntp uint64, twcc uint16) (headerLen int, index uint64) {
+	if !s.rtx {
+		panic("send: retransmission on a stream without RTX")
+	}
+	s.reports.sent(now)
+	index = s.rtxSeq
+	s.rtxSeq++
+	v := values(m, ntp, twcc)
+	v.Seq = uint16(index)
+	v.Timestamp = m.Timestamp
+	if r := s.munger.find(m.Seq); r != nil {
+		v.Timestamp += r.ts
+	}
+	return s.rtxHeader.Put(dst, &v), index
+}
+
+func values(m *packet.Meta, ntp uint64, twcc uint16) rtp.Values {
+	return rtp.Values{
+		Marker:              m.Flags&packet.FlagMarker != 0,
+		AbsSendTime:         rtp.AbsSendTime(ntp),
+		TransportSeq:        twcc,
+		AudioLevel:          m.AudioLevel,
+		VideoOrientation:    m.VideoOrientation,
+		HasAudioLevel:       m.Flags&packet.FlagAudioLevel != 0,
+		HasVideoOrientation: m.Flags&packet.FlagVideoOrientation != 0,
+	}
+}
+
+// Sent notes that a packet numbered by Munge has been sealed and queued: its size in bytes
+// as it goes to the socket. Retransmissions are accounted for by AllowResend.
+func (s *Stream) Sent(size int) {
+	s.stats.Packets++
+	s.stats.Bytes += uint64(size)
+	s.resends.earn(size)
+}
+
+// Stats returns the counters.
+func (s *Stream) Stats() Stats { return s.stats }
