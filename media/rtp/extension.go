@@ -27,7 +27,7 @@ const (
 var ErrElement = errors.New("rtp: header extension element past the end of its block")
 
 // HasExtensions tells whether the packet has a header extension, of whatever profile.
-func (v *View) HasExtensions() bool { return v.hasExt }
+func (v *View) HasExtensions() bool { return v.extAt != 0 }
 
 // Extension returns the value of the first element with the given id, nil if there is
 // none. A value in two-byte form may be empty but is not nil then. Elements behind a
@@ -50,7 +50,7 @@ func (v *View) Extension(id uint8) []byte {
 // (RFC 3550 section 5.3.1).
 func (v *View) Extensions() ExtReader {
 	switch {
-	case !v.hasExt:
+	case v.extAt == 0:
 	case v.profile == profileOneByte:
 		return ExtReader{rest: v.raw[v.extAt:v.HeaderLen]}
 	case v.profile&profileMask == profileTwoByte:

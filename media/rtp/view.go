@@ -34,9 +34,8 @@ var (
 // View is of no packet.
 type View struct {
 	raw     []byte
-	profile uint16 // the extension's first 16 bits, if hasExt
-	extAt   uint16 // where the extension's elements start
-	hasExt  bool
+	profile uint16 // the extension's first 16 bits
+	extAt   uint8  // where the extension's elements start, at most 76; 0: no extension
 
 	PayloadType uint8 // 7 bits
 	Marker      bool
@@ -58,9 +57,8 @@ type View struct {
 // the header is legal: such packets probe for bandwidth. The error is ErrShort,
 // ErrVersion or ErrPadding. Header extension elements are bounds-checked when they are
 // read; see ExtReader.
-func Parse(b []byte) (View, error) {
-	v, err := ParseHeader(b)
-	if err != nil || !v.Padded {
+func Parse(b []byte) (v View, err error) {
+	if err = v.parseHeader(b); err != nil || !v.Padded {
 		return v, err
 	}
 	// RFC 3550 section 5.1: the last byte counts itself, so that 0 is impossible; and
@@ -80,38 +78,44 @@ func Parse(b []byte) (View, error) {
 // ParseHeader reads the header of a packet that is still encrypted. It does what Parse
 // does but for the padding count, which is part of the ciphertext (RFC 3711 section
 // 3.1): Padding stays 0, and the payload includes the authentication tag.
-func ParseHeader(b []byte) (View, error) {
+func ParseHeader(b []byte) (v View, err error) {
+	err = v.parseHeader(b)
+	return v, err
+}
+
+// parseHeader fills the zero View; on an error it leaves it zero.
+func (v *View) parseHeader(b []byte) error {
 	if len(b) < HeaderSize {
-		return View{}, ErrShort
+		return ErrShort
 	}
 	if b[0]>>6 != Version {
-		return View{}, ErrVersion
+		return ErrVersion
 	}
-	v := View{
-		raw:         b,
-		Padded:      b[0]&0x20 != 0,
-		CSRCCount:   b[0] & 0x0f,
-		Marker:      b[1]&0x80 != 0,
-		PayloadType: b[1] & 0x7f,
-		Seq:         binary.BigEndian.Uint16(b[2:]),
-		Timestamp:   binary.BigEndian.Uint32(b[4:]),
-		SSRC:        binary.BigEndian.Uint32(b[8:]),
-	}
-	n := HeaderSize + 4*int(v.CSRCCount)
+	n := HeaderSize + 4*int(b[0]&0x0f)
+	extAt, profile := 0, uint16(0)
 	if b[0]&0x10 != 0 {
 		if len(b) < n+4 {
-			return View{}, ErrShort
+			return ErrShort
 		}
-		v.hasExt = true
-		v.profile = binary.BigEndian.Uint16(b[n:])
-		v.extAt = uint16(n + 4)
-		n += 4 + 4*int(binary.BigEndian.Uint16(b[n+2:]))
+		profile = binary.BigEndian.Uint16(b[n:])
+		extAt = n + 4
+		n = extAt + 4*int(binary.BigEndian.Uint16(b[n+2:]))
 	}
 	if len(b) < n {
-		return View{}, ErrShort
+		return ErrShort
 	}
+	v.raw = b
+	v.profile = profile
+	v.extAt = uint8(extAt)
 	v.HeaderLen = n
-	return v, nil
+	v.Padded = b[0]&0x20 != 0
+	v.CSRCCount = b[0] & 0x0f
+	v.Marker = b[1]&0x80 != 0
+	v.PayloadType = b[1] & 0x7f
+	v.Seq = binary.BigEndian.Uint16(b[2:])
+	v.Timestamp = binary.BigEndian.Uint32(b[4:])
+	v.SSRC = binary.BigEndian.Uint32(b[8:])
+	return nil
 }
 
 // Payload returns what lies between header and padding. It may be empty.
