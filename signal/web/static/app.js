@@ -75,6 +75,7 @@ function stateChanged(state, channel) {
     return;
   }
   setState("live", `In ${channel}`);
+  document.body.dataset.connection = call.connectionId;
   showAlone();
   clearInterval(factsTimer);
   factsTimer = setInterval(async () => {

@@ -1,0 +1,6 @@
+// Package browser tests the server with real clients: headless Chromium with the
+// server's own page, and the official, unmodified JavaScript SDK. The tests have
+// the build tag "browser", so that quick checks can leave them out; `make test`
+// runs them. They need Chromium and the SDK, which install.sh brings. Nothing in
+// it is imported elsewhere, and each test starts a server of its own.
+package browser

@@ -1,0 +1,226 @@
+//go:build browser
+
+package browser
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// arriveTimeout is from the moment that both sides are connected. It is far
+	// more than a call needs, because a machine with two cores encodes and decodes
+	// everybody's picture.
+	arriveTimeout = 25 * time.Second
+	poll          = 100 * time.Millisecond
+)
+
+// media are the figures of one inbound RTP stream.
+type media struct {
+	Packets       int
+	Lost          int
+	Codec         string
+	FramesDecoded int
+	KeyFrames     int
+	Freezes       int
+	Energy        float64
+	Nacks         int
+	Rtx           int
+}
+
+// picture is what a canvas read back from a <video>.
+type picture struct {
+	Width, Height int
+	Band          [3]int
+	Colour        int
+	Frame         int
+	Readable      bool
+	Mean          float64
+}
+
+type remote struct {
+	Video   *media
+	Audio   *media
+	Picture *picture
+}
+
+type sent struct {
+	Packets int
+	Codec   string
+	PLIs    int
+	Width   int
+	Target  float64
+}
+
+// report is what the probe sees of one page.
+type report struct {
+	State  string
+	Remote map[string]remote
+	Sent   struct {
+		Video *sent
+		Audio *sent
+	}
+	Errors []string
+	Tiles  []string
+}
+
+func (tb *tab) report() report {
+	tb.t.Helper()
+	return eval[report](tb, "probe.report()")
+}
+
+func (tb *tab) requireNoErrors() {
+	tb.t.Helper()
+	for _, text := range eval[[]string](tb, "probe.errors") {
+		tb.t.Errorf("%s: swallowed error: %s", tb.name, text)
+	}
+}
+
+// eventually polls until the condition holds; state describes what is there
+// instead, for the failure.
+func eventually(t *testing.T, timeout time.Duration, what string, condition func() (ok bool, state any)) {
+	t.Helper()
+	deadline := time.Now().Add(timeout)
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		ok, state := condition()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			text, err := json.Marshal(state)
+			if err != nil {
+				text = fmt.Append(nil, state)
+			}
+			t.Fatalf("not within %v: %s; there is %s", timeout, what, text)
+		}
+		<-tick.C
+	}
+}
+
+// bandColours are the COLOURS of signal/web/static/pattern.js.
+var bandColours = [][3]int{
+	{0xd6, 0x3a, 0x3a}, {0xe0, 0x8a, 0x1e}, {0xc9, 0xb4, 0x1c}, {0x3f, 0xa3, 0x4d},
+	{0x1f, 0x9f, 0xa8}, {0x3b, 0x6f, 0xd4}, {0x85, 0x4f, 0xcf}, {0xcf, 0x4a, 0x9b},
+}
+
+// bandTolerance is how far a channel of the band may be off after the codec, its
+// colour subsampling and scaling. The colours differ by more than twice as much in
+// at least one channel.
+const bandTolerance = 36
+
+func isBand(got [3]int, pattern int) bool {
+	for c, want := range bandColours[pattern] {
+		if d := got[c] - want; d > bandTolerance || d < -bandTolerance {
+			return false
+		}
+	}
+	return true
+}
+
+// arrival gathers the evidence that one connection's media arrive at one page.
+type arrival struct {
+	Pattern  int
+	First    remote
+	Last     remote
+	Frames   []int // distinct frame counters that were read back from the picture
+	Expected string
+}
+
+// requireArrives waits until video and audio of connection id reach the page:
+// more frames are decoded, the picture is the moving pattern of that number, and
+// the sound has energy.
+func (tb *tab) requireArrives(id string, pattern int) {
+	tb.t.Helper()
+	tb.requireVideo(id, pattern)
+	tb.requireAudio(id)
+}
+
+func (tb *tab) requireVideo(id string, pattern int) {
+	tb.t.Helper()
+	a := arrival{Pattern: pattern, Expected: id}
+	started := false
+	eventually(tb.t, arriveTimeout, tb.name+" sees the moving pattern of "+id, func() (bool, any) {
+		r := tb.report().Remote[id]
+		a.Last = r
+		if r.Video == nil || r.Picture == nil {
+			return false, a
+		}
+		if !started {
+			a.First, started = r, true
+		}
+		p := r.Picture
+		if p.Readable && p.Colour == pattern && isBand(p.Band, pattern) && !slices.Contains(a.Frames, p.Frame) {
+			a.Frames = append(a.Frames, p.Frame)
+		}
+		return len(a.Frames) >= 5 && r.Video.FramesDecoded >= a.First.Video.FramesDecoded+10, a
+	})
+	if a.Last.Video.Codec != "video/VP8" {
+		tb.t.Errorf("%s: video of %s is %q", tb.name, id, a.Last.Video.Codec)
+	}
+}
+
+func (tb *tab) requireAudio(id string) {
+	tb.t.Helper()
+	var first *media
+	eventually(tb.t, arriveTimeout, tb.name+" hears "+id, func() (bool, any) {
+		now := tb.report().Remote[id].Audio
+		if first == nil {
+			first = now
+		}
+		// A quiet tone of the pattern has an energy of about 0.0008 a second, a tone
+		// that the jitter buffer conceals fades to nothing.
+		return first != nil && now != nil && now.Energy > first.Energy+0.0002 && now.Packets > first.Packets+25, now
+	})
+}
+
+// requireOnly waits until the page shows exactly these connections.
+func (tb *tab) requireOnly(ids ...string) {
+	tb.t.Helper()
+	want := slices.Sorted(slices.Values(ids))
+	eventually(tb.t, arriveTimeout, fmt.Sprintf("%s shows %v and nobody else", tb.name, want), func() (bool, any) {
+		r := tb.report()
+		return slices.Equal(r.Tiles, want), r
+	})
+}
+
+// notify is the part of a notification that the tests look at.
+type notify struct {
+	EventType          string `json:"event_type"`
+	ConnectionID       string `json:"connection_id"`
+	Role               string `json:"role"`
+	ChannelConnections int    `json:"channel_connections"`
+}
+
+// requireNotify waits for a notification and returns it.
+func (tb *tab) requireNotify(timeout time.Duration, eventType, id string) notify {
+	tb.t.Helper()
+	var found notify
+	eventually(tb.t, timeout, tb.name+" is told "+eventType+" of "+id, func() (bool, any) {
+		all := eval[[]notify](tb, "rig.notifies()")
+		i := slices.IndexFunc(all, func(n notify) bool { return n.EventType == eventType && n.ConnectionID == id })
+		if i < 0 {
+			return false, all
+		}
+		found = all[i]
+		return true, nil
+	})
+	return found
+}
+
+// jsString quotes for JavaScript.
+func jsString(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always encodes
+	}
+	return string(b)
+}
+
+// channelName makes a channel of its own for each test.
+func channelName(t *testing.T) string { return strings.ToLower(t.Name()) }
