@@ -117,10 +117,8 @@ func checkHeader(b []byte) error {
 // offset of MESSAGE-INTEGRITY.
 func (r *Request) readAttributes(b []byte) (mi int, err error) {
 	var got seen
+	// Offsets and length are multiples of four, so where one byte is left, four are.
 	for off := headerLen; off < len(b); {
-		if len(b)-off < attrHeaderLen {
-			return 0, ErrMalformed
-		}
 		typ := binary.BigEndian.Uint16(b[off:])
 		n := int(binary.BigEndian.Uint16(b[off+2:]))
 		end := off + attrHeaderLen + n
