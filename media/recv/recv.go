@@ -26,9 +26,12 @@ const (
 	// maxForward is the longest gap that a single packet opens: RFC 3550 appendix A.1
 	// calls it MAX_DROPOUT. A longer one has to be confirmed by the packets after it.
 	maxForward = 3000
-	// confirmations is how many packets in a row have to agree on a jump before the
-	// stream follows it. A lone packet with a wild number thus changes nothing.
-	confirmations = 3
+	// jumpForward and jumpBack are how many packets in a row have to agree on a jump
+	// before the stream follows it, so that a lone packet with a wild number changes
+	// nothing. Numbers below the window take more, since a burst that the network has
+	// held up for long looks just like that.
+	jumpForward = 3
+	jumpBack    = 32
 )
 
 // Config says what a stream is. It does not change.
@@ -47,7 +50,7 @@ const (
 	Accept    Verdict = iota
 	Duplicate         // seen before, as an original or as a retransmission
 	TooOld            // older than the window
-	Jump              // far off the sequence, held back until the next packets agree with it
+	Jump              // far ahead of the sequence, refused until the next packets agree with it
 )
 
 // Stats are counters since Init. Received counts originals, Recovered those that a
@@ -58,14 +61,14 @@ type Stats struct {
 	Bytes      uint64 // of accepted packets, RTP header and payload
 	Duplicates uint64
 	TooOld     uint64
-	Jumps      uint64 // packets held back as Jump
+	Jumps      uint64 // packets refused as Jump
 	Resets     uint64 // jumps that were followed
 	Missing    uint64 // gaps noticed, in packets
 	NACKs      uint64 // sequence numbers asked for, repetitions included
 	GivenUp    uint64 // missing packets no longer asked for
 	Reports    uint64 // sender reports taken
 	BadReports uint64 // sender reports whose clock could not be right
-	LateOutOf  uint64 // originals that arrived out of order
+	Reordered  uint64 // originals that arrived out of order
 }
 
 // Stream is the receiving state of one RTP stream. The zero value is not ready: call Init.
@@ -83,7 +86,8 @@ type Stream struct {
 	jumpCount uint8
 
 	missing missingList
-	lost    bool // missing video was given up, and no key frame has come since
+	lost    bool   // missing video was given up, and no key frame has come since
+	lostTo  uint64 // no packet above this was given up
 
 	arrivals reception
 	sr       senderReport
@@ -115,22 +119,23 @@ func (s *Stream) Receive(now mono.Time, seq uint16, ts uint32, size int, rtx boo
 		s.start(uint64(1)<<16 + uint64(seq))
 		return s.accept(now, s.highest, ts, size, false)
 	}
-	// RFC 3550 appendix A.1, with a signed distance in place of its unsigned one.
-	switch d := int16(seq - uint16(s.highest)); {
+	// RFC 3550 appendix A.1, with a signed distance in place of its unsigned one. The tie,
+	// half a cycle away, goes to the future: there 1<<15-1 packets may have been lost.
+	switch d := int(int16(seq-uint16(s.highest)-1)) + 1; {
 	case d > 0 && d <= maxForward:
 		ext = s.highest + uint64(d)
 		s.advance(now, ext)
 		return s.accept(now, ext, ts, size, rtx)
 	case d <= 0 && d > -WindowSize:
-		return s.late(now, s.highest-uint64(-int(d)), ts, size, rtx)
-	}
-	if rtx {
+		return s.late(now, s.highest-uint64(-d), ts, size, rtx)
+	case rtx:
 		s.stats.TooOld++
 		return 0, TooOld
 	}
 	return s.jump(now, seq, ts, size)
 }
 
+// start begins the sequence with the first packet.
 func (s *Stream) start(ext uint64) {
 	s.started = true
 	s.highest, s.base = ext, ext
@@ -169,11 +174,12 @@ func (s *Stream) late(now mono.Time, ext uint64, ts uint32, size int, rtx bool) 
 	}
 	s.missing.remove(ext)
 	if !rtx {
-		s.stats.LateOutOf++
+		s.stats.Reordered++
 	}
 	return s.accept(now, ext, ts, size, rtx)
 }
 
+// accept counts a packet that is new.
 func (s *Stream) accept(now mono.Time, ext uint64, ts uint32, size int, rtx bool) (uint64, Verdict) {
 	s.stats.Bytes += uint64(size)
 	s.meter.add(now, size)
@@ -189,32 +195,39 @@ func (s *Stream) accept(now mono.Time, ext uint64, ts uint32, size int, rtx bool
 	return ext, Accept
 }
 
-// jump holds back a packet that is far off the sequence until the next ones agree with
-// it, and then lets the stream go on from there: the extended number always goes forward,
-// by less than 1<<16, whichever way the wire's number went. The packets that were held
-// back are not lost for good: they count as missing and are asked for.
+// jump takes an original that is far off the sequence, and follows it if enough packets in
+// a row now agree that the sequence goes on there.
 func (s *Stream) jump(now mono.Time, seq uint16, ts uint32, size int) (uint64, Verdict) {
 	if s.jumpCount == 0 || seq != s.jumpNext {
 		s.jumpFirst, s.jumpCount = seq, 0
 	}
 	s.jumpCount++
 	s.jumpNext = seq + 1
-	if s.jumpCount < confirmations {
-		s.stats.Jumps++
-		return 0, Jump
+	need, v, refused := uint8(jumpForward), Jump, &s.stats.Jumps
+	if s.jumpFirst-uint16(s.highest) > 1<<15 {
+		need, v, refused = jumpBack, TooOld, &s.stats.TooOld
 	}
+	if s.jumpCount < need {
+		*refused++
+		return 0, v
+	}
+	s.restart(now)
+	return s.accept(now, s.highest, ts, size, false)
+}
+
+// restart follows a jump. The extended number goes forward, by less than two cycles,
+// whichever way the wire's number went. The packets that were not accepted while the jump
+// was in doubt are not lost for good: they count as missing and are asked for.
+func (s *Stream) restart(now mono.Time) {
 	first := s.highest + uint64(s.jumpFirst-uint16(s.highest))
-	if first == s.highest { // the same number again, one whole cycle on
-		first += 1 << 16
-	}
 	s.stats.Resets++
-	s.giveUp(s.missing.clear())
+	s.stats.GivenUp += uint64(s.missing.clear())
 	s.window = [WindowSize / 64]uint64{}
 	s.arrivals.restart(s.expected())
 	s.sr.clock = Clock{}
 	s.base, s.highest = first, first-1
-	s.advance(now, first+confirmations-1)
-	return s.accept(now, s.highest, ts, size, false)
+	s.advance(now, first+uint64(s.jumpCount)-1)
+	s.lost, s.lostTo = s.cfg.Video, s.highest
 }
 
 // giveUp counts missing packets that are no longer asked for.
@@ -224,6 +237,7 @@ func (s *Stream) giveUp(n int) {
 	}
 	s.stats.GivenUp += uint64(n)
 	s.lost = s.lost || s.cfg.Video
+	s.lostTo = s.highest
 }
 
 // KeyFrame notes that the accepted packet ext begins a key frame: what is missing before
@@ -231,7 +245,9 @@ func (s *Stream) giveUp(n int) {
 func (s *Stream) KeyFrame(ext uint64) {
 	n := s.missing.removeBelow(ext)
 	s.stats.GivenUp += uint64(n)
-	s.lost = false
+	if ext > s.lostTo { // and not one that was recovered, from before that loss
+		s.lost = false
+	}
 }
 
 // TakeLost reports, once, that missing video was given up: the caller asks for a key frame.
