@@ -1,0 +1,211 @@
+package offer
+
+import (
+	"bytes"
+	"fmt"
+
+	"tsubame/media/param"
+)
+
+// The reasons of Error.
+const (
+	ReasonInvalidSDP     = "INVALID-SDP"
+	ReasonBadFingerprint = "BAD-FINGERPRINT" // none, or of weak hashes only
+)
+
+// Error says why an answer was refused.
+type Error struct {
+	Reason string // the close reason
+	Detail string // for the log
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Reason + ": " + e.Detail }
+
+func invalid(format string, args ...any) error {
+	return &Error{Reason: ReasonInvalidSDP, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Answer is what an answer means for media.
+type Answer struct {
+	Remote        param.Remote
+	RemoteChanged bool              // Remote differs from the last answer's
+	Publish       []param.Publish   // every track that the client sends now
+	Subscribe     []param.Subscribe // streams that the client takes from now on
+	Unsubscribe   []uint32          // SSRCs that it does not take any longer
+}
+
+// Answer takes the answer to the outstanding offer. After an error the state is as it was,
+// the offer still outstanding. The error is always an *Error.
+func (s *State) Answer(text string) (Answer, error) {
+	if !s.outstanding {
+		return Answer{}, invalid("no offer is outstanding")
+	}
+	p, err := parse(text, len(s.sections))
+	if err != nil {
+		return Answer{}, err
+	}
+	if err := s.check(p); err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Remote: p.remote}
+	a.RemoteChanged = !s.answered || !sameRemote(s.remote, p.remote)
+	if a.Publish, err = s.publications(p); err != nil {
+		return Answer{}, err
+	}
+	// Nothing below fails: the state may change.
+	s.remote, s.answered, s.outstanding = p.remote, true, false
+	for i, sec := range s.sections {
+		s.apply(&a, sec, &p.media[i])
+	}
+	return a, nil
+}
+
+// check holds the answer against the offer: same sections in the same order (RFC 3264
+// section 6), one transport for all.
+func (s *State) check(p *parsed) error {
+	if len(p.media) != len(s.sections) {
+		return invalid("%d m-sections for %d offered", len(p.media), len(s.sections))
+	}
+	for mid := range p.bundle {
+		if s.byMID(mid) == nil {
+			return invalid("BUNDLE names an unknown mid")
+		}
+	}
+	accepted := 0
+	for i, sec := range s.sections {
+		m := &p.media[i]
+		if m.kind != sec.kind {
+			return invalid("m-section %d is not %v", i, sec.kind)
+		}
+		if m.mid != sec.mid && !(m.mid == "" && (m.rejected || !sec.offered)) {
+			return invalid("m-section %d has another mid", i)
+		}
+		// What was offered with port 0 stays rejected whatever the answer says.
+		if m.rejected || !sec.offered {
+			continue
+		}
+		if !p.bundle[m.mid] {
+			return invalid("m-section %d is not bundled", i)
+		}
+		if !m.mux {
+			return invalid("m-section %d does not multiplex RTCP", i)
+		}
+		if m.passive {
+			return invalid("m-section %d: we are the DTLS server", i)
+		}
+		if _, ok := m.negotiate(formatOf(sec.codec)); !ok {
+			return invalid("m-section %d has not got the offered codec", i)
+		}
+		accepted++
+	}
+	if accepted == 0 {
+		return invalid("every m-section is rejected")
+	}
+	if s.answered && !sameFingerprints(s.remote.Fingerprints, p.remote.Fingerprints) {
+		// It would take a new DTLS association, which we have not offered.
+		return invalid("the fingerprint changed")
+	}
+	return nil
+}
+
+// publications returns what the client sends.
+func (s *State) publications(p *parsed) ([]param.Publish, error) {
+	var out []param.Publish
+	ssrcs := map[uint32]bool{}
+	for i, sec := range s.sections {
+		m := &p.media[i]
+		if sec.use != own || !sec.offered || m.rejected || !m.sends {
+			continue
+		}
+		f := formatOf(sec.codec)
+		n, _ := m.negotiate(f)
+		pub := param.Publish{
+			Kind: sec.kind, Codec: sec.codec, MID: sec.mid, ClockRate: f.clock,
+			// A client sends with the payload types of the offer (RFC 3264 section 5.1).
+			PayloadType: f.pt,
+			Extensions:  m.extensions, Feedback: n.feedback, ReducedSize: m.reducedSize,
+			MaxBitrate: s.bitrate(sec),
+		}
+		pub.SSRC, pub.RTXSSRC = m.primary()
+		if n.rtx != 0 {
+			pub.RTXType = f.rtx
+		} else {
+			pub.RTXSSRC = 0
+		}
+		for _, ssrc := range []uint32{pub.SSRC, pub.RTXSSRC} {
+			if ssrc != 0 && ssrcs[ssrc] {
+				return nil, invalid("SSRC %d is used twice", ssrc)
+			}
+			ssrcs[ssrc] = true
+		}
+		out = append(out, pub)
+	}
+	return out, nil
+}
+
+// apply moves one section to what the answer says about it.
+func (s *State) apply(a *Answer, sec *section, m *media) {
+	if !sec.offered {
+		return
+	}
+	if m.rejected {
+		a.Unsubscribe = append(a.Unsubscribe, s.reject(sec)...)
+		return
+	}
+	if sec.stream == nil {
+		return // own, placeholder, or released while the offer was on its way
+	}
+	switch {
+	case m.receives && !sec.subscribed:
+		sec.subscribed = true
+		a.Subscribe = append(a.Subscribe, sec.subscription(m))
+	case !m.receives && sec.subscribed:
+		sec.subscribed = false
+		a.Unsubscribe = append(a.Unsubscribe, sec.ssrc)
+	}
+}
+
+// reject notes that the client declined a section that was offered to it.
+func (s *State) reject(sec *section) (unsubscribe []uint32) {
+	sec.offered = false
+	if sec.use != remote {
+		sec.dead = true
+		return nil
+	}
+	if sec.stream == nil {
+		return nil
+	}
+	sec.stream.refused, sec.stream.in = true, nil
+	return sec.release()
+}
+
+func (sec *section) subscription(m *media) param.Subscribe {
+	f := formatOf(sec.codec)
+	n, _ := m.negotiate(f)
+	sub := param.Subscribe{
+		Track: sec.stream.track.ID, Kind: sec.kind, Codec: sec.codec, MID: sec.mid, SSRC: sec.ssrc,
+		PayloadType: n.pt, ClockRate: f.clock, CNAME: sec.stream.owner,
+		Extensions: m.extensions, Feedback: n.feedback, ReducedSize: m.reducedSize,
+	}
+	if n.rtx != 0 {
+		sub.RTXSSRC, sub.RTXType = sec.rtx, n.rtx
+	}
+	return sub
+}
+
+func sameRemote(a, b param.Remote) bool {
+	return a.Ufrag == b.Ufrag && a.Password == b.Password && sameFingerprints(a.Fingerprints, b.Fingerprints)
+}
+
+func sameFingerprints(a, b []param.Fingerprint) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Algorithm != b[i].Algorithm || !bytes.Equal(a[i].Value, b[i].Value) {
+			return false
+		}
+	}
+	return true
+}
