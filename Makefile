@@ -1,0 +1,65 @@
+# Tsubame. `make run` starts the server, `make test` runs everything that is tested,
+# `make check` is the short version for between two edits.
+
+GO       ?= go
+BIN      := bin/tsubame
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 1m
+BENCHTIME ?= 1s
+SUITE    := bin/test/suite
+
+# The data plane and signaling run under the race detector as well; the rest has
+# no goroutines of its own to race.
+RACE_PACKAGES := ./netio/... ./media/... ./turnsrv/... ./signal/...
+
+# Packages whose tests start the real binary are the integration suite.
+LIST_TESTS = $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...
+STARTS_SERVER = tsubame/bench/harness( |$$)
+
+.PHONY: run build test check bench fuzz clean deps
+
+run: build
+	@echo "The page is at http://127.0.0.1:5000/ (open it in two tabs); Ctrl-C ends the server."
+	@exec $(BIN) -dev
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tsubame
+
+# What the tests need beside Go: Chromium, npm and the official SDK, a C compiler.
+deps:
+	@bench/browser/install.sh
+
+# All suites run, also behind one that failed; the sum at the end decides.
+test: deps
+	@mkdir -p bin/test && rm -f bin/test/totals && $(GO) build -o $(SUITE) ./bench/suite
+	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
+	-@$(SUITE) -name unit -- -timeout 8m $$($(LIST_TESTS) | awk '!/ $(STARTS_SERVER)/ {print $$1}')
+	-@$(SUITE) -name race -- -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
+	-@packages=$$($(LIST_TESTS) | awk '/ $(STARTS_SERVER)/ {print $$1}'); \
+		[ -z "$$packages" ] || $(SUITE) -name integration -- -p 1 -timeout 10m $$packages
+	-@$(SUITE) -name browser -- -tags browser -p 1 -timeout 12m ./bench/browser
+	@$(SUITE)
+
+check:
+	@unformatted=$$(git ls-files '*.go' | xargs -r gofmt -l); \
+		[ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
+	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
+	@bench/lint.sh ./...
+	@$(GO) test -short -timeout 60s $$($(LIST_TESTS) | awk '!/ $(STARTS_SERVER)/ {print $$1}')
+
+# The stages of a packet's way: time and allocations of each.
+bench:
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./netio/... ./media/... | \
+		awk '/^pkg:/ {sub("tsubame/", "", $$2); package = $$2} \
+		     /^Benchmark/ {name = $$1; sub("^Benchmark", "", name); sub("-[0-9]+$$", "", name); ns = allocs = "?"; \
+		       for (i = 3; i < NF; i += 2) { if ($$(i+1) == "ns/op") ns = $$i; if ($$(i+1) == "allocs/op") allocs = $$i } \
+		       printf "%-18s %-44s %12s ns/op %6s allocs/op\n", package, name, ns, allocs} \
+		     /^(FAIL|panic|---)/ {print; failed = 1} END {exit failed}'
+
+# Every fuzz target for FUZZTIME each; what was run is written to bench/FUZZ.md.
+fuzz:
+	$(GO) run ./bench/fuzzer -time $(FUZZTIME) -record bench/FUZZ.md
+
+clean:
+	rm -rf bin bench/browser/node_modules
+	$(GO) clean -testcache
