@@ -16,8 +16,8 @@ type reporter interface {
 
 // model is the slow and obvious version: a list of deadlines.
 type model struct {
-	deadline [16]mono.Time
-	late     [16]bool  // had come already when it was set
+	deadline []mono.Time
+	late     []bool    // had come already when it was set
 	expired  mono.Time // the last Expire
 }
 
@@ -27,15 +27,19 @@ func (m *model) fires(id int) mono.Time {
 	return (m.deadline[id] + ms - 1) / ms * ms
 }
 
-// runWheel interprets bytes as operations, three bytes each: what, a mantissa and an
-// exponent of a time span, so that spans go from nanoseconds to weeks.
+// runWheel interprets bytes as the number of timers and then operations, three bytes each:
+// what, a mantissa and an exponent of a time span, so that spans go from nanoseconds to
+// weeks.
 func runWheel(t reporter, ops []byte) {
 	t.Helper()
+	if len(ops) == 0 {
+		return
+	}
 	now := mono.Time(1)
-	m := &model{expired: now}
-	const n = len(m.deadline)
+	n := 1 + int(ops[0])%16
+	m := &model{deadline: make([]mono.Time, n), late: make([]bool, n), expired: now}
 	w := New(now, n)
-	for k := 0; k+2 < len(ops) && now < 1<<60; k += 3 {
+	for k := 1; k+2 < len(ops) && now < 1<<60; k += 3 {
 		span := mono.Time(ops[k+1]) << (ops[k+2] % 43)
 		id := int(ops[k]>>2) % n
 		switch ops[k] & 3 {
@@ -115,8 +119,8 @@ func TestWheelMatchesTheModel(t *testing.T) {
 }
 
 func FuzzWheel(f *testing.F) {
-	f.Add([]byte{0, 100, 20, 3, 200, 20})
-	f.Add([]byte{0, 1, 42, 4, 2, 30, 8, 9, 0xff, 3, 1, 20, 2, 0, 0, 3, 255, 42})
-	f.Add([]byte{0, 64, 20, 4, 63, 20, 3, 62, 20, 8, 1, 0, 3, 1, 20, 3, 1, 20})
+	f.Add([]byte{0, 0, 100, 20, 3, 200, 20})
+	f.Add([]byte{3, 0, 1, 42, 4, 2, 30, 8, 9, 0xff, 3, 1, 20, 2, 0, 0, 3, 255, 42})
+	f.Add([]byte{15, 0, 64, 20, 4, 63, 20, 3, 62, 20, 8, 1, 0, 3, 1, 20, 3, 1, 20})
 	f.Fuzz(func(t *testing.T, ops []byte) { runWheel(t, ops) })
 }
