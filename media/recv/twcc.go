@@ -13,7 +13,7 @@ const (
 	twccSlow    = 100 * time.Millisecond // after the first packet that is not reported
 	twccFast    = 50 * time.Millisecond  // when there are twccMany of them
 	twccMany    = 50
-	twccFull    = 400                    // report at once: the window is about to overflow
+	twccFull    = 400                    // numbers to report: at once, the window is filling up
 	twccBack    = 500 * time.Millisecond // how late a packet may be and still be reported
 	twccConfirm = 3                      // packets that have to agree on a jump
 	twccNear    = 64                     // how far apart those may be
@@ -119,7 +119,7 @@ func (t *TWCC) arrived(now mono.Time, at int) {
 	}
 	t.pending++
 	switch {
-	case t.pending >= twccFull:
+	case t.n-t.next >= twccFull:
 		t.due = min(t.due, now)
 	case t.pending >= twccMany:
 		t.due = min(t.due, t.since.Add(twccFast))
