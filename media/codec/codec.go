@@ -52,12 +52,14 @@ type Descriptor struct {
 // Peek reads the descriptor of a payload without its padding. Codecs whose descriptors
 // are not known here have the zero Descriptor. The error is ErrShort; a packet with it
 // cannot be placed in a stream of frames.
-func Peek(c param.Codec, payload []byte) (Descriptor, error) {
+func Peek(c param.Codec, payload []byte) (d Descriptor, err error) {
 	switch c {
 	case param.VP8:
-		return peekVP8(payload)
+		if !d.readVP8(payload) {
+			return Descriptor{}, ErrShort
+		}
 	case param.Opus:
-		return peekOpus(payload), nil
+		d.readOpus(payload)
 	}
-	return Descriptor{}, nil
+	return d, nil
 }

@@ -34,14 +34,14 @@ var frameDurations = func() (d [32]time.Duration) {
 	return d
 }()
 
-// peekOpus never fails: a packet is a whole frame, and one that is empty or has nothing
+// readOpus never fails: a packet is a whole frame, and one that is empty or has nothing
 // behind its TOC byte says that nothing is heard (RFC 6716 section 3.2.1, RFC 7587
 // section 3.1.3). Frame counts and lengths are the decoder's to check: they are not part
 // of the TOC byte, and may be encrypted.
-func peekOpus(b []byte) Descriptor {
-	d := Descriptor{FrameStart: true, DTX: len(b) <= 1}
+func (d *Descriptor) readOpus(b []byte) {
+	d.FrameStart = true
+	d.DTX = len(b) <= 1
 	if len(b) > 0 {
 		d.Size = 1
 	}
-	return d
 }

@@ -20,33 +20,33 @@ const (
 	vp8P = 0x01 // payload header (section 4.3): inverse key frame flag
 )
 
-// peekVP8 reads the descriptor, and the first byte of the payload header where that is
-// at the start of a frame.
-func peekVP8(b []byte) (Descriptor, error) {
+// readVP8 reads the descriptor, and the first byte of the payload header where that is
+// at the start of a frame. False: the payload is too short for that.
+func (d *Descriptor) readVP8(b []byte) bool {
 	if len(b) == 0 {
-		return Descriptor{}, ErrShort
+		return false
 	}
-	d := Descriptor{NonReference: b[0]&vp8N != 0}
 	n := 1
 	if b[0]&vp8X != 0 {
 		var ok bool
-		if n, ok = d.vp8Extension(b); !ok {
-			return Descriptor{}, ErrShort
+		if n, ok = d.readVP8Extension(b); !ok {
+			return false
 		}
 	}
-	// At least one byte of the VP8 frame has to follow: "the payload header" at a
+	// At least one byte of the VP8 frame has to follow: the payload header at a
 	// frame's start, anything else later on.
 	if n >= len(b) {
-		return Descriptor{}, ErrShort
+		return false
 	}
 	d.Size = uint8(n)
+	d.NonReference = b[0]&vp8N != 0
 	d.FrameStart = b[0]&vp8S != 0 && b[0]&vp8PID == 0
 	d.KeyFrame = d.FrameStart && b[n]&vp8P == 0
-	return d, nil
+	return true
 }
 
-// vp8Extension reads what follows the first byte and returns the descriptor's length.
-func (d *Descriptor) vp8Extension(b []byte) (n int, ok bool) {
+// readVP8Extension reads what follows the first byte and returns the descriptor's length.
+func (d *Descriptor) readVP8Extension(b []byte) (n int, ok bool) {
 	if len(b) < 2 {
 		return 0, false
 	}
