@@ -14,7 +14,7 @@ import (
 // in Go's documentation: package.Func or package.Type.Method.
 var parsers = map[string]string{
 	"configs.Parse":               "FuzzParse",
-	"media/codec.Peek":            "FuzzPeek",
+	"media/codec.Peek":            "FuzzVP8",
 	"media/dtls.Endpoint.Feed":    "FuzzHandshake",
 	"media/ice.Codec.Parse":       "FuzzParse",
 	"media/ice.DecodeIndex":       "FuzzDecodeIndex",
@@ -22,10 +22,10 @@ var parsers = map[string]string{
 	"media/rtp.Parse":             "FuzzView",
 	"media/rtp.ParseHeader":       "FuzzView",
 	"media/rtx.ParsePayload":      "FuzzParsePayload",
-	"media/srtp.Session.OpenRTCP": "FuzzOpen",
-	"media/srtp.Session.OpenRTP":  "FuzzOpen",
+	"media/srtp.Session.OpenRTCP": "FuzzOpenRTCP",
+	"media/srtp.Session.OpenRTP":  "FuzzOpenRTP",
 	"netio/mmsg.parseControl":     "FuzzParseControl",
-	"signal/offer.ParseAnswer":    "FuzzParseAnswer",
+	"signal/offer.State.Answer":   "FuzzParseAnswer",
 	"signal/sora.Decode":          "FuzzDecode",
 }
 
