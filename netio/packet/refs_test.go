@@ -110,14 +110,14 @@ func TestLockFreeReadersSeeTheRightLifeOrNothing(t *testing.T) {
 	const writers, readers, rounds, slots = 2, 3, 20000, 4
 	a := small(t, 64, 24, 0) // few buffers: lives follow each other closely
 	var shared [writers][slots]atomic.Uint64
-	var running atomic.Int64
+	var running, hits atomic.Int64
 	running.Store(writers)
 	var wg sync.WaitGroup
 	for w := range writers {
 		wg.Go(func() {
 			defer running.Add(-1)
 			m := a.Magazine()
-			for i := range uint32(rounds) {
+			for i := uint32(0); i < rounds || hits.Load() == 0; i++ {
 				slot := &shared[w][i%slots]
 				if old := Ref(slot.Swap(0)); old != 0 {
 					m.Release(old)
@@ -141,7 +141,6 @@ func TestLockFreeReadersSeeTheRightLifeOrNothing(t *testing.T) {
 			m.Drain()
 		})
 	}
-	var hits atomic.Int64
 	for k := range readers {
 		wg.Go(func() {
 			m := a.Magazine()
@@ -174,8 +173,5 @@ func TestLockFreeReadersSeeTheRightLifeOrNothing(t *testing.T) {
 	}
 	if s := a.Stats().Classes[0]; s.Depot != s.Count {
 		t.Errorf("depot has %d of %d buffers", s.Depot, s.Count)
-	}
-	if hits.Load() == 0 {
-		t.Error("no reader ever saw a buffer")
 	}
 }

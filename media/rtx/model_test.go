@@ -1,0 +1,173 @@
+package rtx
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"tsubame/netio/mono"
+	"tsubame/netio/packet"
+
+	"pgregory.net/rapid"
+)
+
+type reporter interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// entry is a packet in the slow and obvious version of a ring: a sorted list.
+type entry struct {
+	seq   uint64
+	since mono.Time
+	size  int
+}
+
+type model struct {
+	held    []entry
+	newest  uint64
+	started bool
+	cfg     Config
+}
+
+func (m *model) insert(seq uint64, size int, now mono.Time) {
+	m.expire(now)
+	at, there := slices.BinarySearchFunc(m.held, seq, func(e entry, seq uint64) int { return int(int64(e.seq - seq)) })
+	if there || m.started && seq+uint64(m.cfg.Slots) <= m.newest {
+		return
+	}
+	m.started = true
+	m.newest = max(m.newest, seq)
+	since := now
+	if at < len(m.held) {
+		since = m.held[at].since
+	}
+	m.held = slices.Insert(m.held, at, entry{seq, since, size})
+	for m.held[0].seq+uint64(m.cfg.Slots) <= m.newest {
+		m.held = m.held[1:]
+	}
+	for m.cfg.MaxBytes > 0 && m.bytes() > m.cfg.MaxBytes {
+		m.held = m.held[1:]
+	}
+}
+
+func (m *model) expire(now mono.Time) {
+	if m.cfg.MaxAge > 0 {
+		m.held = slices.DeleteFunc(m.held, func(e entry) bool { return e.since.Add(m.cfg.MaxAge) <= now })
+	}
+}
+
+func (m *model) bytes() (sum int) {
+	for _, e := range m.held {
+		sum += e.size
+	}
+	return sum
+}
+
+// runRing interprets bytes: three of configuration, then operations of two bytes each.
+func runRing(t reporter, ops []byte) {
+	t.Helper()
+	if len(ops) < 3 {
+		return
+	}
+	cfg := Config{
+		Slots:    1 << (ops[0] % 6),
+		MaxAge:   time.Duration(ops[1]) * time.Millisecond,
+		MaxBytes: int(ops[2]%64) * 64,
+	}
+	arena, err := packet.New(packet.Config{Classes: []packet.ClassConfig{{Size: 64, Count: 64}, {Size: 100, Count: 64}}})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	mag := arena.Magazine()
+	pool := NewPool(arena, 1, cfg)
+	id, _ := pool.Open()
+	g, m := pool.Writer(id), &model{cfg: cfg}
+	seq, now := uint64(1<<16), mono.Time(1)
+	for k := 3; k+1 < len(ops); k += 2 {
+		arg := uint64(ops[k+1])
+		switch ops[k] % 8 {
+		case 0, 1, 2, 3: // the next, one after a gap, a late one, one after a jump
+			at := seq
+			switch ops[k] % 8 {
+			case 0:
+				seq++
+				at = seq
+			case 1:
+				seq += arg % 40
+				at = seq
+			case 2:
+				at -= arg % 64
+			case 3:
+				seq += arg << (arg % 24)
+				at = seq
+			}
+			size := 64 + 36*int(ops[k]>>7)
+			r, ok := mag.Get(size, packet.Control)
+			if !ok {
+				t.Fatalf("step %d: arena is empty", k)
+			}
+			stamp(arena, r, id, at)
+			g.Insert(at, r, now, mag)
+			m.insert(at, size, now)
+		case 4, 5:
+			now = now.Add(time.Duration(arg) * time.Millisecond / 4)
+		case 6:
+			g.Expire(now, mag)
+			m.expire(now)
+		case 7:
+			if arg%16 == 0 {
+				stale := id
+				pool.Close(id, mag)
+				id, _ = pool.Open()
+				g, m = pool.Writer(id), &model{cfg: cfg}
+				if _, ok := pool.Get(stale, seq); ok {
+					t.Fatalf("step %d: an id that is over found a packet", k)
+				}
+			}
+		}
+		compare(t, k, pool, arena, mag, id, g, m)
+	}
+	pool.Close(id, mag)
+	if n := arena.Outstanding(); n != 0 {
+		t.Fatalf("%d buffers leaked", n)
+	}
+}
+
+func compare(t reporter, step int, pool *Pool, arena *packet.Arena, mag *packet.Magazine, id ID, g *Ring, m *model) {
+	t.Helper()
+	s := g.Stats()
+	if s.Held != len(m.held) || s.Bytes != m.bytes() || arena.Outstanding() != len(m.held) {
+		t.Fatalf("step %d: %+v with %d buffers, model %v", step, s, arena.Outstanding(), m.held)
+	}
+	deadline := mono.Never
+	if len(m.held) > 0 && m.cfg.MaxAge > 0 {
+		deadline = m.held[0].since.Add(m.cfg.MaxAge)
+	}
+	if g.Deadline() != deadline {
+		t.Fatalf("step %d: deadline %d, want %d", step, g.Deadline(), deadline)
+	}
+	for seq := m.newest - 70; seq != m.newest+70; seq++ {
+		want := slices.ContainsFunc(m.held, func(e entry) bool { return e.seq == seq })
+		r, ok := pool.Get(id, seq)
+		if ok != want || ok && !stamped(arena, r, id, seq) {
+			t.Fatalf("step %d: Get(%d) %v, want %v", step, seq, ok, want)
+		}
+		if ok {
+			mag.Release(r)
+		}
+	}
+}
+
+func TestRingMatchesTheModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		runRing(rt, rapid.SliceOfN(rapid.Byte(), 3, 400).Draw(rt, "operations"))
+	})
+}
+
+func FuzzRing(f *testing.F) {
+	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 1, 30, 2, 5, 7, 0, 0, 0})
+	f.Add([]byte{2, 20, 10, 0, 0, 4, 40, 0, 0, 2, 1, 4, 41, 6, 0, 3, 255})
+	f.Add([]byte{5, 0, 5, 0, 0, 128, 0, 128, 0, 0, 0, 0, 0, 2, 1, 2, 4})
+	f.Fuzz(func(t *testing.T, ops []byte) { runRing(t, ops) })
+}
