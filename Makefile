@@ -8,13 +8,13 @@ FUZZTIME ?= 1m
 BENCHTIME ?= 1s
 SUITE    := bin/test/suite
 
-# The data plane and signaling run under the race detector as well; the rest has
-# no goroutines of its own to race.
+# What is in the server runs under the race detector as well.
 RACE_PACKAGES := ./netio/... ./media/... ./turnsrv/... ./signal/...
 
 # Packages whose tests start the real binary are the integration suite.
 LIST_TESTS = $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...
-STARTS_SERVER = tsubame/bench/harness( |$$)
+UNIT_PACKAGES = $$($(LIST_TESTS) | awk '$$0 !~ " tsubame/bench/harness( |$$)" {print $$1}')
+INTEGRATION_PACKAGES = $$($(LIST_TESTS) | awk '$$0 ~ " tsubame/bench/harness( |$$)" {print $$1}')
 
 .PHONY: run build test check bench fuzz clean deps
 
@@ -33,9 +33,9 @@ deps:
 test: deps
 	@mkdir -p bin/test && rm -f bin/test/totals && $(GO) build -o $(SUITE) ./bench/suite
 	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
-	-@$(SUITE) -name unit -- -timeout 8m $$($(LIST_TESTS) | awk '!/ $(STARTS_SERVER)/ {print $$1}')
+	-@$(SUITE) -name unit -- -timeout 8m $(UNIT_PACKAGES)
 	-@$(SUITE) -name race -- -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
-	-@packages=$$($(LIST_TESTS) | awk '/ $(STARTS_SERVER)/ {print $$1}'); \
+	-@packages="$(INTEGRATION_PACKAGES)"; \
 		[ -z "$$packages" ] || $(SUITE) -name integration -- -p 1 -timeout 10m $$packages
 	-@$(SUITE) -name browser -- -tags browser -p 1 -timeout 12m ./bench/browser
 	@$(SUITE)
@@ -45,7 +45,7 @@ check:
 		[ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
 	@bench/lint.sh ./...
-	@$(GO) test -short -timeout 60s $$($(LIST_TESTS) | awk '!/ $(STARTS_SERVER)/ {print $$1}')
+	@$(GO) test -short -timeout 60s $(UNIT_PACKAGES)
 
 # The stages of a packet's way: time and allocations of each.
 bench:
