@@ -133,7 +133,8 @@ func (s *Stream) Munge(m *packet.Meta) (Out, bool) {
 		s.stats.Restarts++
 		s.waiting, s.same = true, true
 	}
-	if s.waiting {
+	// What is late from before the loss is no start, even if it begins a key frame.
+	if s.waiting && !(s.same && m.Seq < g.next) {
 		if !s.starts(m) {
 			s.stats.Waiting++
 			return Out{}, false
@@ -193,6 +194,16 @@ func (s *Stream) Original(seq uint16) (ext uint64, ok bool) {
 		return 0, false
 	}
 	return s.munger.original(seq)
+}
+
+// Awaits reports whether the number seq is kept for a packet that has not come to Munge
+// yet. If it is lost on its way to us, we are asking its publisher for it already, and
+// Munge sends it when it comes: the viewer's asking needs no answer, least of all a key
+// frame.
+func (s *Stream) Awaits(seq uint16) bool {
+	g := &s.munger
+	_, ok := s.Original(seq)
+	return ok && g.free(g.head-uint64(uint16(g.head)-seq))
 }
 
 // PutHeader writes the header of the packet m, numbered out, to dst, which must have room
