@@ -14,7 +14,7 @@ const (
 	labelRTCPSalt = 0x05
 )
 
-// gcm seals under AEAD_AES_128_GCM (RFC 7714).
+// gcm is one direction of AEAD_AES_128_GCM (RFC 7714).
 type gcm struct {
 	rtp, rtcp         cipher.AEAD
 	rtpSalt, rtcpSalt [12]byte
@@ -59,14 +59,44 @@ func (g *gcm) sealRTP(slot []byte, headerLen int, payload []byte, ssrc uint32, i
 
 func (g *gcm) sealRTCP(slot []byte, plainLen int, ssrc, index uint32) (int, error) {
 	g.setNonce(&g.rtcpSalt, ssrc, uint64(index))
-	// The associated data are the clear header and the index, which stands behind the tag
-	// (RFC 7714 section 9.2).
 	end := plainLen + gcmTagLen
-	copy(g.aad[:], slot[:rtcpHeaderLen])
-	binary.BigEndian.PutUint32(g.aad[rtcpHeaderLen:], index|encryptedBit<<24)
+	g.setControlAAD(slot, index|encryptedBit<<24)
 	g.rtcp.Seal(slot[rtcpHeaderLen:rtcpHeaderLen:end], g.nonce[:], slot[rtcpHeaderLen:plainLen], g.aad[:])
 	copy(slot[end:], g.aad[rtcpHeaderLen:])
 	return end + indexLen, nil
+}
+
+// openRTP is the inverse of sealRTP. On an error dst is zeroed as far as it was written.
+func (g *gcm) openRTP(dst, datagram []byte, headerLen int, ssrc uint32, index uint64) (int, error) {
+	g.setNonce(&g.rtpSalt, ssrc, index)
+	n := len(datagram) - gcmTagLen
+	_, err := g.rtp.Open(dst[headerLen:headerLen:n], g.nonce[:], datagram[headerLen:], datagram[:headerLen])
+	if err != nil {
+		return 0, ErrAuth
+	}
+	copy(dst, datagram[:headerLen])
+	return n, nil
+}
+
+// openRTCP is the inverse of sealRTCP. word is the E bit and index.
+func (g *gcm) openRTCP(dst, datagram []byte, ssrc, word uint32) (int, error) {
+	g.setNonce(&g.rtcpSalt, ssrc, uint64(word&maxRTCPIndex))
+	g.setControlAAD(datagram, word)
+	end := len(datagram) - indexLen
+	n := end - gcmTagLen
+	_, err := g.rtcp.Open(dst[rtcpHeaderLen:rtcpHeaderLen:n], g.nonce[:], datagram[rtcpHeaderLen:end], g.aad[:])
+	if err != nil {
+		return 0, ErrAuth
+	}
+	copy(dst, datagram[:rtcpHeaderLen])
+	return n, nil
+}
+
+// setControlAAD builds the associated data of a control packet: its clear header, and the E bit
+// and index, which stand behind the tag (RFC 7714 section 9.2).
+func (g *gcm) setControlAAD(packet []byte, word uint32) {
+	copy(g.aad[:], packet[:rtcpHeaderLen])
+	binary.BigEndian.PutUint32(g.aad[rtcpHeaderLen:], word)
 }
 
 // setNonce builds the initialization vector: two zero bytes, SSRC, 48 bits of index, all

@@ -105,7 +105,7 @@ func TestWeOpenWhatPionSeals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dst := make([]byte, len(sealed))
+			dst := make([]byte, len(plain))
 			n, err := s.OpenRTP(dst, sealed)
 			if err != nil || !bytes.Equal(dst[:n], plain) {
 				t.Errorf("%v %s: %v, %d bytes of %d", p, name, err, n, len(plain))
@@ -137,7 +137,7 @@ func TestRTCPBothWays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dst := make([]byte, len(sealed))
+			dst := make([]byte, len(plain))
 			if n, err = s.OpenRTCP(dst, sealed); err != nil || !bytes.Equal(dst[:n], plain) {
 				t.Errorf("%v %s: we got %x, %v", p, name, dst[:n], err)
 			}

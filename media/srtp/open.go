@@ -1,133 +1,80 @@
 package srtp
 
-import (
-	"encoding/binary"
-	"errors"
+import "encoding/binary"
 
-	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
-	pion "github.com/pion/srtp/v3"
-)
-
-// Header extension profiles of RFC 9335 (Cryptex), which encrypts headers and which we never
-// negotiate.
-const (
-	cryptexOneByte = 0xC0DE
-	cryptexTwoByte = 0xC2DE
-)
-
-// maxKeptExtensions is how many parsed header extensions the reused header may keep room for.
-// Browsers send up to eight; a packet can hold hundreds.
-const maxKeptExtensions = 16
-
-// opener opens what the peer seals, by pion/srtp. It adds what pion leaves to its caller: no
-// allocation, a bound on SSRCs, no unencrypted SRTCP, and errors to tell apart.
-type opener struct {
-	context    *pion.Context
-	header     rtp.Header // reused: pion allocates one per packet otherwise
-	rtcpHeader rtcp.Header
-	tagLen     int
-	aead       bool
-
-	// How many SSRCs pion remembers, and the one seen last, which it need not be asked about.
-	rtpSSRCs, rtcpSSRCs   int
-	lastRTP, lastRTCP     uint32
-	rtpBefore, rtcpBefore bool
+// opener is the receiving half of a profile. The caller has made sure that the packet is long
+// enough for what its header announces and that dst has room. No method changes any state but
+// for a packet whose tag is right.
+type opener interface {
+	openRTP(dst, datagram []byte, headerLen int) (int, error)
+	openRTCP(dst, datagram []byte) (int, error)
 }
 
-func (o *opener) init(p Profile, key, salt []byte) (err error) {
-	o.tagLen, o.aead = p.RTPOverhead(), p == AEAD_AES_128_GCM
-	o.context, err = pion.CreateContext(key, salt, pionProfile(p),
-		pion.SRTPReplayProtection(ReplayWindow), pion.SRTCPReplayProtection(ReplayWindow))
-	return err
+// OpenRTP decrypts an SRTP packet, header included, into dst, which has to have room for all
+// but the tag and must not overlap datagram unless both start at the same byte. The plain packet
+// is dst[:n]. On an error dst holds nothing of use and no state has changed. The caller passes
+// packets of bound SSRCs only: a new SSRC costs memory for as long as the session lives.
+func (s *Session) OpenRTP(dst, datagram []byte) (n int, err error) {
+	headerLen, err := s.checkRTP(dst, datagram)
+	if err == nil {
+		n, err = s.open.openRTP(dst, datagram, headerLen)
+	}
+	return n, s.counters.count(err)
 }
 
-func (o *opener) rtp(dst, datagram []byte) (int, error) {
-	if len(datagram) < rtpHeaderLen+o.tagLen {
+// OpenRTCP decrypts an SRTCP packet into dst, under the rules of OpenRTP.
+func (s *Session) OpenRTCP(dst, datagram []byte) (n int, err error) {
+	if err = s.checkRTCP(dst, datagram); err == nil {
+		n, err = s.open.openRTCP(dst, datagram)
+	}
+	return n, s.counters.count(err)
+}
+
+// checkRTP does what needs no key, and returns the length of the header, which is what the
+// ciphertext comes after.
+func (s *Session) checkRTP(dst, b []byte) (headerLen int, err error) {
+	overhead := s.profile.RTPOverhead()
+	if len(b) < rtpHeaderLen+overhead {
 		return 0, ErrShort
 	}
-	if datagram[0]>>6 != 2 {
+	if b[0]>>6 != 2 {
 		return 0, ErrMalformed
 	}
-	if len(dst) < len(datagram) {
+	headerLen = rtpHeaderLen + 4*int(b[0]&0x0f) // CSRCs
+	if b[0]&0x10 != 0 {                         // extension: profile, length in words, words
+		if len(b) < headerLen+4 {
+			return 0, ErrMalformed
+		}
+		headerLen += 4 + 4*int(binary.BigEndian.Uint16(b[headerLen+2:]))
+	}
+	if len(b) < headerLen+overhead {
+		return 0, ErrMalformed
+	}
+	if len(dst) < len(b)-overhead {
 		return 0, ErrBuffer
 	}
-	ssrc := binary.BigEndian.Uint32(datagram[8:])
-	known := o.rtpBefore && ssrc == o.lastRTP
-	if !known {
-		if _, known = o.context.ROC(ssrc); !known && o.rtpSSRCs >= MaxRemoteSSRCs {
-			return 0, ErrTooManySSRCs
-		}
-	}
-	out, err := o.context.DecryptRTP(dst[:0], datagram, &o.header)
-	if cap(o.header.Extensions) > maxKeptExtensions {
-		o.header.Extensions = nil
-	}
-	if err != nil {
-		return 0, o.classify(err, datagram)
-	}
-	if !known {
-		o.rtpSSRCs++
-	}
-	o.lastRTP, o.rtpBefore = ssrc, true
-	return len(out), nil
+	return headerLen, nil
 }
 
-// classify names why pion refused an SRTP packet. It tells us of a wrong tag only; what else
-// it finds in a header we look up again, and a replay is what remains.
-func (o *opener) classify(err error, datagram []byte) error {
-	if errors.Is(err, pion.ErrFailedToVerifyAuthTag) {
-		return ErrAuth
-	}
-	var h rtp.Header
-	n, err := h.Unmarshal(datagram)
-	switch {
-	case err != nil:
-		return ErrMalformed
-	case len(datagram) < n+o.tagLen:
+// checkRTCP does what needs no key.
+func (s *Session) checkRTCP(dst, b []byte) error {
+	overhead := s.profile.RTCPOverhead()
+	if len(b) < rtcpHeaderLen+overhead {
 		return ErrShort
-	case h.Extension && (h.ExtensionProfile == cryptexOneByte || h.ExtensionProfile == cryptexTwoByte):
+	}
+	if b[0]>>6 != 2 {
 		return ErrMalformed
 	}
-	return ErrReplay
-}
-
-func (o *opener) rtcp(dst, datagram []byte) (int, error) {
-	n := len(datagram) - o.tagLen - indexLen
-	if n < rtcpHeaderLen {
-		return 0, ErrShort
+	// E bit and index stand last under GCM, and before the tag under HMAC-SHA1.
+	word := len(b) - indexLen
+	if s.profile == AES_CM_128_HMAC_SHA1_80 {
+		word -= cmTagLen
 	}
-	if datagram[0]>>6 != 2 {
-		return 0, ErrMalformed
+	if b[word]&encryptedBit == 0 {
+		return ErrPlain
 	}
-	// The index stands last under GCM, before the tag under HMAC-SHA1.
-	at := n
-	if o.aead {
-		at = len(datagram) - indexLen
+	if len(dst) < len(b)-overhead {
+		return ErrBuffer
 	}
-	if datagram[at]&encryptedBit == 0 {
-		return 0, ErrPlain
-	}
-	if len(dst) < len(datagram) {
-		return 0, ErrBuffer
-	}
-	ssrc := binary.BigEndian.Uint32(datagram[4:])
-	known := o.rtcpBefore && ssrc == o.lastRTCP
-	if !known {
-		if _, known = o.context.Index(ssrc); !known && o.rtcpSSRCs >= MaxRemoteSSRCs {
-			return 0, ErrTooManySSRCs
-		}
-	}
-	out, err := o.context.DecryptRTCP(dst[:0], datagram, &o.rtcpHeader)
-	if errors.Is(err, pion.ErrFailedToVerifyAuthTag) {
-		return 0, ErrAuth
-	}
-	if err != nil {
-		return 0, ErrReplay // all else has been ruled out above
-	}
-	if !known {
-		o.rtcpSSRCs++
-	}
-	o.lastRTCP, o.rtcpBefore = ssrc, true
-	return len(out), nil
+	return nil
 }

@@ -2,14 +2,15 @@ package srtp
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
 // Session protects one connection. Get one from NewSession.
 type Session struct {
 	profile  Profile
-	open     opener
-	seal     sealer // the cipher of the profile
+	open     opener // the two halves of the profile
+	seal     sealer
 	streams  map[uint32]*Stream
 	retired  map[uint32]uint64 // of removed SSRCs: the first index not sealed
 	packets  uint64            // RTP packets sealed under this key
@@ -44,16 +45,15 @@ func NewSession(k Keys) (*Session, error) {
 		}
 	}
 	s := &Session{profile: k.Profile, streams: map[uint32]*Stream{}, retired: map[uint32]uint64{}}
-	if err := s.open.init(k.Profile, k.RemoteKey, k.RemoteSalt); err != nil {
-		return nil, fmt.Errorf("srtp: %w", err)
-	}
-	var err error
+	var openErr, sealErr error
 	if k.Profile == AEAD_AES_128_GCM {
-		s.seal, err = newGCM(k.LocalKey, k.LocalSalt)
+		s.open, openErr = newGCMOpener(k.RemoteKey, k.RemoteSalt)
+		s.seal, sealErr = newGCM(k.LocalKey, k.LocalSalt)
 	} else {
-		s.seal, err = newCM(k.LocalKey, k.LocalSalt)
+		s.open, openErr = newCMOpener(k.RemoteKey, k.RemoteSalt)
+		s.seal, sealErr = newCM(k.LocalKey, k.LocalSalt)
 	}
-	if err != nil {
+	if err := errors.Join(openErr, sealErr); err != nil {
 		return nil, fmt.Errorf("srtp: %w", err)
 	}
 	return s, nil
@@ -64,26 +64,6 @@ func (s *Session) Profile() Profile { return s.profile }
 
 // Counters returns what the session has refused so far.
 func (s *Session) Counters() *Counters { return &s.counters }
-
-// OpenRTP decrypts an SRTP packet, header included, into dst, which has to be as long as
-// datagram (pion/srtp wants room for the tag as well) and must not overlap it unless both start
-// at the same byte. The plain packet is dst[:n]. On an error dst holds nothing of use and no
-// state has changed. The caller passes packets of bound SSRCs only: a new SSRC costs memory for
-// as long as the session lives.
-func (s *Session) OpenRTP(dst, datagram []byte) (n int, err error) {
-	if n, err = s.open.rtp(dst, datagram); err != nil {
-		return 0, s.counters.count(err)
-	}
-	return n, nil
-}
-
-// OpenRTCP decrypts an SRTCP packet into dst, under the rules of OpenRTP.
-func (s *Session) OpenRTCP(dst, datagram []byte) (n int, err error) {
-	if n, err = s.open.rtcp(dst, datagram); err != nil {
-		return 0, s.counters.count(err)
-	}
-	return n, nil
-}
 
 // SealRTP protects one RTP packet of stream st: the header that stands in slot[:headerLen],
 // and payload, which may stand at slot[headerLen:] already or outside of the slot, where it is
@@ -105,9 +85,10 @@ func (s *Session) SealRTP(slot []byte, headerLen int, payload []byte, st *Stream
 	if index > maxIndex || s.packets >= maxPackets {
 		return 0, s.counters.count(ErrExhausted)
 	}
-	if !st.window.admit(index) {
+	if !st.window.fresh(index) {
 		return 0, s.counters.count(ErrSealedTwice)
 	}
+	st.window.use(index)
 	s.packets++
 	n, err = s.seal.sealRTP(slot, headerLen, payload, st.ssrc, index)
 	return n, s.counters.count(err)

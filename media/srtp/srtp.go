@@ -1,11 +1,12 @@
 // Package srtp protects the RTP and RTCP of one connection (RFC 3711, RFC 7714), both ways.
 //
 // A Session holds the keys that DTLS agreed on. It belongs to the shard goroutine that owns
-// the connection: no other may call it or anything it returned. Opening is done by pion/srtp
-// with replay protection; sealing under AEAD_AES_128_GCM is our own, straight from a payload
-// that many viewers share into the packet of one of them, and seals each (SSRC, index) once,
-// because a second time with other bytes would give the key away. Nothing here allocates per
-// packet, keeps a slice that it was given, or knows what a packet means.
+// the connection: no other may call it or anything it returned. Opening refuses replays.
+// Sealing goes straight from a payload that many viewers share into the packet of one of them,
+// and seals each (SSRC, index) once, because a second time with other bytes would give the key
+// away. AEAD_AES_128_GCM is our own; the rarely seen AES_CM_128_HMAC_SHA1_80 is pion/srtp's.
+// Nothing here allocates per packet, keeps a slice that it was given, or knows what a packet
+// means.
 package srtp
 
 import (
@@ -45,15 +46,16 @@ var (
 const (
 	// ReplayWindow is how many packets behind the newest one may still come (RFC 3711
 	// section 3.3.2), for RTP and for RTCP. It has to hold what a NACK brings back late.
-	ReplayWindow = 1024
+	ReplayWindow = windowSize
 	// SealWindow is how many packets behind the newest of its stream a packet may be sealed.
-	SealWindow = 1024
+	SealWindow = windowSize
 	// MaxLocalSSRCs is how many SSRCs may ever have sent in a session. An SSRC that was
 	// removed counts on, since its indices must never be sealed again. At the bound AddStream
 	// refuses.
 	MaxLocalSSRCs = 1 << 14
 	// MaxRemoteSSRCs is how many SSRCs the peer may ever have sent with, counted for RTP and
-	// RTCP each: pion/srtp cannot forget one. Packets of further ones are refused.
+	// RTCP each: forgetting one would let its packets be replayed. Packets of further ones are
+	// refused.
 	MaxRemoteSSRCs = 1024
 
 	maxIndex     = 1<<48 - 1 // of RTP: ROC and SEQ (RFC 3711 section 3.3.1)
