@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func drain(f *Flags) (got []uint32) {
@@ -120,6 +121,43 @@ func TestFlagsLoseNothing(t *testing.T) {
 				t.Error("flags left after the last drain")
 			}
 		})
+	}
+}
+
+// Each setter waits until its flag was seen before it sets it again, so the word runs empty
+// all the time, and a flag that slips through then is not brought up by a later one.
+func TestFlagsLoseNothingWhenTheWordRunsEmpty(t *testing.T) {
+	const each = 5000
+	for _, setters := range []int{2, 4, 8} {
+		f := NewFlags(setters)
+		seen := make([]atomic.Int64, setters)
+		var running atomic.Int64
+		running.Store(int64(setters))
+		patience := time.Now().Add(20 * time.Second)
+		var wg sync.WaitGroup
+		for s := range setters {
+			wg.Go(func() {
+				defer running.Add(-1)
+				for k := range int64(each) {
+					f.Set(uint32(s))
+					for seen[s].Load() == k {
+						if time.Now().After(patience) {
+							t.Errorf("%d setters: flag %d was lost", setters, s)
+							return
+						}
+						runtime.Gosched()
+					}
+				}
+			})
+		}
+		for running.Load() > 0 {
+			if i, ok := f.Next(); ok {
+				seen[i].Add(1)
+			} else {
+				runtime.Gosched()
+			}
+		}
+		wg.Wait()
 	}
 }
 

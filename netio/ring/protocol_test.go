@@ -2,7 +2,7 @@ package ring
 
 import "testing"
 
-// The protocols of Waker and Flags, one atomic access a step, in every interleaving: no
+// The protocols of Waker, Flags and IndexPool, one atomic access a step, in every interleaving: no
 // schedule that the race detector happened not to see is left out. The versions with one
 // rule broken show that the search finds what it looks for.
 
@@ -271,5 +271,122 @@ func TestEveryInterleavingOfSetAndNextEndsWithNoFlagLeft(t *testing.T) {
 		if _, found, _ := rules.search(); !found {
 			t.Errorf("%s: the search did not find the lost flag", name)
 		}
+	}
+}
+
+// poolState is an IndexPool of three with two users, each of which takes up to two indices
+// and gives them back in the order in which it took them, or the other way round.
+type poolState struct {
+	top, tag int8 // top is 0 or an index plus one
+	next     [3]int8
+	user     [2]struct {
+		pc, i    int8 // i: the index that it is about to take or give back
+		seenTop  int8
+		seenTag  int8
+		seenNext int8
+		held     [2]int8 // index plus one
+		left     int8
+	}
+	double bool // an index was taken that somebody holds
+}
+
+type poolRules struct{ noTag bool }
+
+func (rules poolRules) steps(s poolState) (next []poolState) {
+	add := func(change func(n *poolState)) {
+		n := s
+		change(&n)
+		next = append(next, n)
+	}
+	if s.double {
+		return nil // found: this is where the search ends
+	}
+	swap := func(n *poolState, u int, top int8) bool {
+		if p := s.user[u]; s.top != p.seenTop || s.tag != p.seenTag {
+			return false
+		}
+		n.top = top
+		if !rules.noTag {
+			n.tag++
+		}
+		return true
+	}
+	for u, p := range s.user {
+		if p.left == 0 {
+			continue
+		}
+		switch p.pc {
+		case 0: // take if there is room, or give one back
+			if p.held[0] == 0 || p.held[1] == 0 {
+				add(func(n *poolState) { n.user[u].pc = 1 })
+			}
+			for k, h := range p.held {
+				if h != 0 {
+					add(func(n *poolState) {
+						n.user[u].held[k] = 0
+						n.user[u].i = h - 1
+						n.user[u].pc = 4
+					})
+				}
+			}
+		case 1: // Get: load top
+			add(func(n *poolState) {
+				n.user[u].seenTop, n.user[u].seenTag, n.user[u].pc = s.top, s.tag, 2
+				if s.top == 0 {
+					n.user[u].pc = 0
+					n.user[u].left--
+				}
+			})
+		case 2: // Get: load next
+			add(func(n *poolState) { n.user[u].seenNext, n.user[u].pc = s.next[p.seenTop-1], 3 })
+		case 3: // Get: swap
+			add(func(n *poolState) {
+				n.user[u].pc = 1
+				if !swap(n, u, p.seenNext) {
+					return
+				}
+				for _, other := range s.user {
+					n.double = n.double || other.held[0] == p.seenTop || other.held[1] == p.seenTop
+				}
+				k := 0
+				if p.held[0] != 0 {
+					k = 1
+				}
+				n.user[u].held[k] = p.seenTop
+				n.user[u].pc = 0
+				n.user[u].left--
+			})
+		case 4: // Put: load top
+			add(func(n *poolState) { n.user[u].seenTop, n.user[u].seenTag, n.user[u].pc = s.top, s.tag, 5 })
+		case 5: // Put: store next
+			add(func(n *poolState) { n.next[p.i] = p.seenTop; n.user[u].pc = 6 })
+		case 6: // Put: swap
+			add(func(n *poolState) {
+				n.user[u].pc = 4
+				if swap(n, u, p.i+1) {
+					n.user[u].pc = 0
+					n.user[u].left--
+				}
+			})
+		}
+	}
+	return next
+}
+
+func TestEveryInterleavingOfGetAndPutHandsOutAnIndexOnce(t *testing.T) {
+	start := poolState{top: 1, next: [3]int8{2, 3, 0}}
+	for u := range start.user {
+		start.user[u].left = 4
+	}
+	double := func(s poolState) bool { return s.double }
+	stuck, found, states := explore(start, poolRules{}.steps, double)
+	if found {
+		t.Errorf("an index has two owners: %+v", stuck)
+	}
+	if states < 10000 {
+		t.Errorf("only %d states visited", states)
+	}
+	if _, found, _ := explore(start, poolRules{noTag: true}.steps, double); !found {
+		t.Error("no tag: the search did not find the ABA case")
 	}
 }
