@@ -1,0 +1,213 @@
+package conn
+
+import (
+	"errors"
+	"time"
+
+	"tsubame/media/dtls"
+	"tsubame/media/ice"
+	"tsubame/media/param"
+	"tsubame/media/recv"
+	"tsubame/media/router"
+	"tsubame/media/srtp"
+	"tsubame/netio/flow"
+	"tsubame/netio/mmsg"
+	"tsubame/netio/mono"
+)
+
+// ErrBadFingerprint says that the peer's certificate is not the one that signaling named.
+var ErrBadFingerprint = errors.New("conn: the certificate does not match the signalled fingerprint")
+
+// reportInterval is how often sender and receiver reports go out. libwebrtc's is one
+// second for video; shorter makes round-trip times fresher and costs more.
+const reportInterval = time.Second
+
+// defaultRTT is assumed until a receiver report has told the round-trip time.
+const defaultRTT = 100 * time.Millisecond
+
+// Conn is one connection. See the package comment for who may call it.
+type Conn struct {
+	Index uint32 // names the connection in the plane's tables
+
+	// ICE is the set of paths. The shard hands it the checks, since it also has to keep
+	// its table of flows in step.
+	ICE ice.Agent
+
+	// DTLS is the endpoint, once the first record has come; nil before.
+	DTLS *dtls.Endpoint
+
+	session *srtp.Session
+	result  *dtls.Result  // the handshake's outcome while the answer has not come
+	remote  *param.Remote // what the answer said
+	twccOut uint16        // transport-wide sequence number of what we send
+	dtlsKey flow.Key      // the path that the last DTLS record came by
+	hasDTLS bool          //
+	rtt     time.Duration // smoothed, from receiver reports
+	report  mono.Time     // when the next reports are due
+	policer recv.Policer  // what the peer may send at all
+
+	pubs  []*publisher // by slot; nil: free
+	binds []bind       // SSRC -> publisher
+	twcc  recv.TWCC    // arrival times of what the peer sends
+	cc    bool         // the peer wants transport-wide feedback
+	remb  recv.REMB    // used when it does not
+	rembs bool
+
+	origin recv.Origin // the publisher's wall clock against ours
+
+	subs    []*subscriber     // by slot; nil: free
+	bySSRC  map[uint32]uint32 // our SSRCs, retransmissions too -> slot
+	rotate  int               // where the next round of sender reports begins
+	results []router.Result   // see TakeResults
+	reduced bool              // the peer takes RTCP of reduced size
+}
+
+// New makes the connection that the peer at some path has just proven to own.
+func New(index uint32, now mono.Time) *Conn {
+	c := &Conn{Index: index, bySSRC: make(map[uint32]uint32), rtt: defaultRTT}
+	c.ICE.Init(now)
+	c.policer.Init(0, 0)
+	// Spread the reports of connections that start together.
+	c.report = now.Add(reportInterval/2 + time.Duration(index%64)*reportInterval/128)
+	return c
+}
+
+// Established reports whether the keys are in place and the peer has proven to be the one
+// that signaling named.
+func (c *Conn) Established() bool { return c.session != nil }
+
+// DTLSPath notes the path that a DTLS record came by: answers go there until nomination.
+func (c *Conn) DTLSPath(k flow.Key) { c.dtlsKey, c.hasDTLS = k, true }
+
+// SendPath returns the path to send on: the selected one; before nomination the one that
+// the last DTLS record came by.
+func (c *Conn) SendPath() (flow.Key, bool) {
+	if k, ok := c.ICE.Selected(); ok {
+		return k, true
+	}
+	return c.dtlsKey, c.hasDTLS
+}
+
+// SendDTLS queues one DTLS datagram for the peer.
+func (c *Conn) SendDTLS(env *Env, datagram []byte) {
+	to, ok := c.SendPath()
+	if c.hasDTLS && !ok {
+		to, ok = c.dtlsKey, true
+	}
+	if !ok {
+		env.Count.DropNoPath.Inc()
+		return
+	}
+	slot := env.Out.Slot()
+	if slot == nil || len(datagram) > len(slot) {
+		env.Count.DropTxFull.Inc()
+		return
+	}
+	env.Out.Commit(copy(slot, datagram), to, mmsg.Control)
+}
+
+// SetRemote takes what the answer said about the peer. It returns whether that has
+// established the connection, or ErrBadFingerprint.
+func (c *Conn) SetRemote(env *Env, now mono.Time, r *param.Remote) (bool, error) {
+	c.remote = r
+	return c.establish(env, now)
+}
+
+// HandshakeDone takes the handshake's outcome: keys and the peer's certificate. It returns
+// whether that has established the connection, or ErrBadFingerprint.
+func (c *Conn) HandshakeDone(env *Env, now mono.Time, r *dtls.Result) (bool, error) {
+	c.result = r
+	return c.establish(env, now)
+}
+
+// establish waits for both the handshake and the answer, in either order, and then
+// verifies one by the other. No media passes before.
+func (c *Conn) establish(env *Env, now mono.Time) (bool, error) {
+	if c.session != nil || c.result == nil || c.remote == nil {
+		return false, nil
+	}
+	r := c.result
+	c.result = nil
+	if !dtls.Matches(r.PeerCertificate, c.remote.Fingerprints) {
+		return false, ErrBadFingerprint
+	}
+	s, err := srtp.NewSession(r.Keys)
+	if err != nil {
+		return false, err
+	}
+	c.session = s
+	for slot, sub := range c.subs {
+		if sub != nil {
+			if res := c.activate(env, uint32(slot), sub); res.Last {
+				c.results = append(c.results, res)
+			}
+		}
+	}
+	return true, nil
+}
+
+// TakeResults returns what establishing the connection has left for the shard to tell the
+// owners of tracks that ended meanwhile.
+func (c *Conn) TakeResults() []router.Result {
+	r := c.results
+	c.results = nil
+	return r
+}
+
+// Close lets go of everything that the connection holds: its tracks end (the returned
+// ones are to be closed by the shard, which knows who reads them), its subscriptions leave
+// the fan-out, its DTLS endpoint says goodbye.
+func (c *Conn) Close(env *Env, tracks []param.TrackID, results []router.Result) ([]param.TrackID, []router.Result) {
+	for slot, p := range c.pubs {
+		if p != nil {
+			tracks = append(tracks, p.track)
+			c.pubs[slot] = nil
+		}
+	}
+	c.pubs, c.binds = nil, nil
+	for slot, s := range c.subs {
+		if s != nil {
+			results = append(results, c.detach(env, uint32(slot), s))
+		}
+	}
+	c.subs = nil
+	clear(c.bySSRC)
+	if c.DTLS != nil {
+		c.DTLS.Close()
+	}
+	return tracks, results
+}
+
+// Deadline returns when Tick has to be called next.
+func (c *Conn) Deadline() mono.Time {
+	d := mono.Earliest(c.ICE.Deadline(), c.report)
+	if c.session == nil {
+		return c.ICE.Deadline()
+	}
+	if c.cc {
+		d = mono.Earliest(d, c.twcc.Deadline())
+	}
+	for _, p := range c.pubs {
+		if p != nil {
+			d = mono.Earliest(d, p.deadline())
+		}
+	}
+	return d
+}
+
+// Tick does what is due: feedback, reports, key frame requests. It returns false when the
+// consent to send has been lost (RFC 7675), which ends the connection.
+func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
+	if c.ICE.Lost(now) {
+		return false
+	}
+	if c.session == nil {
+		return true
+	}
+	c.sendFeedback(env, now)
+	if c.report.Due(now) {
+		c.sendReports(env, now)
+		c.report = now.Add(reportInterval)
+	}
+	return true
+}

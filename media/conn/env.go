@@ -1,0 +1,110 @@
+// Package conn is one connection of the media plane: ICE, DTLS and SRTP of one peer, the
+// tracks that it publishes and the tracks that it receives.
+//
+// A connection belongs to one shard, whose goroutine alone may call it, and it is sans-IO:
+// datagrams and now go in; datagrams go out through the transmit queue of Env, decrypted
+// packets through Env.Routed. It never opens a socket, reads a clock, starts a goroutine
+// (the DTLS endpoint that it feeds has its own) or keeps a pointer to its shard: Env, the
+// shard's tools, is lent to it for the length of each call, so that it can be handed to
+// another shard by message.
+package conn
+
+import (
+	"errors"
+
+	"tsubame/media/ice"
+	"tsubame/media/param"
+	"tsubame/media/router"
+	"tsubame/media/rtcp"
+	"tsubame/media/rtx"
+	"tsubame/media/srtp"
+	"tsubame/netio/count"
+	"tsubame/netio/mmsg"
+	"tsubame/netio/packet"
+)
+
+// Env is what a shard lends to its connections while it calls them. It belongs to the
+// shard's goroutine.
+type Env struct {
+	Shard  int
+	NTP    uint64 // the wall clock of this iteration's now, as a 64-bit NTP timestamp
+	Arena  *packet.Arena
+	Mag    *packet.Magazine
+	RTX    *rtx.Pool
+	Tracks *router.Table
+	Fanout *router.Fanout
+	Out    *mmsg.TxQueue
+	STUN   *ice.Codec
+	Count  *Counters
+
+	// Routed are the packets that connections have decrypted in this batch, in order of
+	// arrival, with one reference each that goes over to the router.
+	Routed []Routed
+
+	// KeyFrames are the tracks whose publisher is to be asked for a key frame.
+	KeyFrames []param.TrackID
+
+	scratch [mmsg.SlotSize]byte
+	seqs    []uint16
+	blocks  []rtcp.ReportBlock
+	ssrcs   []uint32
+}
+
+// wantKeyFrame notes that a viewer needs one of the track. A viewer that waits says so for
+// every packet, hence the look at the last note.
+func (e *Env) wantKeyFrame(id param.TrackID) {
+	if n := len(e.KeyFrames); n > 0 && e.KeyFrames[n-1] == id {
+		return
+	}
+	e.KeyFrames = append(e.KeyFrames, id)
+}
+
+// Routed is one decrypted packet on its way to the router.
+type Routed struct {
+	Track param.TrackID
+	Ref   packet.Ref
+}
+
+// Counters are what the connections of one shard count, by reason.
+type Counters struct {
+	RTPIn        count.Word // RTP packets received on a validated path
+	RTPInBytes   count.Word
+	RTPOut       count.Word // RTP packets sealed and queued
+	RTPOutBytes  count.Word
+	RTCPIn       count.Word
+	RTCPOut      count.Word
+	RTXOut       count.Word // retransmissions served from the ring
+	NACKIn       count.Word // sequence numbers that subscribers asked for
+	NACKOut      count.Word // sequence numbers that we asked publishers for
+	NACKMiss     count.Word // asked for, but no longer in the ring
+	NACKRefused  count.Word // asked for too often, or never sent
+	PLIIn        count.Word
+	PLIOut       count.Word
+	FeedbackIn   count.Word // transport-wide feedback and REMB from subscribers
+	Recovered    count.Word // packets that came by RTX
+	PaddingOnly  count.Word // packets without media: probes
+	DropNoKeys   count.Word // RTP before the DTLS handshake was done
+	DropHeader   count.Word // not RTP or RTCP by its header
+	DropSSRC     count.Word // an SSRC that was not negotiated
+	DropAuth     count.Word // did not authenticate
+	DropReplay   count.Word // authenticated, but seen before
+	DropPayload  count.Word // authenticated, but malformed inside
+	DropDup      count.Word // a duplicate by sequence number
+	DropArena    count.Word // no buffer left
+	DropPolicer  count.Word // the publisher sends more than it may
+	DropTxFull   count.Word // no room in the transmit queue
+	DropNoPath   count.Word // nothing to send on
+	DropSeal     count.Word // the sealer refused: a second seal of one index
+	DropNotReady count.Word // forwarded before the subscriber had a key frame
+	RTXMalformed count.Word
+	RTCPBad      count.Word // compound packets with something malformed in them
+}
+
+// refused counts why a packet did not open.
+func (n *Counters) refused(err error) {
+	if errors.Is(err, srtp.ErrReplay) {
+		n.DropReplay.Inc()
+		return
+	}
+	n.DropAuth.Inc()
+}

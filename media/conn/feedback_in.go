@@ -1,0 +1,132 @@
+package conn
+
+import (
+	"tsubame/media/param"
+	"tsubame/media/rtcp"
+	"tsubame/netio/mono"
+)
+
+// HandleRTCP takes one SRTCP datagram that came by a validated path. It returns when Tick
+// is due because of it.
+func (c *Conn) HandleRTCP(env *Env, now mono.Time, datagram []byte) mono.Time {
+	n := env.Count
+	n.RTCPIn.Inc()
+	if c.session == nil {
+		n.DropNoKeys.Inc()
+		return mono.Never
+	}
+	if !c.policer.Allow(now, len(datagram), param.Audio) {
+		n.DropPolicer.Inc()
+		return mono.Never
+	}
+	size, err := c.session.OpenRTCP(env.scratch[:], datagram)
+	if err != nil {
+		n.refused(err)
+		return mono.Never
+	}
+	r := rtcp.NewReader(env.scratch[:size])
+	due := mono.Never
+	for {
+		p, ok := r.Next()
+		if !ok {
+			break
+		}
+		due = mono.Earliest(due, c.handlePacket(env, now, p))
+	}
+	if r.Err() != nil {
+		n.RTCPBad.Inc()
+	}
+	return due
+}
+
+// handlePacket acts on one packet of a compound. What is about an SSRC that is not ours to
+// send, or not the peer's, is ignored: nobody speaks for others (row RTP-07).
+func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
+	n := env.Count
+	var err error
+	switch p.Kind() {
+	case rtcp.KindSR:
+		var sr rtcp.SR
+		var blocks rtcp.Reports
+		if sr, blocks, err = p.SR(); err == nil {
+			c.senderReport(now, sr)
+			c.reports(now, blocks)
+		}
+	case rtcp.KindRR:
+		var blocks rtcp.Reports
+		if _, blocks, err = p.RR(); err == nil {
+			c.reports(now, blocks)
+		}
+	case rtcp.KindNACK:
+		var nack rtcp.NACK
+		if nack, err = p.NACK(); err == nil {
+			if s := c.sending(nack.Media); s != nil {
+				for seq, ok := nack.Next(); ok; seq, ok = nack.Next() {
+					c.resend(env, now, s, seq)
+				}
+			}
+		}
+	case rtcp.KindPLI:
+		var f rtcp.Feedback
+		if f, err = p.PLI(); err == nil {
+			n.PLIIn.Inc()
+			if s := c.sending(f.Media); s != nil && s.waiting && s.stream.KeyFrameRequest(now) {
+				env.wantKeyFrame(s.spec.Track)
+			}
+		}
+	case rtcp.KindFIR:
+		var f rtcp.FIR
+		if f, err = p.FIR(); err == nil {
+			for i := range f.Len() {
+				n.PLIIn.Inc()
+				s := c.sending(f.At(i).SSRC)
+				if s != nil && s.waiting && s.stream.FullIntraRequest(now, f.At(i).Seq) {
+					env.wantKeyFrame(s.spec.Track)
+				}
+			}
+		}
+	case rtcp.KindTWCC, rtcp.KindREMB:
+		n.FeedbackIn.Inc()
+	}
+	if err != nil {
+		n.RTCPBad.Inc()
+	}
+	return mono.Never
+}
+
+// sending returns the subscription that sends under an SSRC of ours, retransmissions
+// excepted: nobody has to be sent those again (row RTP-17).
+func (c *Conn) sending(ssrc uint32) *subscriber {
+	slot, ok := c.bySSRC[ssrc]
+	if !ok || c.subs[slot].spec.SSRC != ssrc {
+		return nil
+	}
+	return c.subs[slot]
+}
+
+// senderReport moves the clock of a published stream and lets the shards that send it on
+// know.
+func (c *Conn) senderReport(now mono.Time, sr rtcp.SR) {
+	b, ok := c.lookup(sr.SSRC)
+	if !ok || b.rtx {
+		return
+	}
+	p := c.pubs[b.slot]
+	if clock, ok := p.stream.SenderReport(now, sr.NTP, sr.RTPTime, &c.origin); ok {
+		p.shared.Clock.Publish(clock)
+	}
+}
+
+func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
+	for i := range blocks.Len() {
+		b := blocks.At(i)
+		s := c.sending(b.SSRC)
+		if s == nil {
+			continue
+		}
+		if rtt, _ := s.stream.HandleReport(now, b); rtt > 0 {
+			c.smooth(rtt)
+			c.ICE.SetRTT(c.rtt)
+		}
+	}
+}

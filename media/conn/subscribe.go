@@ -1,0 +1,251 @@
+package conn
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/media/router"
+	"tsubame/media/rtx"
+	"tsubame/media/send"
+	"tsubame/media/srtp"
+	"tsubame/netio/mmsg"
+	"tsubame/netio/mono"
+	"tsubame/netio/packet"
+)
+
+// subscriber is one track that we send to the peer.
+type subscriber struct {
+	spec    param.Subscribe
+	stream  send.Stream
+	sealer  *srtp.Stream
+	rtx     *srtp.Stream // nil: no RTX was negotiated
+	info    router.Info
+	shared  *router.Track
+	waiting bool // in the fan-out
+	class   mmsg.Class
+}
+
+// Subscribe makes the peer a receiver of a track: at once when the connection is
+// established, else when it will be. It returns false when there is no room or one of the
+// SSRCs is taken.
+func (c *Conn) Subscribe(env *Env, spec *param.Subscribe) (bool, router.Result) {
+	if _, taken := c.bySSRC[spec.SSRC]; taken || spec.SSRC == 0 {
+		return false, router.Result{}
+	}
+	if _, taken := c.bySSRC[spec.RTXSSRC]; taken && spec.RTXSSRC != 0 {
+		return false, router.Result{}
+	}
+	slot := -1
+	for i, s := range c.subs {
+		if s == nil {
+			slot = i
+			break
+		}
+	}
+	if slot < 0 {
+		if len(c.subs) >= param.MaxSubscribe {
+			return false, router.Result{}
+		}
+		c.subs = append(c.subs, nil)
+		slot = len(c.subs) - 1
+	}
+	s := &subscriber{spec: *spec, class: mmsg.Video}
+	if spec.Kind == param.Audio {
+		s.class = mmsg.Audio
+	}
+	s.stream.Init(*spec, uint16(rand.Uint32()), uint16(rand.Uint32()))
+	c.subs[slot] = s
+	c.bySSRC[spec.SSRC] = uint32(slot)
+	if spec.RTXSSRC != 0 {
+		c.bySSRC[spec.RTXSSRC] = uint32(slot)
+	}
+	c.reduced = c.reduced || spec.ReducedSize
+	if c.session == nil {
+		return true, router.Result{}
+	}
+	return true, c.activate(env, uint32(slot), s)
+}
+
+// activate puts a subscription into the fan-out, now that there are keys to send under,
+// and asks for the key frame that every new viewer needs.
+func (c *Conn) activate(env *Env, slot uint32, s *subscriber) router.Result {
+	s.sealer = c.sealer(s.spec.SSRC)
+	if s.spec.RTXSSRC != 0 && s.spec.RTXType != 0 {
+		s.rtx = c.sealer(s.spec.RTXSSRC)
+	}
+	if s.sealer == nil {
+		env.Count.DropSeal.Inc()
+		return router.Result{}
+	}
+	info, ok, res := env.Fanout.Add(s.spec.Track, router.Sink{Conn: c.Index, Slot: slot})
+	if !ok {
+		return res // the track ended meanwhile: signaling will say so
+	}
+	s.info, s.waiting = info, true
+	s.shared = env.Tracks.Index(s.spec.Track.Index)
+	if s.spec.Kind == param.Video {
+		env.wantKeyFrame(s.spec.Track)
+	}
+	return res
+}
+
+// sealer returns a stream to seal under ssrc, which must not have sent in this connection
+// before: its numbers begin anew, and none may be sealed twice. nil: it has.
+func (c *Conn) sealer(ssrc uint32) *srtp.Stream {
+	st := c.session.AddStream(ssrc)
+	if st != nil && st.Next() != 0 {
+		c.session.RemoveStream(st)
+		return nil
+	}
+	return st
+}
+
+// Unsubscribe ends the subscription with that SSRC.
+func (c *Conn) Unsubscribe(env *Env, ssrc uint32) router.Result {
+	slot, ok := c.bySSRC[ssrc]
+	if !ok {
+		return router.Result{}
+	}
+	return c.detach(env, slot, c.subs[slot])
+}
+
+// Dropped tells the connection that the track of the subscription in slot is gone and that
+// the fan-out has forgotten it; the subscription itself ends when signaling says so.
+func (c *Conn) Dropped(slot uint32) {
+	if int(slot) < len(c.subs) && c.subs[slot] != nil {
+		c.subs[slot].waiting = false
+		c.subs[slot].shared = nil
+	}
+}
+
+func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
+	c.subs[slot] = nil
+	delete(c.bySSRC, s.spec.SSRC)
+	if s.spec.RTXSSRC != 0 {
+		delete(c.bySSRC, s.spec.RTXSSRC)
+	}
+	if c.session != nil {
+		if s.sealer != nil {
+			c.session.RemoveStream(s.sealer)
+		}
+		if s.rtx != nil {
+			c.session.RemoveStream(s.rtx)
+		}
+	}
+	if !s.waiting {
+		return router.Result{}
+	}
+	return env.Fanout.Remove(s.spec.Track, router.Sink{Conn: c.Index, Slot: slot})
+}
+
+// Send rewrites, seals and queues a run of packets of one track for the subscription in
+// slot. The buffers stay the caller's and are not changed.
+func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
+	s := c.subs[slot]
+	to, ok := c.SendPath()
+	if !ok {
+		env.Count.DropNoPath.Add(uint64(len(run)))
+		return
+	}
+	for i := range run {
+		m, payload := env.Arena.Meta(run[i].Ref), env.Arena.Payload(run[i].Ref)
+		if len(payload) == 0 && s.stream.Skip(m) {
+			continue // a probe of the publisher's: its gap is closed
+		}
+		out, ok := s.stream.Munge(m)
+		if !ok {
+			env.Count.DropNotReady.Inc()
+			if s.spec.Kind == param.Video && s.stream.Waiting() {
+				env.wantKeyFrame(s.spec.Track)
+			}
+			continue
+		}
+		buf := env.Out.Slot()
+		if buf == nil {
+			env.Count.DropTxFull.Inc()
+			continue
+		}
+		h := s.stream.PutHeader(buf, m, out, now, env.NTP, c.twccOut)
+		n, err := c.session.SealRTP(buf, h, payload, s.sealer, out.Index)
+		if err != nil {
+			env.Count.DropSeal.Inc()
+			continue
+		}
+		c.twccOut++
+		s.stream.Sent(n)
+		env.Out.Commit(n, to, s.class)
+		env.Count.RTPOut.Inc()
+		env.Count.RTPOutBytes.Add(uint64(n))
+	}
+}
+
+// resend serves one sequence number of a NACK from the track's retransmission ring. Under
+// GCM nothing may be sealed again under its own SSRC and index, so that without RTX there
+// is no resending: a key frame is asked for instead.
+func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16) {
+	n := env.Count
+	n.NACKIn.Inc()
+	orig, ok := s.stream.Original(seq)
+	if !ok || !s.waiting {
+		n.NACKRefused.Inc()
+		return
+	}
+	var ref packet.Ref
+	if s.rtx != nil && s.info.HasRTX {
+		ref, ok = env.RTX.Get(s.info.RTX, orig)
+	} else {
+		ok = false
+	}
+	if !ok {
+		n.NACKMiss.Inc()
+		if s.spec.Kind == param.Video {
+			env.wantKeyFrame(s.spec.Track)
+		}
+		return
+	}
+	defer env.Mag.Release(ref)
+	size := len(env.Arena.Data(ref))
+	if !s.stream.AllowResend(now, seq, size, c.rtt) {
+		n.NACKRefused.Inc()
+		return
+	}
+	to, ok := c.SendPath()
+	if !ok {
+		n.DropNoPath.Inc()
+		return
+	}
+	buf := env.Out.Slot()
+	if buf == nil {
+		n.DropTxFull.Inc()
+		return
+	}
+	m := env.Arena.Meta(ref)
+	h, index := s.stream.PutRTXHeader(buf, m, now, env.NTP, c.twccOut)
+	body := rtx.AppendPayload(buf[h:h], seq, env.Arena.Payload(ref))
+	size, err := c.session.SealRTP(buf, h, body, s.rtx, index)
+	if err != nil {
+		n.DropSeal.Inc()
+		return
+	}
+	c.twccOut++
+	env.Out.Commit(size, to, s.class)
+	n.RTXOut.Inc()
+}
+
+// smooth takes a new round-trip sample (RFC 6298's weights).
+func (c *Conn) smooth(rtt time.Duration) {
+	if rtt > 0 {
+		c.rtt += (rtt - c.rtt) / 8
+	}
+}
+
+// Subscriptions returns how many tracks the peer is sent, or will be once established.
+func (c *Conn) Subscriptions() (n int) {
+	for _, s := range c.subs {
+		if s != nil {
+			n++
+		}
+	}
+	return n
+}

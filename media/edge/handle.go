@@ -1,0 +1,211 @@
+package edge
+
+import (
+	"crypto/subtle"
+	"errors"
+	"sync/atomic"
+
+	"tsubame/media/ice"
+	"tsubame/media/param"
+	"tsubame/netio"
+)
+
+// ErrTooOften says that a connection restarts ICE more often than it may.
+var ErrTooOften = errors.New("edge: too many ICE restarts")
+
+// EventKind tells one event of a connection from another.
+type EventKind uint8
+
+// The events. Each comes at most once, and nothing comes after Closed.
+const (
+	Established EventKind = iota + 1 // a path, the keys, and the right certificate
+	Closed
+)
+
+// Why a connection was closed.
+const (
+	ReasonRequested      = "requested"       // Conn.Close
+	ReasonConsentLost    = "consent-lost"    // RFC 7675
+	ReasonDTLSClosed     = "dtls-closed"     // close_notify or a fatal alert
+	ReasonDTLSFailed     = "dtls-failed"     // the handshake came to nothing
+	ReasonBadFingerprint = "bad-fingerprint" // another certificate than signaled
+)
+
+// reasons are stored as an index, so that a shard can note one in an atomic word.
+var reasons = [...]string{
+	"", ReasonRequested, ReasonConsentLost, ReasonDTLSClosed, ReasonDTLSFailed, ReasonBadFingerprint,
+}
+
+// Event is what signaling is told of a connection.
+type Event struct {
+	Kind   EventKind
+	Reason string // of Closed
+}
+
+// credentials of a connection: those that the latest offer names, and those before them,
+// which stay good until the peer nominates a path under the new ones (RFC 8445 section 9).
+type credentials struct {
+	ice.Credentials
+	generation uint32
+	previous   *credentials
+	restarts   ice.RestartLimit // what is left of it at this generation
+}
+
+// Conn is signaling's handle of a connection and the seed that shards know it by: enough
+// to answer a connectivity check anywhere, before any shard has made the live connection.
+type Conn struct {
+	plane  *Plane
+	index  uint32
+	serial uint32
+	notify func(Event)
+
+	creds atomic.Pointer[credentials]
+	inbox inbox
+
+	early  atomic.Int32  // paths that shards validated before anybody adopted
+	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
+	told   bool          // Established was delivered; dispatcher only
+	over   bool          // Closed was delivered; dispatcher only
+	freed  bool          // released; dispatcher only
+}
+
+const (
+	happenEstablished = 1 << 0
+	happenReleased    = 1 << 1 // no shard holds anything of the connection any more
+	happenReason      = 8      // shift
+)
+
+// Open makes a connection that waits for its peer. notify is called on the plane's event
+// goroutine: it must not block and must not call back into the plane.
+func (p *Plane) Open(notify func(Event)) (*Conn, error) {
+	if p.ended.Load() {
+		return nil, ErrFull
+	}
+	i, ok := p.free.Get()
+	if !ok {
+		return nil, ErrFull
+	}
+	s := &p.slots[i]
+	c := &Conn{plane: p, index: i, serial: s.serial.Add(1), notify: notify}
+	c.creds.Store(&credentials{Credentials: ice.NewCredentials(i)})
+	s.conn.Store(c)
+	return c, nil
+}
+
+// Credentials returns the ICE user fragment and password for the SDP.
+func (c *Conn) Credentials() (ufrag, password string) {
+	cr := c.creds.Load()
+	return cr.Ufrag, cr.Password
+}
+
+// RestartICE makes new credentials; the old pair carries media until the peer has
+// nominated a path under the new ones. ErrTooOften: the connection has restarted too often
+// of late (row ICE-12), and the credentials are what they were.
+func (c *Conn) RestartICE() (ufrag, password string, err error) {
+	fresh := ice.NewCredentials(c.index)
+	for {
+		old := c.creds.Load()
+		next := &credentials{Credentials: fresh, generation: old.generation + 1, restarts: old.restarts}
+		if !next.restarts.Allow(netio.Now()) {
+			return "", "", ErrTooOften
+		}
+		prev := *old
+		prev.previous = nil // at most two pairs are good at any time
+		next.previous = &prev
+		if c.creds.CompareAndSwap(old, next) {
+			return fresh.Ufrag, fresh.Password, nil
+		}
+	}
+}
+
+// match returns the credentials that a check names, or nil.
+func (c *Conn) match(ufrag []byte) *credentials {
+	for cr := c.creds.Load(); cr != nil; cr = cr.previous {
+		if subtle.ConstantTimeCompare([]byte(cr.Ufrag), ufrag) == 1 {
+			return cr
+		}
+	}
+	return nil
+}
+
+// retire forgets the credentials from before generation, which the peer has moved to.
+func (c *Conn) retire(generation uint32) {
+	cr := c.creds.Load()
+	if cr.previous == nil || cr.generation != generation {
+		return
+	}
+	only := *cr
+	only.previous = nil
+	c.creds.CompareAndSwap(cr, &only)
+}
+
+// SetRemote takes the peer's part of an answer.
+func (c *Conn) SetRemote(r param.Remote) { c.post(command{op: opRemote, remote: &r}) }
+
+// Publish names a track that the peer is about to send. ErrFull: there is no room.
+func (c *Conn) Publish(spec param.Publish) (param.TrackID, error) {
+	id, ok := c.plane.tracks.Reserve()
+	if !ok {
+		return param.TrackID{}, ErrFull
+	}
+	c.post(command{op: opPublish, track: id, publish: &spec})
+	return id, nil
+}
+
+// Unpublish ends a track; those who receive it receive no more.
+func (c *Conn) Unpublish(id param.TrackID) { c.post(command{op: opUnpublish, track: id}) }
+
+// Subscribe makes the peer a receiver of a track, from the moment it is established.
+func (c *Conn) Subscribe(spec param.Subscribe) { c.post(command{op: opSubscribe, subscribe: &spec}) }
+
+// Unsubscribe ends the subscription sent under that SSRC.
+func (c *Conn) Unsubscribe(ssrc uint32) { c.post(command{op: opUnsubscribe, ssrc: ssrc}) }
+
+// RequestKeyFrame asks the publisher of a track of this connection for a key frame.
+func (c *Conn) RequestKeyFrame(id param.TrackID) { c.post(command{op: opKeyFrame, track: id}) }
+
+// Close ends the connection; the peer is told by a DTLS close_notify. It may be called
+// more than once.
+func (c *Conn) Close() { c.post(command{op: opClose}) }
+
+// established, closed and released note what happened; the shard that owns the connection
+// calls them, and closeUnowned does when no shard ever did.
+func (c *Conn) established() { c.signal(happenEstablished) }
+func (c *Conn) released()    { c.signal(happenReleased) }
+
+func (c *Conn) closed(reason string) {
+	for i, r := range reasons {
+		if r == reason {
+			c.signal(uint32(i) << happenReason)
+			return
+		}
+	}
+	panic("edge: unknown reason " + reason)
+}
+
+func (c *Conn) signal(bits uint32) {
+	c.happen.Or(bits)
+	c.plane.events.Set(c.index)
+	c.plane.wakeEvents.Wake()
+}
+
+// deliver tells signaling what happened since it was last told, and gives the connection's
+// place back when all is over. Dispatcher only.
+func (c *Conn) deliver() {
+	h := c.happen.Swap(0)
+	if h&happenEstablished != 0 && !c.told && !c.over {
+		c.told = true
+		c.notify(Event{Kind: Established})
+	}
+	if r := h >> happenReason; r != 0 && !c.over {
+		c.over = true
+		c.notify(Event{Kind: Closed, Reason: reasons[r]})
+	}
+	if h&happenReleased != 0 {
+		c.freed = true
+	}
+	if c.over && c.freed {
+		c.plane.slots[c.index].conn.Store(nil)
+		c.plane.free.Put(c.index)
+	}
+}

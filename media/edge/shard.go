@@ -1,0 +1,253 @@
+package edge
+
+import (
+	"time"
+
+	"tsubame/media/conn"
+	"tsubame/media/ice"
+	"tsubame/media/param"
+	"tsubame/media/router"
+	"tsubame/media/rtp"
+	"tsubame/netio"
+	"tsubame/netio/flow"
+	"tsubame/netio/mmsg"
+	"tsubame/netio/mono"
+	"tsubame/netio/packet"
+	"tsubame/netio/ring"
+	"tsubame/netio/wheel"
+)
+
+// Budgets of one iteration, so that no mailbox can keep a shard from its sockets.
+const (
+	controlBudget = 256
+	mediaBudget   = 1024
+	flagBudget    = 256
+)
+
+// lingerTime is how long a closed connection stays to send its close_notify.
+const lingerTime = 250 * time.Millisecond
+
+// tickInterval is the least time between two turns of one connection's timer.
+const tickInterval = time.Millisecond
+
+// runLength is how many packets of one track one entry of a media ring carries.
+const runLength = 8
+
+// media is an entry of a shard's media lane: a run of packets of one track, or one datagram
+// of a flow that landed on another shard than the one that owns its connection.
+type media struct {
+	track param.TrackID
+	refs  [runLength]packet.Ref
+	n     uint8 // packets in refs; a forwarded datagram has one
+	kind  mediaKind
+	// Of a forwarded datagram:
+	conn  uint32
+	valid bool // the path was validated by a check that another shard answered
+	key   flow.Key
+}
+
+type mediaKind uint8
+
+const (
+	mediaRun mediaKind = iota
+	mediaForward
+)
+
+// shard is one thread's part of the plane; it implements netio.Handler. Only its own
+// goroutine calls it, but for push, tell and the mailboxes themselves.
+type shard struct {
+	plane *Plane
+	index int
+	env   conn.Env
+	count Counters
+	ice   ice.Codec
+
+	live    []*live                // by connection index; nil: not owned here
+	flows   map[flow.Key]uint32    // validated paths of connections owned here
+	foreign map[flow.Key]*stranger // paths validated here of connections that are not
+	swept   mono.Time
+	timers  *wheel.Wheel
+	wakeSet []bool // shards to wake at the end of this iteration
+
+	// The mailboxes. Others write, this shard reads.
+	waker     *ring.Waker
+	commands  *ring.MPSC[control]
+	media     *ring.MPSC[media]
+	keyFrames *ring.Flags
+	ended     *ring.Flags
+
+	// Scratch, kept to be used again.
+	sinks   []router.Sink
+	results []router.Result
+	ending  []param.TrackID
+	paths   []flow.Key
+}
+
+// live is a connection that this shard owns.
+type live struct {
+	*conn.Conn
+	handle  *Conn
+	armed   mono.Time // what the timer is set to
+	closing bool      // closed; stays until armed to send its close_notify
+}
+
+func newShard(p *Plane, index, shards int, waker *ring.Waker) *shard {
+	s := &shard{
+		plane: p, index: index, waker: waker,
+		live:      make([]*live, len(p.slots)),
+		flows:     make(map[flow.Key]uint32),
+		foreign:   make(map[flow.Key]*stranger),
+		timers:    wheel.New(netio.Now(), len(p.slots)),
+		wakeSet:   make([]bool, shards),
+		commands:  ring.NewMPSC[control](p.cfg.ControlLane),
+		media:     ring.NewMPSC[media](p.cfg.MediaLane),
+		keyFrames: ring.NewFlags(p.tracks.Len()),
+		ended:     ring.NewFlags(p.tracks.Len()),
+	}
+	s.env = conn.Env{
+		Shard: index, Arena: p.arena, Mag: p.arena.Magazine(), RTX: p.rings,
+		Tracks: p.tracks, Fanout: router.NewFanout(index, p.tracks), Count: &s.count.Conn,
+	}
+	return s
+}
+
+// push brings a command; it waits for room and returns false once the shard has stopped.
+func (s *shard) push(c control) bool {
+	if !s.commands.Push(c) {
+		return false
+	}
+	s.waker.Wake()
+	return true
+}
+
+// begin prepares for one of the Handler's calls.
+func (s *shard) begin(now mono.Time, out *mmsg.TxQueue) {
+	s.env.Out = out
+	s.env.NTP = netio.NTP(now)
+}
+
+// HandleBatch takes what the sockets have received. Packets are decrypted one by one and
+// routed afterwards, in runs of one track.
+func (s *shard) HandleBatch(now mono.Time, in *mmsg.RxBatch, out *mmsg.TxQueue) {
+	s.begin(now, out)
+	for i := range in.Len() {
+		s.datagram(now, in.Key(i), in.Packet(i))
+	}
+	s.finish(now)
+}
+
+// datagram tells the protocols apart by the first byte (RFC 7983).
+func (s *shard) datagram(now mono.Time, k flow.Key, b []byte) {
+	switch rtp.Classify(b) {
+	case rtp.ClassSTUN:
+		s.handleSTUN(now, k, b)
+	case rtp.ClassDTLS:
+		s.handleDTLS(now, k, b)
+	case rtp.ClassRTP:
+		s.handleMedia(now, k, b)
+	default:
+		s.count.DropUnknown.Inc()
+	}
+}
+
+// finish routes what was decrypted, passes on what is wanted of publishers and wakes the
+// shards that were given something: each once.
+func (s *shard) finish(now mono.Time) {
+	s.route(now)
+	s.askKeyFrames(now)
+	for i, wake := range s.wakeSet {
+		if wake {
+			s.wakeSet[i] = false
+			s.plane.shards[i].waker.Wake()
+		}
+	}
+}
+
+// HandleMessages drains the mailboxes, each up to its budget.
+func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
+	s.begin(now, out)
+	for range controlBudget {
+		c, ok := s.commands.Pop()
+		if !ok {
+			break
+		}
+		s.command(now, c.conn, c.cmd)
+	}
+	for range mediaBudget {
+		m, ok := s.media.Pop()
+		if !ok {
+			break
+		}
+		s.receive(now, &m)
+	}
+	for range flagBudget {
+		i, ok := s.keyFrames.Next()
+		if !ok {
+			break
+		}
+		s.keyFrameWanted(now, i)
+	}
+	for range flagBudget {
+		i, ok := s.ended.Next()
+		if !ok {
+			break
+		}
+		s.trackEnded(i)
+	}
+	s.finish(now)
+	s.count.MediaDepth.Set(uint64(s.media.Len()))
+	return s.Pending()
+}
+
+// Pending reports whether a mailbox has something.
+func (s *shard) Pending() bool {
+	return !s.commands.Empty() || !s.media.Empty() || !s.keyFrames.Empty() || !s.ended.Empty()
+}
+
+// HandleTimers serves the connections whose time has come.
+func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
+	s.begin(now, out)
+	for {
+		i, ok := s.timers.Expire(now)
+		if !ok {
+			break
+		}
+		l := s.live[i]
+		if l == nil {
+			continue
+		}
+		l.armed = mono.Never
+		switch {
+		case l.closing:
+			s.release(l)
+		case !l.Tick(&s.env, now):
+			s.end(now, l, ReasonConsentLost)
+		default:
+			// What could not be done now (no path, no room) is not tried again at once.
+			s.rearm(l, max(l.Deadline(), now.Add(tickInterval)))
+		}
+	}
+	s.finish(now)
+	s.sweep(now)
+	next := s.timers.Next()
+	if len(s.foreign) > 0 {
+		next = mono.Earliest(next, s.swept.Add(sweepInterval))
+	}
+	return next
+}
+
+// arm makes sure that the connection's timer fires at or before at.
+func (s *shard) arm(l *live, at mono.Time) {
+	if at == mono.Never || l.closing || (l.armed != mono.Never && l.armed <= at) {
+		return
+	}
+	s.rearm(l, at)
+}
+
+func (s *shard) rearm(l *live, at mono.Time) {
+	l.armed = at
+	s.timers.Set(l.Index, at)
+}
+
+// later notes that another shard has to be woken when this iteration ends.
+func (s *shard) later(shard int) { s.wakeSet[shard] = true }
