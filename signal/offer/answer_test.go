@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"tsubame/media/param"
+	"tsubame/signal/offer/offertest"
 )
 
 func TestAnswerOfAPublisher(t *testing.T) {
 	s := New(testConfig())
 	audio, video := s.MIDs()
 	_, a := new(peer).exchange(t, s)
-	if !a.RemoteChanged || a.Remote.Ufrag != testUfrag || a.Remote.Password != testPassword ||
+	if !a.RemoteChanged || a.Remote.Ufrag != offertest.Ufrag || a.Remote.Password != offertest.Password ||
 		len(a.Remote.Fingerprints) != 1 || a.Remote.Fingerprints[0].Value[31] != 0xcd {
 		t.Errorf("remote %+v", a.Remote)
 	}
@@ -53,7 +54,7 @@ func without(lines []string, prefixes ...string) []string {
 func TestAnAnswererMayDropFeaturesAndRenumberPayloads(t *testing.T) {
 	s := New(testConfig())
 	s.SetRemote("A", []Track{videoTrack(1)})
-	p := &peer{edit: func(mid string, lines []string) []string {
+	p := &peer{offertest.Peer{Edit: func(mid string, lines []string) []string {
 		if !strings.HasPrefix(mid, "video") {
 			return lines
 		}
@@ -64,7 +65,7 @@ func TestAnAnswererMayDropFeaturesAndRenumberPayloads(t *testing.T) {
 			lines[i] = strings.Replace(l, "a=extmap:7 ", "a=extmap:9 ", 1)
 		}
 		return lines
-	}}
+	}}}
 	_, a := p.exchange(t, s)
 	pub, sub := a.Publish[1], a.Subscribe[0]
 	if pub.PayloadType != 96 || pub.RTXType != 0 || pub.RTXSSRC != 0 || pub.ReducedSize {
@@ -84,9 +85,9 @@ func TestAnAnswererMayDropFeaturesAndRenumberPayloads(t *testing.T) {
 
 func TestFeedbackForAllPayloadTypes(t *testing.T) {
 	s := New(testConfig())
-	p := &peer{edit: func(mid string, lines []string) []string {
+	p := &peer{offertest.Peer{Edit: func(mid string, lines []string) []string {
 		return append(without(lines, "a=rtcp-fb"), "a=rtcp-fb:* nack pli", "a=rtcp-fb:* transport-cc")
-	}}
+	}}}
 	_, a := p.exchange(t, s)
 	if want := (param.Feedback{PLI: true, TransportCC: true}); a.Publish[1].Feedback != want {
 		t.Errorf("video %+v", a.Publish[1].Feedback)
@@ -98,13 +99,13 @@ func TestFeedbackForAllPayloadTypes(t *testing.T) {
 
 func TestCredentialsAtTheSessionLevel(t *testing.T) {
 	s := New(testConfig())
-	p := &peer{
-		edit: func(mid string, lines []string) []string { return without(lines, "a=ice-", "a=fingerprint") },
-		session: func(lines []string) []string {
-			return append(lines, "a=ice-ufrag:"+testUfrag, "a=ice-pwd:"+testPassword,
+	p := &peer{offertest.Peer{
+		Edit: func(mid string, lines []string) []string { return without(lines, "a=ice-", "a=fingerprint") },
+		Session: func(lines []string) []string {
+			return append(lines, "a=ice-ufrag:"+offertest.Ufrag, "a=ice-pwd:"+offertest.Password,
 				"a=fingerprint:sha-1 00:01", "a=fingerprint:SHA-256 "+strings.ToLower(fingerprintText(testFingerprint(0xef))[8:]))
 		},
-	}
+	}}
 	_, a := p.exchange(t, s)
 	if len(a.Remote.Fingerprints) != 1 || a.Remote.Fingerprints[0].Algorithm != "sha-256" || a.Remote.Fingerprints[0].Value[0] != 0xef {
 		t.Errorf("remote %+v", a.Remote)
@@ -113,7 +114,7 @@ func TestCredentialsAtTheSessionLevel(t *testing.T) {
 
 func TestSSRCsNeedNotBeSignalled(t *testing.T) {
 	s := New(testConfig())
-	p := &peer{edit: func(mid string, lines []string) []string { return without(lines, "a=ssrc") }}
+	p := &peer{offertest.Peer{Edit: func(mid string, lines []string) []string { return without(lines, "a=ssrc") }}}
 	_, a := p.exchange(t, s)
 	if len(a.Publish) != 2 || a.Publish[1].SSRC != 0 || a.Publish[1].RTXSSRC != 0 || a.Publish[1].RTXType != 97 {
 		t.Errorf("got %+v", a.Publish)
@@ -123,12 +124,12 @@ func TestSSRCsNeedNotBeSignalled(t *testing.T) {
 func TestAPublisherMayStartAndStopSending(t *testing.T) {
 	s := New(testConfig())
 	_, video := s.MIDs()
-	p := &peer{still: map[string]bool{video: true}}
+	p := &peer{offertest.Peer{Still: map[string]bool{video: true}}}
 	if _, a := p.exchange(t, s); len(a.Publish) != 1 || a.Publish[0].Kind != param.Audio {
 		t.Errorf("got %+v", a.Publish)
 	}
 	s.SetRemote("A", pair(1))
-	p.still = nil
+	p.Still = nil
 	if _, a := p.exchange(t, s); len(a.Publish) != 2 {
 		t.Errorf("got %+v", a.Publish)
 	}
@@ -140,12 +141,12 @@ func TestAViewerMayStopAndStartReceiving(t *testing.T) {
 	p := new(peer)
 	_, a := p.exchange(t, s)
 	video := a.Subscribe[1]
-	p.still = map[string]bool{video.MID: true}
+	p.Still = map[string]bool{video.MID: true}
 	s.SetRemote("B", pair(2))
 	if _, a := p.exchange(t, s); !slices.Equal(a.Unsubscribe, []uint32{video.SSRC}) || len(a.Subscribe) != 2 {
 		t.Errorf("got %+v", a)
 	}
-	p.still = nil
+	p.Still = nil
 	s.SetRemote("B", nil)
 	if _, a := p.exchange(t, s); len(a.Unsubscribe) != 0 || len(a.Subscribe) != 1 || a.Subscribe[0].SSRC != video.SSRC {
 		t.Errorf("got %+v", a)
@@ -157,7 +158,7 @@ func TestADeclinedStreamIsNotOfferedAgain(t *testing.T) {
 	s.SetRemote("A", pair(1))
 	o := s.Offer()
 	mid := attribute(parseOffer(t, o).MediaDescriptions[3], "mid")
-	a, err := s.Answer((&peer{decline: map[string]bool{mid: true}}).answer(t, o))
+	a, err := s.Answer((&offertest.Peer{Decline: map[string]bool{mid: true}}).Answer(o))
 	if err != nil || len(a.Subscribe) != 1 {
 		t.Fatalf("error %v, subscriptions %+v", err, a.Subscribe)
 	}
@@ -176,7 +177,7 @@ func TestADeclinedOwnSectionStaysDeclined(t *testing.T) {
 	s := New(testConfig())
 	audio, _ := s.MIDs()
 	o := s.Offer()
-	a, err := s.Answer((&peer{decline: map[string]bool{audio: true}}).answer(t, o))
+	a, err := s.Answer((&offertest.Peer{Decline: map[string]bool{audio: true}}).Answer(o))
 	if err != nil || len(a.Publish) != 1 || a.Publish[0].Kind != param.Video {
 		t.Fatalf("error %v, publications %+v", err, a.Publish)
 	}
@@ -200,7 +201,7 @@ func TestAReleasedSectionAnsweredAliveStaysReleased(t *testing.T) {
 	p.exchange(t, s)
 	s.SetRemote("A", nil)
 	o := s.Offer()
-	answer := strings.ReplaceAll(p.answer(t, o), " 0 UDP", " 9 UDP")
+	answer := strings.ReplaceAll(p.Answer(o), " 0 UDP", " 9 UDP")
 	a, err := s.Answer(answer)
 	if err != nil || len(a.Subscribe) != 0 {
 		t.Fatalf("error %v, %+v", err, a)
@@ -239,9 +240,9 @@ func TestFaultyAnswersAreRefusedAndChangeNothing(t *testing.T) {
 		"plain RTP":            {replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), ReasonInvalidSDP},
 		"everything rejected":  {replace(" 9 UDP", " 0 UDP"), ReasonInvalidSDP},
 		"no ufrag":             {replace("a=ice-ufrag", "a=x"), ReasonInvalidSDP},
-		"short ufrag":          {replace("a=ice-ufrag:"+testUfrag, "a=ice-ufrag:abc"), ReasonInvalidSDP},
-		"short password":       {replace(testPassword, "short"), ReasonInvalidSDP},
-		"odd password":         {replace(testPassword, "peerpassword\x00peerpassword"), ReasonInvalidSDP},
+		"short ufrag":          {replace("a=ice-ufrag:"+offertest.Ufrag, "a=ice-ufrag:abc"), ReasonInvalidSDP},
+		"short password":       {replace(offertest.Password, "short"), ReasonInvalidSDP},
+		"odd password":         {replace(offertest.Password, "peerpassword\x00peerpassword"), ReasonInvalidSDP},
 		"no fingerprint":       {replace("a=fingerprint", "a=x"), ReasonBadFingerprint},
 		"weak hash only":       {replace("sha-256", "sha-1"), ReasonBadFingerprint},
 		"short fingerprint":    {replace("CD:CD:CD", "CD:CD"), ReasonInvalidSDP},
@@ -250,7 +251,7 @@ func TestFaultyAnswersAreRefusedAndChangeNothing(t *testing.T) {
 		"one SSRC twice":       {replace("a=ssrc:1000", "a=ssrc:1010"), ReasonInvalidSDP},
 	} {
 		s := New(testConfig())
-		good := new(peer).answer(t, s.Offer())
+		good := new(peer).Answer(s.Offer())
 		changed := c.change(good)
 		if changed == good {
 			t.Fatalf("%s: nothing was changed", name)
@@ -275,7 +276,7 @@ func TestAChangedFingerprintIsRefused(t *testing.T) {
 	p := new(peer)
 	p.exchange(t, s)
 	s.SetRemote("A", pair(1))
-	_, err := s.Answer(strings.ReplaceAll(p.answer(t, s.Offer()), "CD:CD", "CE:CE"))
+	_, err := s.Answer(strings.ReplaceAll(p.Answer(s.Offer()), "CD:CD", "CE:CE"))
 	if err == nil || !strings.Contains(err.Error(), "fingerprint changed") {
 		t.Errorf("error %v", err)
 	}
@@ -284,7 +285,7 @@ func TestAChangedFingerprintIsRefused(t *testing.T) {
 func TestAnAnswerWithoutAnOfferIsRefused(t *testing.T) {
 	s := New(testConfig())
 	o := s.Offer()
-	answer := new(peer).answer(t, o)
+	answer := new(peer).Answer(o)
 	if _, err := s.Answer(answer); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +298,7 @@ func TestEveryTruncationOfAnAnswerIsHandled(t *testing.T) {
 	cfg := testConfig()
 	cfg.Video = nil
 	s := New(cfg)
-	whole := new(peer).answer(t, s.Offer())
+	whole := new(peer).Answer(s.Offer())
 	// The answer is complete once the codec is there; what follows is optional.
 	complete := strings.Index(whole, "a=rtcp-fb")
 	for i := range complete - 2 {
@@ -310,7 +311,7 @@ func TestEveryTruncationOfAnAnswerIsHandled(t *testing.T) {
 // Row SIG-06.
 func TestSDPBombsAreRefusedInBoundedTime(t *testing.T) {
 	s := New(testConfig())
-	good := new(peer).answer(t, s.Offer())
+	good := new(peer).Answer(s.Offer())
 	media := good[strings.Index(good, "m="):]
 	head := good[:strings.Index(good, "m=")]
 	audio, _ := s.MIDs()
@@ -343,12 +344,11 @@ func TestSDPBombsAreRefusedInBoundedTime(t *testing.T) {
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	var t testing.T
 	s := New(testConfig())
-	f.Add(new(peer).answer(&t, s.Offer()))
+	f.Add(new(peer).Answer(s.Offer()))
 	four := New(testConfig())
 	four.SetRemote("A", pair(1))
-	f.Add(new(peer).answer(&t, four.Offer()))
+	f.Add(new(peer).Answer(four.Offer()))
 	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 0 x 0\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		s := New(testConfig())

@@ -262,7 +262,7 @@ func TestAPublisherThatLeavesDuringTheOfferIsNotSubscribed(t *testing.T) {
 	if drop := s.SetRemote("A", nil); len(drop) != 0 {
 		t.Errorf("SSRCs to stop: %v", drop)
 	}
-	a, err := s.Answer(p.answer(t, o))
+	a, err := s.Answer(p.Answer(o))
 	if err != nil || len(a.Subscribe) != 0 {
 		t.Fatalf("error %v, subscriptions %v", err, a.Subscribe)
 	}

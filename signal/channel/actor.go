@@ -1,0 +1,200 @@
+package channel
+
+import (
+	"time"
+
+	"tsubame/signal/offer"
+	"tsubame/signal/session"
+	"tsubame/signal/sora"
+)
+
+// mailboxSize is how many commands wait for a channel. Sessions wait for room: the actor
+// never waits for anybody, so it always comes. Only a join is refused when it takes too
+// long.
+const mailboxSize = 64
+
+type commandKind uint8
+
+const (
+	join     commandKind = iota + 1 // a session enters; member is set
+	announce                        // its media is established; tracks is set
+	update                          // it publishes something else; tracks is set
+	leave                           // it is gone
+)
+
+type command struct {
+	kind   commandKind
+	peer   *Peer
+	member session.Member
+	tracks []offer.Track
+}
+
+// actor owns the membership of one channel. It lives from the first member to the last,
+// and so does the session id.
+type actor struct {
+	registry  *Registry
+	id        string
+	sessionID string
+	mail      chan command
+	stop      chan struct{} // closed with the last release
+	refs      int           // guarded by registry.mu
+
+	// Of the goroutine only.
+	members []*member // in order of arrival
+	counts  [4]int    // established members by role; 0: all
+}
+
+// member is one session in a channel.
+type member struct {
+	session.Member
+	peer        *Peer
+	established bool
+	since       time.Time // of establishment
+	tracks      []offer.Track
+}
+
+func newActor(r *Registry, id string) *actor {
+	return &actor{registry: r, id: id, sessionID: sora.NewID(), mail: make(chan command, mailboxSize), stop: make(chan struct{})}
+}
+
+func (a *actor) run() {
+	defer a.registry.running.Done()
+	for {
+		select {
+		case c := <-a.mail:
+			a.handle(c)
+		case <-a.stop:
+			return
+		}
+	}
+}
+
+func (a *actor) handle(c command) {
+	if c.kind == join {
+		a.join(c)
+		return
+	}
+	m := a.member(c.peer)
+	if m == nil {
+		panic("channel: command of a session that is not a member")
+	}
+	switch c.kind {
+	case announce:
+		a.announce(m, c.tracks)
+	case update:
+		m.tracks = c.tracks
+		a.tellTracks(m, c.tracks)
+	case leave:
+		a.leave(m)
+		a.registry.release(a)
+	}
+}
+
+func (a *actor) member(p *Peer) *member {
+	for _, m := range a.members {
+		if m.peer == p {
+			return m
+		}
+	}
+	return nil
+}
+
+// related reports whether two members know of each other: those of one bundle do not.
+func related(m, o *member) bool { return m != o && m.BundleID != o.BundleID }
+
+func (a *actor) join(c command) {
+	m := &member{Member: c.member, peer: c.peer}
+	a.members = append(a.members, m)
+	joined := session.Joined{SessionID: a.sessionID}
+	for _, o := range a.members {
+		if o.established && len(o.tracks) > 0 && related(m, o) && m.Role.Receives() {
+			joined.Remotes = append(joined.Remotes, session.RemoteChanged{ConnectionID: o.ConnectionID, Tracks: o.tracks})
+		}
+	}
+	m.peer.post(joined)
+}
+
+// tellTracks tells everybody who receives m what it publishes now.
+func (a *actor) tellTracks(m *member, tracks []offer.Track) {
+	for _, o := range a.members {
+		if related(m, o) && o.Role.Receives() {
+			o.peer.post(session.RemoteChanged{ConnectionID: m.ConnectionID, Tracks: tracks})
+		}
+	}
+}
+
+// announce makes m visible: its streams first, then the notification, since clients expect
+// to be offered the streams before they hear of the connection.
+func (a *actor) announce(m *member, tracks []offer.Track) {
+	m.established, m.since, m.tracks = true, time.Now(), tracks
+	a.count(m, 1)
+	e := a.event(sora.EventCreated, m)
+	e.Data = a.present(m)
+	own := session.Announced{}
+	if a.registry.cfg.Notify {
+		own.JSON = e.Append(nil)
+	}
+	m.peer.post(own)
+	if len(tracks) > 0 {
+		a.tellTracks(m, tracks)
+	}
+	e.Data = nil
+	a.notify(m, e, m.ConnectionID)
+}
+
+func (a *actor) leave(m *member) {
+	for i, o := range a.members {
+		if o == m {
+			a.members = append(a.members[:i], a.members[i+1:]...)
+			break
+		}
+	}
+	if !m.established {
+		return
+	}
+	a.count(m, -1)
+	if len(m.tracks) > 0 {
+		a.tellTracks(m, nil)
+	}
+	a.notify(m, a.event(sora.EventDestroyed, m), "")
+}
+
+func (a *actor) count(m *member, n int) {
+	a.counts[0] += n
+	a.counts[m.Role] += n
+}
+
+// notify tells the others, in one encoding that all of them share.
+func (a *actor) notify(m *member, e sora.ConnectionEvent, after string) {
+	if !a.registry.cfg.Notify {
+		return
+	}
+	json := e.Append(nil)
+	for _, o := range a.members {
+		if o.established && related(m, o) {
+			o.peer.post(session.Notify{JSON: json, After: after})
+		}
+	}
+}
+
+func (a *actor) event(kind string, m *member) sora.ConnectionEvent {
+	now := time.Now()
+	return sora.ConnectionEvent{
+		EventType: kind, Timestamp: now, Role: m.Role, SessionID: a.sessionID, ClientID: m.ClientID, BundleID: m.BundleID,
+		ConnectionID: m.ConnectionID, Audio: m.Audio, Video: m.Video, Minutes: int(now.Sub(m.since) / time.Minute),
+		AuthnMetadata: m.NotifyMetadata, Total: a.counts[0], SendRecv: a.counts[sora.SendRecv],
+		SendOnly: a.counts[sora.SendOnly], RecvOnly: a.counts[sora.RecvOnly],
+	}
+}
+
+// present lists whom m finds in the channel; never nil, since the member belongs into the
+// client's own notification even when nobody is there.
+func (a *actor) present(m *member) []sora.Present {
+	out := []sora.Present{}
+	for _, o := range a.members {
+		if o.established && related(m, o) {
+			out = append(out, sora.Present{ClientID: o.ClientID, BundleID: o.BundleID, ConnectionID: o.ConnectionID, AuthnMetadata: o.NotifyMetadata})
+		}
+	}
+	return out
+}

@@ -1,0 +1,208 @@
+// Package channel brings sessions together: a registry of channels, one goroutine per
+// channel that owns its membership, and one per session that carries out what the session's
+// state machine asks for. It never touches a socket, a datagram or an SDP. Every exported
+// method may be called from any goroutine; none of them may be called from a shard, since
+// they may wait.
+//
+// Who waits for whom: a session waits for its channel, a channel for nobody, so there is no
+// circle. What a channel tells a session goes into a bounded queue; a session whose queue
+// is full is ended, not waited for.
+package channel
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/signal/session"
+)
+
+// Plane is what signaling needs of the media plane.
+type Plane interface {
+	// Fingerprint is of the certificate that the plane shows in every handshake.
+	Fingerprint() param.Fingerprint
+	// Open opens a connection. notify is called at most once per kind of event, from any
+	// goroutine, and does not block. An error means that there is no room.
+	Open(notify func(MediaEvent)) (Conn, error)
+}
+
+// Conn is one media connection. Its methods are called from one goroutine at a time and
+// may wait for room.
+type Conn interface {
+	Credentials() (ufrag, password string)
+	SetRemote(param.Remote)
+	Publish(param.Publish) (param.TrackID, error)
+	Unpublish(param.TrackID)
+	Subscribe(param.Subscribe)
+	Unsubscribe(ssrc uint32)
+	Close()
+}
+
+// MediaEvent is what media tells about a connection.
+type MediaEvent struct {
+	Kind   MediaKind
+	Reason string // of MediaClosed: one of session's Media constants
+}
+
+// MediaKind is the kind of a MediaEvent.
+type MediaKind uint8
+
+// The kinds.
+const (
+	MediaEstablished MediaKind = iota + 1 // ICE, DTLS and the fingerprint are fine
+	MediaClosed                           // the connection has ended
+)
+
+// Transport carries the messages of one session. Its methods never block.
+type Transport interface {
+	// Send queues a message, which nobody changes from then on; false: the queue is
+	// full.
+	Send(json []byte) bool
+	// Close sends what is queued, then closes with the code and reason; code 0: the peer is
+	// gone. Nothing follows.
+	Close(code int, reason string)
+}
+
+// Config is for NewRegistry.
+type Config struct {
+	Plane      Plane
+	Candidates func() []string // values of the a=candidate lines that hold now
+	// Session holds for all sessions; Fingerprint is taken from the plane, JoinTimeout is
+	// 10 s unless given.
+	Session        session.Config
+	Notify         bool // tell clients of each other
+	MaxConnections int  // beyond them sessions are refused; 0: no bound of ours
+	Log            *slog.Logger
+}
+
+// Registry knows every channel and every session.
+type Registry struct {
+	cfg     Config
+	session session.Config
+	log     *slog.Logger
+	faults  *FaultLog
+
+	running sync.WaitGroup // session and channel goroutines
+
+	mu       sync.Mutex
+	channels map[string]*actor
+	peers    map[*Peer]struct{}
+	closing  bool
+}
+
+// NewRegistry returns an empty registry.
+func NewRegistry(cfg Config) *Registry {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Registry{cfg: cfg, session: cfg.Session, log: cfg.Log, faults: NewFaultLog(cfg.Log),
+		channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
+	r.session.Fingerprint = cfg.Plane.Fingerprint()
+	if r.session.JoinTimeout == 0 {
+		r.session.JoinTimeout = 10 * time.Second
+	}
+	return r
+}
+
+// NewSession returns the state machine for a transport that has just been accepted. Until
+// its connect the transport drives it; then Start takes it over.
+func (r *Registry) NewSession(now time.Time) *session.Session {
+	return session.New(&r.session, now)
+}
+
+// Start takes over a session whose connect has been accepted, carries out the actions of
+// that event, and runs it in a goroutine of its own until it is closed.
+func (r *Registry) Start(s *session.Session, actions []session.Action, t Transport) *Peer {
+	p := newPeer(r, s, t)
+	r.mu.Lock()
+	refuse := session.Kicked{}
+	switch {
+	case r.closing:
+		refuse = session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown}
+	case r.cfg.MaxConnections > 0 && len(r.peers) >= r.cfg.MaxConnections:
+		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerFull}
+	}
+	if refuse.Code != 0 {
+		r.mu.Unlock()
+		p.refuse(refuse)
+		return p
+	}
+	r.peers[p] = struct{}{}
+	r.running.Add(1)
+	r.mu.Unlock()
+	go p.run(actions)
+	return p
+}
+
+// forget is called by a session's goroutine when it ends.
+func (r *Registry) forget(p *Peer) {
+	r.mu.Lock()
+	delete(r.peers, p)
+	r.mu.Unlock()
+	r.running.Done()
+}
+
+// Counts returns the number of channels and of sessions at this moment.
+func (r *Registry) Counts() (channels, sessions int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.channels), len(r.peers)
+}
+
+// acquire returns the actor of a channel for one session, and starts it if the channel has
+// nobody. Counting under the registry's lock is what keeps a join from meeting an actor
+// that is about to end.
+func (r *Registry) acquire(id string) *actor {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.channels[id]
+	if a == nil {
+		a = newActor(r, id)
+		r.channels[id] = a
+		r.running.Add(1)
+		go a.run()
+	}
+	a.refs++
+	return a
+}
+
+// release gives back what acquire returned. With the last one the actor ends.
+func (r *Registry) release(a *actor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a.refs--; a.refs < 0 {
+		panic("channel: released more often than acquired")
+	}
+	if a.refs == 0 {
+		delete(r.channels, a.id)
+		close(a.stop)
+	}
+}
+
+// ErrNotInTime says that sessions were still ending when Close had to return.
+var ErrNotInTime = errors.New("channel: sessions did not end in time")
+
+// Close refuses new sessions, ends every session with 1000 SHUTDOWN and waits for their
+// goroutines until ctx is done.
+func (r *Registry) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closing = true
+	for p := range r.peers {
+		p.mustPost(session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown})
+	}
+	r.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ErrNotInTime
+	}
+}

@@ -1,0 +1,219 @@
+package channel
+
+import (
+	"sync"
+	"time"
+
+	"tsubame/signal/session"
+)
+
+const (
+	// maxQueue is how many events of its channel a session may be behind. A session that
+	// is further behind is ended with SERVER-BUSY: its view of the channel would have holes.
+	maxQueue = 4096
+	// inboxSize is how many messages a transport may be ahead of its session; then the
+	// reader waits, and TCP makes the client wait.
+	inboxSize = 4
+	// joinWait is how long a session waits for room in its channel's mailbox before the
+	// client is refused with SERVER-BUSY.
+	joinWait = 5 * time.Second
+)
+
+// Peer runs one session: it feeds the state machine and carries out its actions, all in
+// one goroutine.
+type Peer struct {
+	registry  *Registry
+	machine   *session.Session
+	transport Transport
+	inbox     chan session.Event
+	wake      chan struct{}
+	done      chan struct{}
+
+	mu      sync.Mutex
+	queue   []session.Event
+	overrun bool
+
+	// Of the goroutine only.
+	conn  Conn
+	actor *actor
+}
+
+func newPeer(r *Registry, s *session.Session, t Transport) *Peer {
+	return &Peer{registry: r, machine: s, transport: t, inbox: make(chan session.Event, inboxSize),
+		wake: make(chan struct{}, 1), done: make(chan struct{})}
+}
+
+// Deliver hands over an event of the transport: Message, Malformed or Vanished. It waits
+// while the session is busy. False: the session has ended.
+func (p *Peer) Deliver(e session.Event) bool {
+	select {
+	case p.inbox <- e:
+		return true
+	case <-p.done:
+		return false
+	}
+}
+
+// Done is closed when the session has ended.
+func (p *Peer) Done() <-chan struct{} { return p.done }
+
+// post queues an event of the channel. It never waits.
+func (p *Peer) post(e session.Event) {
+	p.mu.Lock()
+	switch {
+	case p.overrun:
+	case len(p.queue) >= maxQueue:
+		p.overrun = true
+		p.queue = []session.Event{session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}}
+	default:
+		p.queue = append(p.queue, e)
+	}
+	p.mu.Unlock()
+	p.signal()
+}
+
+// mustPost queues an event that ends the session or comes at most twice in its life,
+// whatever the queue holds.
+func (p *Peer) mustPost(e session.Event) {
+	p.mu.Lock()
+	p.queue = append(p.queue, e)
+	p.mu.Unlock()
+	p.signal()
+}
+
+func (p *Peer) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// refuse ends a session that was never run.
+func (p *Peer) refuse(k session.Kicked) {
+	for _, a := range p.machine.Handle(nil, time.Now(), k) {
+		if c, ok := a.(session.Close); ok {
+			p.ended(c)
+		}
+	}
+	close(p.done)
+}
+
+func (p *Peer) run(actions []session.Action) {
+	defer p.registry.forget(p)
+	defer close(p.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	p.carryOut(actions)
+	for p.machine.State() != session.Closed {
+		timer.Reset(time.Until(p.machine.Deadline()))
+		select {
+		case e := <-p.inbox:
+			p.handle(e)
+		case <-p.wake:
+			for _, e := range p.take() {
+				p.handle(e)
+			}
+		case <-timer.C:
+			p.handle(session.Tick{})
+		}
+	}
+}
+
+func (p *Peer) take() []session.Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q := p.queue
+	p.queue = nil
+	return q
+}
+
+func (p *Peer) handle(e session.Event) { p.carryOut(p.machine.Handle(nil, time.Now(), e)) }
+
+// carryOut does what the machine asks for, in order. The results of some actions are
+// events themselves, whose actions come after those that are there already.
+func (p *Peer) carryOut(actions []session.Action) {
+	result := func(e session.Event) { actions = p.machine.Handle(actions, time.Now(), e) }
+	for i := 0; i < len(actions); i++ {
+		switch a := actions[i].(type) {
+		case session.Send:
+			if !p.transport.Send(a.JSON) {
+				result(session.Kicked{Code: session.CodeError, Reason: session.ReasonSlowReader})
+			}
+		case session.Close:
+			p.ended(a)
+		case session.OpenMedia:
+			result(p.open())
+		case session.SetRemote:
+			p.conn.SetRemote(a.Remote)
+		case session.Publish:
+			id, err := p.conn.Publish(a.Publish)
+			result(session.Published{MID: a.Publish.MID, Track: id, OK: err == nil})
+		case session.Unpublish:
+			p.conn.Unpublish(a.Track)
+		case session.Subscribe:
+			p.conn.Subscribe(a.Subscribe)
+		case session.Unsubscribe:
+			p.conn.Unsubscribe(a.SSRC)
+		case session.CloseMedia:
+			p.conn.Close()
+		case session.Join:
+			p.join(a.Member, result)
+		case session.Announce:
+			p.actor.mail <- command{kind: announce, peer: p, tracks: a.Tracks}
+		case session.Update:
+			p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
+		case session.Leave:
+			p.actor.mail <- command{kind: leave, peer: p}
+		default:
+			panic("channel: unknown action")
+		}
+	}
+}
+
+func (p *Peer) open() session.Event {
+	conn, err := p.registry.cfg.Plane.Open(p.mediaEvent)
+	if err != nil {
+		p.registry.log.Warn("no room for a media connection", "error", err)
+		return session.OpenFailed{}
+	}
+	p.conn = conn
+	ufrag, password := conn.Credentials()
+	return session.Opened{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates()}
+}
+
+func (p *Peer) mediaEvent(e MediaEvent) {
+	switch e.Kind {
+	case MediaEstablished:
+		p.mustPost(session.MediaEstablished{})
+	case MediaClosed:
+		p.mustPost(session.MediaClosed{Reason: e.Reason})
+	}
+}
+
+func (p *Peer) join(m session.Member, result func(session.Event)) {
+	a := p.registry.acquire(m.ChannelID)
+	wait := time.NewTimer(joinWait)
+	defer wait.Stop()
+	select {
+	case a.mail <- command{kind: join, peer: p, member: m}:
+		p.actor = a
+	case <-wait.C:
+		p.registry.release(a)
+		result(session.JoinRefused{Reason: session.ReasonServerBusy})
+	}
+}
+
+// ended closes the transport and writes the session's last log line. What a client did
+// wrong has a line of its own kind, sampled, so that a flood of bad clients cannot hide
+// what else happens.
+func (p *Peer) ended(c session.Close) {
+	p.transport.Close(c.Code, c.Reason)
+	m := p.machine.Member()
+	attributes := []any{"channel_id", m.ChannelID, "connection_id", m.ConnectionID, "client_id", m.ClientID,
+		"role", m.Role.String(), "code", c.Code, "reason", c.Reason}
+	if c.Code == session.CodeError {
+		p.registry.faults.Log("session refused or aborted", append(attributes, "detail", c.Detail)...)
+		return
+	}
+	p.registry.log.Info("session ended", attributes...)
+}

@@ -1,0 +1,189 @@
+package session
+
+import (
+	"errors"
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/signal/offer"
+	"tsubame/signal/sora"
+)
+
+// answer takes the answer to an offer or re-offer.
+func (s *Session) answer(now time.Time, sdp string) {
+	a, err := s.offer.Answer(sdp)
+	if err != nil {
+		e := &offer.Error{Reason: offer.ReasonInvalidSDP}
+		errors.As(err, &e)
+		s.fault(e.Reason, e.Detail)
+		return
+	}
+	s.answerBy = time.Time{}
+	if s.state == WaitAnswer {
+		s.state, s.stageBy = WaitEstablished, now.Add(s.cfg.CreatedTimeout)
+		s.pingAt, s.pongBy = now.Add(s.cfg.PingInterval), now.Add(s.cfg.PongTimeout)
+	}
+	if a.RemoteChanged {
+		s.do(SetRemote{Remote: a.Remote})
+	}
+	changed := s.publish(a.Publish)
+	for _, ssrc := range a.Unsubscribe {
+		s.do(Unsubscribe{SSRC: ssrc})
+	}
+	for _, sub := range a.Subscribe {
+		s.do(Subscribe{Subscribe: sub})
+	}
+	// What is published anew is told when media has answered.
+	if changed && s.publishing == 0 && s.state == Established {
+		s.do(Update{Tracks: s.tracks()})
+	}
+	s.establish()
+}
+
+// publish moves from what the client sent to what it sends, and reports whether that is a
+// change. No Publish is without its result here: a re-offer waits for it.
+func (s *Session) publish(list []param.Publish) (changed bool) {
+	var next []sentTrack
+	for _, p := range list {
+		next = append(next, sentTrack{publish: p})
+	}
+	for _, old := range s.sent {
+		kept := false
+		for i := range next {
+			if next[i].publish == old.publish {
+				next[i], kept = old, true
+			}
+		}
+		if !kept {
+			s.do(Unpublish{Track: old.id})
+			changed = true
+		}
+	}
+	s.sent = next
+	for _, t := range next {
+		if !t.known {
+			s.publishing++
+			s.do(Publish{Publish: t.publish})
+			changed = true
+		}
+	}
+	return changed
+}
+
+func (s *Session) published(e Published) {
+	for i := range s.sent {
+		t := &s.sent[i]
+		if t.publish.MID != e.MID || t.known {
+			continue
+		}
+		if !e.OK {
+			s.close(CodeError, ReasonServerFull)
+			return
+		}
+		t.id, t.known = e.Track, true
+		if s.publishing--; s.publishing == 0 && s.state == Established {
+			s.do(Update{Tracks: s.tracks()})
+		}
+		s.establish()
+		return
+	}
+}
+
+// tracks returns what the client publishes.
+func (s *Session) tracks() []offer.Track {
+	var out []offer.Track
+	for _, t := range s.sent {
+		out = append(out, offer.Track{Kind: t.publish.Kind, Codec: t.publish.Codec, ID: t.id})
+	}
+	return out
+}
+
+// establish announces the connection once the answer is in and media is up.
+func (s *Session) establish() {
+	if s.state != WaitEstablished || !s.mediaUp || s.publishing > 0 {
+		return
+	}
+	s.state, s.stageBy = Established, time.Time{}
+	s.do(Announce{Tracks: s.tracks()})
+}
+
+func (s *Session) mediaClosed(e MediaClosed) {
+	switch e.Reason {
+	case MediaDTLSClosed:
+		s.close(CodeNormal, ReasonPeerClosed)
+	case MediaRequested:
+		s.close(CodeNormal, ReasonMediaClosed)
+	case MediaBadFingerprint:
+		s.close(CodeError, ReasonBadFingerprint)
+	case MediaDTLSFailed:
+		s.close(CodeError, ReasonDTLSFailed)
+	default:
+		s.close(CodeError, ReasonConsentLost)
+	}
+}
+
+// remoteChanged notes what another connection publishes. The client hears of it by the
+// next re-offer; what it must not get any longer stops at once.
+func (s *Session) remoteChanged(e RemoteChanged) {
+	if s.offer == nil || !s.member.Role.Receives() {
+		return
+	}
+	var tracks []offer.Track
+	for _, t := range e.Tracks {
+		if s.wants(t.Kind) {
+			tracks = append(tracks, t)
+		}
+	}
+	for _, ssrc := range s.offer.SetRemote(e.ConnectionID, tracks) {
+		s.do(Unsubscribe{SSRC: ssrc})
+	}
+}
+
+// wants reports whether the client receives the kind. A viewer says so in audio and video;
+// a publisher describes by them only what it sends.
+func (s *Session) wants(k param.Kind) bool {
+	if s.member.Role != sora.RecvOnly {
+		return true
+	}
+	return k == param.Audio && s.member.Audio || k == param.Video && s.member.Video
+}
+
+func (s *Session) onAnnounced(e Announced) {
+	if s.state != Established || s.announced {
+		return
+	}
+	s.announced = true
+	if e.JSON != nil {
+		s.send(e.JSON)
+	}
+}
+
+func (s *Session) notify(e Notify) {
+	if !s.announced {
+		// The channel does not notify before it has announced.
+		return
+	}
+	s.held = append(s.held, e)
+}
+
+// renegotiate sends a re-offer if the streams changed and none is outstanding, and then
+// the notifications that waited for it.
+func (s *Session) renegotiate(now time.Time) {
+	if s.state != Established || !s.announced {
+		return
+	}
+	if !s.offer.Outstanding() && s.offer.Changed() && s.publishing == 0 {
+		s.answerBy = now.Add(s.cfg.AnswerTimeout)
+		s.send(sora.AppendReOffer(nil, s.offer.Offer()))
+	}
+	n := 0
+	for n < len(s.held) && (len(s.held)-n > maxHeld || s.held[n].After == "" || s.offer.Offered(s.held[n].After)) {
+		s.send(s.held[n].JSON)
+		n++
+	}
+	if n == len(s.held) {
+		s.held = nil
+	} else {
+		s.held = s.held[n:]
+	}
+}

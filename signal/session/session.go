@@ -1,0 +1,252 @@
+// Package session is the state machine of one signaling session: what a client may say
+// when, what it is told, and which media follows from it. It is pure: messages, timers,
+// media and channel events come in as values together with the time, actions go out as
+// values in the order in which they are to be carried out. It has no goroutine, socket or
+// clock and knows no transport. One goroutine at a time may use a Session; what it returns
+// belongs to the caller.
+package session
+
+import (
+	"io"
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/signal/offer"
+	"tsubame/signal/sora"
+)
+
+// State is where a session stands. Its only ways are down this list, or to Closed.
+type State uint8
+
+// The states.
+const (
+	WaitConnect     State = iota // nothing has been said
+	Opening                      // a media connection is being opened
+	Joining                      // the channel is being joined
+	WaitAnswer                   // the offer is out
+	WaitEstablished              // ICE and DTLS are under way
+	Established                  // announced, or about to be, to the channel
+	Closed
+)
+
+// String returns the state's name.
+func (s State) String() string {
+	return [...]string{"wait-connect", "opening", "joining", "wait-answer", "wait-established", "established", "closed"}[s]
+}
+
+// Config is what all sessions of a server have in common.
+type Config struct {
+	Version        string            // of the server, told to clients
+	Fingerprint    param.Fingerprint // of the server's certificate
+	ConnectTimeout time.Duration     // to the first message
+	JoinTimeout    time.Duration     // from connect to offer: our own work
+	AnswerTimeout  time.Duration     // from offer or re-offer to its answer
+	CreatedTimeout time.Duration     // from answer to established media
+	PingInterval   time.Duration
+	PongTimeout    time.Duration
+	BundleID       bool          // clients may give a bundle_id
+	DefaultAudio   uint64        // bits per second; 0: the client's choice
+	DefaultVideo   uint64        // bits per second; 0: the client's choice
+	Rand           io.Reader     // of mids and SSRCs; nil: crypto/rand
+	NewID          func() string // of connections; nil: sora.NewID
+}
+
+// Bounds of one session.
+const (
+	// maxHeld is how many notifications wait for a re-offer; beyond it they go out at
+	// once, ahead of the streams they announce.
+	maxHeld = 256
+	// maxMessages is how many messages a client may send in rateWindow. A browser sends
+	// some twenty candidates and then a pong every few seconds.
+	maxMessages = 500
+	rateWindow  = 10 * time.Second
+)
+
+// Session is one signaling session.
+type Session struct {
+	cfg    *Config
+	state  State
+	member Member
+	conn   *sora.Connect
+	offer  *offer.State
+
+	mediaOpen  bool
+	inChannel  bool        // Join went out and was not refused
+	mediaUp    bool        // ICE, DTLS and the fingerprint are fine
+	announced  bool        // the channel has confirmed
+	publishing int         // Publish actions without a result
+	sent       []sentTrack // at most one audio and one video, in this order
+	held       []Notify
+
+	stageBy  time.Time // deadline of the stage before Established
+	answerBy time.Time // of an outstanding re-offer
+	pingAt   time.Time
+	pongBy   time.Time
+
+	windowEnd time.Time
+	messages  int
+
+	out []Action
+}
+
+// sentTrack is one track that the client sends.
+type sentTrack struct {
+	publish param.Publish
+	id      param.TrackID
+	known   bool // media has answered
+}
+
+// New starts a session whose transport has just been accepted. It keeps cfg, which must
+// not change any more.
+func New(cfg *Config, now time.Time) *Session {
+	return &Session{cfg: cfg, stageBy: now.Add(cfg.ConnectTimeout)}
+}
+
+// State returns where the session stands.
+func (s *Session) State() State { return s.state }
+
+// Member returns who this is. It is complete from Joining on.
+func (s *Session) Member() Member { return s.member }
+
+// Deadline returns when the session next wants a Tick; zero: not at all.
+func (s *Session) Deadline() time.Time {
+	if s.state == Closed {
+		return time.Time{}
+	}
+	first := s.stageBy
+	for _, t := range []time.Time{s.answerBy, s.pingAt, s.pongBy} {
+		if first.IsZero() || !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// Handle takes one event and appends to dst what has to be done about it, in order. A
+// closed session ignores every event.
+func (s *Session) Handle(dst []Action, now time.Time, e Event) []Action {
+	if s.state == Closed {
+		return dst
+	}
+	s.out = dst
+	switch e := e.(type) {
+	case Message:
+		s.message(now, e.Message)
+	case Malformed:
+		s.fault(e.Reason, e.Detail)
+	case Tick:
+		s.tick(now)
+	case Vanished:
+		s.close(0, ReasonVanished)
+	case Kicked:
+		s.close(e.Code, e.Reason)
+	case Opened:
+		s.opened(e)
+	case OpenFailed:
+		s.close(CodeError, ReasonServerFull)
+	case Joined:
+		s.onJoined(now, e)
+	case JoinRefused:
+		s.inChannel = false
+		s.close(CodeError, e.Reason)
+	case RemoteChanged:
+		s.remoteChanged(e)
+	case Announced:
+		s.onAnnounced(e)
+	case Notify:
+		s.notify(e)
+	case Published:
+		s.published(e)
+	case MediaEstablished:
+		s.mediaUp = true
+		s.establish()
+	case MediaClosed:
+		s.mediaClosed(e)
+	default:
+		panic("session: unknown event")
+	}
+	s.renegotiate(now)
+	out := s.out
+	s.out = nil
+	return out
+}
+
+func (s *Session) do(a Action) { s.out = append(s.out, a) }
+
+func (s *Session) send(json []byte) { s.do(Send{JSON: json}) }
+
+// fault ends the session for something that the client did; detail is for the log.
+func (s *Session) fault(reason, detail string) {
+	s.end(Close{Code: CodeError, Reason: reason, Detail: detail})
+}
+
+func (s *Session) close(code int, reason string) { s.end(Close{Code: code, Reason: reason}) }
+
+// end ends the session from any state. Others hear of it before its media goes.
+func (s *Session) end(c Close) {
+	if s.state == Closed {
+		return
+	}
+	s.state = Closed
+	if s.inChannel {
+		s.do(Leave{})
+	}
+	if s.mediaOpen {
+		s.do(CloseMedia{})
+	}
+	s.do(c)
+	s.offer, s.held, s.sent = nil, nil, nil
+}
+
+// message takes a message of the client, by the table of which type fits which state.
+func (s *Session) message(now time.Time, m sora.Message) {
+	if now.After(s.windowEnd) {
+		s.windowEnd, s.messages = now.Add(rateWindow), 0
+	}
+	if s.messages++; s.messages > maxMessages {
+		s.close(CodeError, ReasonTooManyMessages)
+		return
+	}
+	offered := s.state >= WaitAnswer
+	reoffered := s.state == Established && s.offer.Outstanding()
+	switch {
+	case m.Type == sora.TypeDisconnect:
+		s.close(CodeNormal, ReasonDisconnect)
+	case m.Type == sora.TypeConnect && s.state == WaitConnect:
+		s.connect(now, m.Connect)
+	case m.Type == sora.TypeAnswer && s.state == WaitAnswer:
+		s.answer(now, m.SDP)
+	case (m.Type == sora.TypeReAnswer || m.Type == sora.TypeUpdate) && reoffered:
+		s.answer(now, m.SDP)
+	case m.Type == sora.TypeCandidate && offered:
+		// Accepted and not needed: connectivity checks tell the same.
+	case m.Type == sora.TypePong && offered:
+		if !s.pingAt.IsZero() {
+			s.pongBy = now.Add(s.cfg.PongTimeout)
+		}
+	default:
+		s.fault(ReasonUnexpectedMessage, m.Type.String()+" in state "+s.state.String())
+	}
+}
+
+// tick looks after the deadlines.
+func (s *Session) tick(now time.Time) {
+	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	switch {
+	case due(s.stageBy):
+		s.close(CodeError, map[State]string{
+			WaitConnect:     ReasonConnectTimeout,
+			Opening:         ReasonServerBusy,
+			Joining:         ReasonServerBusy,
+			WaitAnswer:      ReasonAnswerTimeout,
+			WaitEstablished: ReasonCreatedTimeout,
+		}[s.state])
+	case due(s.answerBy):
+		s.close(CodeError, ReasonAnswerTimeout)
+	case due(s.pongBy):
+		s.close(CodeError, ReasonPongTimeout)
+	case due(s.pingAt):
+		s.pingAt = now.Add(s.cfg.PingInterval)
+		s.send(sora.AppendPing(nil, false))
+	}
+}

@@ -1,0 +1,191 @@
+package session
+
+import (
+	"tsubame/media/param"
+	"tsubame/signal/offer"
+	"tsubame/signal/sora"
+)
+
+// Event is something that happened to a session.
+type Event interface{ event() }
+
+type (
+	// Message is a decoded message of the client.
+	Message struct{ sora.Message }
+	// Malformed is a message that could not be decoded; Reason is the close reason, Detail
+	// is for the log.
+	Malformed struct{ Reason, Detail string }
+	// Tick says that a deadline may have come.
+	Tick struct{}
+	// Vanished says that the transport is gone without a word.
+	Vanished struct{}
+	// Kicked ends the session from the server's side.
+	Kicked struct {
+		Code   int
+		Reason string
+	}
+
+	// Opened is the result of OpenMedia: our ICE credentials, and the values of the
+	// a=candidate lines that hold at this moment.
+	Opened struct {
+		Ufrag, Password string
+		Candidates      []string
+	}
+	// OpenFailed is the other result of OpenMedia.
+	OpenFailed struct{}
+	// Published is the result of a Publish; OK false: there was no room.
+	Published struct {
+		MID   string
+		Track param.TrackID
+		OK    bool
+	}
+	// MediaEstablished says that ICE, DTLS and the fingerprint are fine.
+	MediaEstablished struct{}
+	// MediaClosed says that media has ended by itself; Reason is a MediaReason constant.
+	MediaClosed struct{ Reason string }
+
+	// Joined is the channel's answer to Join, with what it publishes at this moment.
+	Joined struct {
+		SessionID string
+		Remotes   []RemoteChanged
+	}
+	// JoinRefused is its other answer; Reason is the close reason.
+	JoinRefused struct{ Reason string }
+	// Announced is the channel's answer to Announce; JSON is this client's own
+	// connection.created, nil if notifications are off.
+	Announced struct{ JSON []byte }
+	// RemoteChanged says what another connection publishes now; nothing: it left.
+	RemoteChanged struct {
+		ConnectionID string
+		Tracks       []offer.Track
+	}
+	// Notify is a notification for the client. After names the connection whose streams
+	// have to be offered first; empty: none.
+	Notify struct {
+		JSON  []byte
+		After string
+	}
+)
+
+func (Message) event()          {}
+func (Malformed) event()        {}
+func (Tick) event()             {}
+func (Vanished) event()         {}
+func (Kicked) event()           {}
+func (Opened) event()           {}
+func (OpenFailed) event()       {}
+func (Published) event()        {}
+func (MediaEstablished) event() {}
+func (MediaClosed) event()      {}
+func (Joined) event()           {}
+func (JoinRefused) event()      {}
+func (Announced) event()        {}
+func (RemoteChanged) event()    {}
+func (Notify) event()           {}
+
+// Action is something that has to be done for a session.
+type Action interface{ action() }
+
+type (
+	// Send sends a message to the client.
+	Send struct{ JSON []byte }
+	// Close ends the transport, with a close frame of this code; 0: it is gone already.
+	// It is the last action of a session.
+	Close struct {
+		Code   int
+		Reason string
+		Detail string // for the log; empty: none
+	}
+
+	// OpenMedia opens the media connection; Opened or OpenFailed has to follow.
+	OpenMedia struct{}
+	// SetRemote hands the client's transport parameters to media.
+	SetRemote struct{ Remote param.Remote }
+	// Publish starts receiving a track; Published has to follow.
+	Publish struct{ Publish param.Publish }
+	// Unpublish stops receiving it.
+	Unpublish struct{ Track param.TrackID }
+	// Subscribe starts sending a track to the client.
+	Subscribe struct{ Subscribe param.Subscribe }
+	// Unsubscribe stops sending it.
+	Unsubscribe struct{ SSRC uint32 }
+	// CloseMedia ends the media connection.
+	CloseMedia struct{}
+
+	// Join enters the channel; Joined or JoinRefused has to follow.
+	Join struct{ Member Member }
+	// Announce tells the channel that the connection is established; Announced has to
+	// follow.
+	Announce struct{ Tracks []offer.Track }
+	// Update tells the channel that an announced connection publishes something else now.
+	Update struct{ Tracks []offer.Track }
+	// Leave leaves the channel.
+	Leave struct{}
+)
+
+func (Send) action()        {}
+func (Close) action()       {}
+func (OpenMedia) action()   {}
+func (SetRemote) action()   {}
+func (Publish) action()     {}
+func (Unpublish) action()   {}
+func (Subscribe) action()   {}
+func (Unsubscribe) action() {}
+func (CloseMedia) action()  {}
+func (Join) action()        {}
+func (Announce) action()    {}
+func (Update) action()      {}
+func (Leave) action()       {}
+
+// Member is who a session is in its channel.
+type Member struct {
+	ChannelID      string
+	ConnectionID   string
+	ClientID       string
+	BundleID       string
+	Role           sora.Role
+	Audio          bool
+	Video          bool
+	NotifyMetadata []byte // JSON; nil: none
+}
+
+// Close codes.
+const (
+	CodeNormal = 1000 // every orderly end
+	CodeError  = 4490 // whatever refuses or aborts a session
+)
+
+// Close reasons. The first group comes with CodeNormal. Names that clients know of are the
+// protocol's; messages that cannot be decoded add those of package sora, answers those of
+// package offer.
+const (
+	ReasonDisconnect  = "TYPE-DISCONNECT" // the client asked for it
+	ReasonPeerClosed  = "PEER-CLOSED"     // the client closed its DTLS association
+	ReasonShutdown    = "SHUTDOWN"        // the server ends
+	ReasonVanished    = "VANISHED"        // the transport was gone: never on the wire
+	ReasonMediaClosed = "MEDIA-CLOSED"    // media was closed at our own request
+
+	ReasonConnectTimeout     = "CONNECT-WAIT-TIMEOUT-ERROR"
+	ReasonAnswerTimeout      = "ANSWER-TIMEOUT-ERROR"
+	ReasonCreatedTimeout     = "CONNECTION-CREATED-WAIT-TIMEOUT-ERROR"
+	ReasonPongTimeout        = "PONG-TIMEOUT-ERROR"
+	ReasonUnknownCodec       = "UNKNOWN-CODEC-TYPE"
+	ReasonBadFingerprint     = "BAD-FINGERPRINT"
+	ReasonUnexpectedMessage  = "UNEXPECTED-MESSAGE" // not in this state
+	ReasonTooManyMessages    = "TOO-MANY-MESSAGES"  // faster than any client
+	ReasonServerFull         = "SERVER-FULL"        // no room for the connection or a track
+	ReasonServerBusy         = "SERVER-BUSY"        // the server did not keep up
+	ReasonSlowReader         = "SLOW-READER"        // the client did not read what it was sent
+	ReasonConsentLost        = "CONSENT-LOST"       // no valid check for 30 s
+	ReasonDTLSFailed         = "DTLS-FAILED"        // the handshake
+	ReasonBundleIDNotAllowed = "BUNDLE-ID-NOT-ALLOWED"
+)
+
+// What ends media by itself.
+const (
+	MediaConsentLost    = "consent-lost"
+	MediaDTLSClosed     = "dtls-closed"
+	MediaBadFingerprint = "bad-fingerprint"
+	MediaDTLSFailed     = "dtls-failed"
+	MediaRequested      = "requested"
+)

@@ -1,0 +1,138 @@
+package ws
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"tsubame/signal/session"
+	"tsubame/signal/sora"
+)
+
+// Hijack implements http.Hijacker.
+func (s *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(s.ResponseWriter).Hijack()
+	s.conn = conn
+	return conn, rw, err
+}
+
+// serve reads until the socket is closed.
+func (s *socket) serve() {
+	machine := s.handler.registry.NewSession(time.Now())
+	e, ok := s.first(machine)
+	if !ok {
+		return
+	}
+	actions := machine.Handle(nil, time.Now(), e)
+	if machine.State() == session.Closed {
+		s.refuse(actions)
+		return
+	}
+	s.handler.room.leave(s.raw)
+	s.out = newTransport(s.conn, s.handler.cfg.SendQueueBytes, s.handler.cfg.WriteTimeout)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		s.out.run()
+	}()
+	s.peer = s.handler.registry.Start(machine, actions, s.out)
+	for {
+		e := s.read()
+		if !s.peer.Deliver(e) {
+			break
+		}
+		if _, gone := e.(session.Vanished); gone {
+			break
+		}
+	}
+	<-written
+}
+
+// first waits for the first message. A client may open several sockets and close all but
+// one without a word, which is no fault.
+func (s *socket) first(machine *session.Session) (session.Event, bool) {
+	closed := make(chan struct{})
+	deadline := time.AfterFunc(time.Until(machine.Deadline()), func() {
+		defer close(closed)
+		s.refuse(machine.Handle(nil, machine.Deadline(), session.Tick{}))
+	})
+	e := s.read()
+	if !deadline.Stop() {
+		<-closed // the machine is the timer's until here
+		return nil, false
+	}
+	if _, gone := e.(session.Vanished); gone {
+		s.conn.CloseNow()
+		return nil, false
+	}
+	return e, true
+}
+
+// refuse closes a socket whose session ended with its first event.
+func (s *socket) refuse(actions []session.Action) {
+	for _, a := range actions {
+		c, ok := a.(session.Close)
+		if !ok {
+			continue
+		}
+		if c.Code == session.CodeError {
+			s.handler.faults.Log("connect refused", "remote", s.remote, "code", c.Code, "reason", c.Reason, "detail", c.Detail)
+		}
+		s.conn.Close(websocket.StatusCode(c.Code), c.Reason)
+	}
+}
+
+// read returns the next message as an event; Vanished when there is none any more.
+func (s *socket) read() session.Event {
+	kind, r, err := s.conn.Reader(context.Background())
+	if err != nil {
+		return session.Vanished{}
+	}
+	if kind != websocket.MessageText {
+		return session.Malformed{Reason: ReasonBinaryFrame}
+	}
+	frame, err := s.readAll(r)
+	if err != nil {
+		return session.Vanished{}
+	}
+	m, err := sora.Decode(frame)
+	if err != nil {
+		e := &sora.Error{Reason: sora.ReasonInvalidJSON}
+		errors.As(err, &e)
+		return session.Malformed{Reason: e.Reason, Detail: e.Detail}
+	}
+	return session.Message{Message: m}
+}
+
+// keepBuffer is the largest read buffer that a socket keeps between messages: pongs fit,
+// answers need not.
+const keepBuffer = 1 << 10
+
+// readAll reads one message. The buffer grows with what arrives, never with what a frame
+// header promises.
+func (s *socket) readAll(r io.Reader) ([]byte, error) {
+	b := s.buffer[:0]
+	for {
+		if len(b) == cap(b) {
+			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			s.buffer = nil
+			if cap(b) <= keepBuffer {
+				s.buffer = b
+			}
+			if err == io.EOF {
+				err = nil
+			}
+			return b, err
+		}
+	}
+}
