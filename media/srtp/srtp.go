@@ -30,7 +30,8 @@ var (
 	// ErrPlain: an SRTCP packet that says it is not encrypted (E bit 0), which no WebRTC
 	// peer may send (RFC 8827 section 6.5).
 	ErrPlain = errors.New("srtp: unencrypted SRTCP")
-	// ErrTooManySSRCs: the session has opened packets of MaxRemoteSSRCs others already.
+	// ErrTooManySSRCs: the session has opened packets of MaxRemoteSSRCs others already, or, under
+	// AES_CM_128_HMAC_SHA1_80, sealed control packets of MaxLocalSSRCs others.
 	ErrTooManySSRCs = errors.New("srtp: too many SSRCs")
 	// ErrBuffer: the result does not fit the buffer.
 	ErrBuffer = errors.New("srtp: buffer too small")
