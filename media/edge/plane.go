@@ -29,6 +29,7 @@ import (
 	"tsubame/media/router"
 	"tsubame/media/rtx"
 	"tsubame/netio"
+	"tsubame/netio/mono"
 	"tsubame/netio/packet"
 	"tsubame/netio/ring"
 )
@@ -111,7 +112,7 @@ func Open(cfg Config) (*Plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := assemble(cfg, group.Shards(), group.Waker)
+	p, err := assemble(cfg, group.Shards(), netio.Now(), group.Waker)
 	if err != nil {
 		group.Stop()
 		return nil, err
@@ -125,7 +126,7 @@ func Open(cfg Config) (*Plane, error) {
 }
 
 // assemble makes a plane of so many shards that nobody runs yet. Tests run them by hand.
-func assemble(cfg Config, shards int, waker func(int) *ring.Waker) (*Plane, error) {
+func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker) (*Plane, error) {
 	if len(cfg.Buffers.Classes) == 0 {
 		cfg.Buffers = packet.DefaultHolders(shards).Config()
 	}
@@ -153,7 +154,7 @@ func assemble(cfg Config, shards int, waker func(int) *ring.Waker) (*Plane, erro
 		events: ring.NewFlags(cfg.MaxConnections), wakeEvents: wake,
 	}
 	for i := range shards {
-		p.shards = append(p.shards, newShard(p, i, shards, waker(i)))
+		p.shards = append(p.shards, newShard(p, i, shards, waker(i), now))
 	}
 	return p, nil
 }

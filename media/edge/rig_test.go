@@ -43,7 +43,7 @@ func newRig(t testing.TB, shards int, change func(*Config)) *rig {
 	}
 	cfg.defaults()
 	r := &rig{t: t, now: mono.Time(time.Second)}
-	p, err := assemble(cfg, shards, func(int) *ring.Waker {
+	p, err := assemble(cfg, shards, r.now, func(int) *ring.Waker {
 		w, err := ring.NewWaker()
 		if err != nil {
 			t.Fatal(err)

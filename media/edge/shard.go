@@ -91,13 +91,13 @@ type live struct {
 	closing bool      // closed; stays until armed to send its close_notify
 }
 
-func newShard(p *Plane, index, shards int, waker *ring.Waker) *shard {
+func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *shard {
 	s := &shard{
 		plane: p, index: index, waker: waker,
 		live:      make([]*live, len(p.slots)),
 		flows:     make(map[flow.Key]uint32),
 		foreign:   make(map[flow.Key]*stranger),
-		timers:    wheel.New(netio.Now(), len(p.slots)),
+		timers:    wheel.New(now, len(p.slots)),
 		wakeSet:   make([]bool, shards),
 		commands:  ring.NewMPSC[control](p.cfg.ControlLane),
 		media:     ring.NewMPSC[media](p.cfg.MediaLane),
