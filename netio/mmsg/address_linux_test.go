@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tsubame/netio/flow"
-	"tsubame/netio/mmsg/mmsgtest"
+	"tsubame/netio/mmsg/netns"
 )
 
 // echo answers everything in b over the flow that it came by.
@@ -57,8 +57,8 @@ func TestAnswerLeavesFromTheLoopbackAddressThatWasHit(t *testing.T) {
 
 // twoHosts makes a server and a client namespace on one link. The server has two addresses of
 // each family on its one interface, the client has one of each.
-func twoHosts(t *testing.T) (server, client *mmsgtest.Namespace) {
-	server, client = mmsgtest.NewNamespace(t), mmsgtest.NewNamespace(t)
+func twoHosts(t *testing.T) (server, client *netns.Namespace) {
+	server, client = netns.New(t), netns.New(t)
 	server.Join("server0", client, "client0")
 	for _, addr := range []string{"192.0.2.1/24 brd 192.0.2.255", "192.0.2.2/24", "2001:db8::1/64 nodad", "2001:db8::2/64 nodad"} {
 		server.IP("addr add " + addr + " dev server0")

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tsubame/netio/mmsg/mmsgtest"
+	"tsubame/netio/mmsg/netns"
 	"tsubame/netio/steer"
 )
 
@@ -145,7 +145,7 @@ func (g *group) send(from netip.Addr, to netip.Addr, index int, options func(fd 
 
 // inNamespace runs f where every address of 127.0.0.0/8 and of fd00:7::/64 is ours.
 func inNamespace(t *testing.T, f func()) {
-	ns := mmsgtest.NewNamespace(t)
+	ns := netns.New(t)
 	ns.IP("-6 route add local fd00:7::/64 dev lo")
 	ns.Do(f)
 }

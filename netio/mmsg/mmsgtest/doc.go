@@ -1,4 +1,3 @@
-// Package mmsgtest has what the tests of netio and its neighbours share: network namespaces,
-// and a Socket that fails on demand. No program links it. Its values belong to the test's own
-// goroutine unless a method says otherwise.
+// Package mmsgtest has a Socket that fails on demand, for the tests of whatever runs on one. No
+// program links it. The wrapped Socket's own rules say who may call its methods.
 package mmsgtest

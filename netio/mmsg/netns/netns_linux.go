@@ -1,4 +1,4 @@
-package mmsgtest
+package netns
 
 import (
 	"fmt"
@@ -20,10 +20,10 @@ type Namespace struct {
 
 var namespaces atomic.Uint32
 
-// NewNamespace makes a namespace with its loopback interface up and removes it when the test
+// New makes a namespace with its loopback interface up and removes it when the test
 // ends. The test fails, and is not skipped, where ip(8) or the right to use it is missing:
 // what such a test shows would otherwise go unshown in silence.
-func NewNamespace(t testing.TB) *Namespace {
+func New(t testing.TB) *Namespace {
 	t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Fatalf("this test makes a network namespace and needs ip(8); install it (Debian, Ubuntu: apt-get install iproute2): %v", err)

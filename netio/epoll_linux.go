@@ -1,0 +1,106 @@
+package netio
+
+import (
+	"fmt"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// epoller is epoll(7), level-triggered. It sleeps by epoll_pwait2, which takes nanoseconds,
+// because the frame window of 1 ms would otherwise last up to 2; kernels before 5.11 and
+// some sandboxes do not have it, which is found at the first call and remembered.
+type epoller struct {
+	fd     int
+	fds    []int
+	now    []interest // what the kernel watches each descriptor for
+	isUp   []bool     // by the last wait
+	events []unix.EpollEvent
+	coarse bool
+}
+
+func newEpoller() (*epoller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	return &epoller{fd: fd}, nil
+}
+
+func (p *epoller) watch(fd int) error {
+	p.fds = append(p.fds, fd)
+	p.now = append(p.now, 0)
+	p.isUp = append(p.isUp, false)
+	p.events = append(p.events, unix.EpollEvent{})
+	// Whether epoll takes it shows now, at start, and not in want.
+	event := unix.EpollEvent{}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil))
+}
+
+func (p *epoller) want(id int, w interest) {
+	if p.now[id] == w {
+		return
+	}
+	op := unix.EPOLL_CTL_MOD
+	switch {
+	case p.now[id] == 0:
+		op = unix.EPOLL_CTL_ADD
+	case w == 0:
+		op = unix.EPOLL_CTL_DEL // epoll reports errors unasked
+	}
+	event := unix.EpollEvent{Fd: int32(id)}
+	if w&wantInput != 0 {
+		event.Events |= unix.EPOLLIN
+	}
+	if w&wantOutput != 0 {
+		event.Events |= unix.EPOLLOUT
+	}
+	if err := unix.EpollCtl(p.fd, op, p.fds[id], &event); err != nil {
+		panic(fmt.Sprintf("netio: epoll_ctl %d of descriptor %d: %v", op, p.fds[id], err))
+	}
+	p.now[id] = w
+}
+
+func (p *epoller) wait(timeout time.Duration) int {
+	for i := range p.isUp {
+		p.isUp[i] = false
+	}
+	n, err := p.sleep(min(timeout, longestSleep))
+	if err == unix.EINTR {
+		return 0
+	}
+	if err != nil {
+		panic(fmt.Sprintf("netio: epoll_wait: %v", err))
+	}
+	for _, e := range p.events[:n] {
+		p.isUp[e.Fd] = true
+	}
+	return n
+}
+
+// sleep enters the kernel in the way that gives the thread's processor to other goroutines.
+func (p *epoller) sleep(timeout time.Duration) (int, error) {
+	if p.coarse || timeout <= 0 {
+		return unix.EpollWait(p.fd, p.events, milliseconds(timeout))
+	}
+	spec := struct{ seconds, nanoseconds int64 }{int64(timeout / time.Second), int64(timeout % time.Second)}
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd),
+		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&spec)), 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EINTR:
+		return 0, unix.EINTR
+	}
+	p.coarse = true
+	return unix.EpollWait(p.fd, p.events, milliseconds(timeout))
+}
+
+func (p *epoller) ready(id int) bool { return p.isUp[id] }
+
+func (p *epoller) close() { unix.Close(p.fd) }

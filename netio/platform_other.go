@@ -1,0 +1,19 @@
+//go:build !linux
+
+package netio
+
+import "errors"
+
+const (
+	multiShard = false // SO_REUSEPORT gives everything to one socket
+
+	// The sysctls that cap socket buffers, as Darwin calls them.
+	recvLimit = "kern.ipc.maxsockbuf"
+	sendLimit = "kern.ipc.maxsockbuf"
+)
+
+// newPoller returns the system's best poller.
+func newPoller() (poller, error) { return newPortablePoller() }
+
+// pin is for Linux only.
+func pin(int) error { return errors.ErrUnsupported }

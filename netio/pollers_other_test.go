@@ -1,0 +1,5 @@
+//go:build !linux
+
+package netio
+
+func addPollers(map[string]func() (poller, error)) {}
