@@ -20,7 +20,7 @@ type Flags struct {
 
 // NewFlags makes a mailbox of bits 0 to n-1, all clear.
 func NewFlags(n int) *Flags {
-	if n < 1 || n > 1<<31 {
+	if n < 1 || n > 1<<30 {
 		panic("ring: number of flags out of range")
 	}
 	words := (n + 63) / 64

@@ -23,7 +23,7 @@ const taken = 1<<32 - 1
 
 // NewIndexPool makes a pool with all of 0 to n-1 free; Get begins with 0.
 func NewIndexPool(n int) *IndexPool {
-	if n < 1 || n > 1<<31 {
+	if n < 1 || n > 1<<30 {
 		panic("ring: number of indices out of range")
 	}
 	p := &IndexPool{next: make([]atomic.Uint32, n)}
