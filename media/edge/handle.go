@@ -109,9 +109,15 @@ func (c *Conn) RestartICE() (ufrag, password string, err error) {
 		if !next.restarts.Allow(netio.Now()) {
 			return "", "", ErrTooOften
 		}
-		prev := *old
-		prev.previous = nil // at most two pairs are good at any time
-		next.previous = &prev
+		// At most two pairs are good at any time, and one of them is the one that carries
+		// media: a pair that nobody has nominated under yet gives way, not that.
+		prev := old
+		if old.previous != nil {
+			prev = old.previous
+		}
+		kept := *prev
+		kept.previous = nil
+		next.previous = &kept
 		if c.creds.CompareAndSwap(old, next) {
 			return fresh.Ufrag, fresh.Password, nil
 		}
@@ -128,7 +134,8 @@ func (c *Conn) match(ufrag []byte) *credentials {
 	return nil
 }
 
-// retire forgets the credentials from before generation, which the peer has moved to.
+// retire forgets the credentials from before generation, which the peer has moved to. It
+// is called after every check and costs a load unless there is something to forget.
 func (c *Conn) retire(generation uint32) {
 	cr := c.creds.Load()
 	if cr.previous == nil || cr.generation != generation {
@@ -136,7 +143,7 @@ func (c *Conn) retire(generation uint32) {
 	}
 	only := *cr
 	only.previous = nil
-	c.creds.CompareAndSwap(cr, &only)
+	c.creds.CompareAndSwap(cr, &only) // a restart at this instant wins, and retires it later
 }
 
 // SetRemote takes the peer's part of an answer.

@@ -103,8 +103,8 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 	}
 	if out.Selected {
 		s.count.PathSwitches.Inc()
-		l.handle.retire(l.ICE.Generation())
 	}
+	l.handle.retire(l.ICE.Generation())
 	s.reply(k, req, cr, out.ErrorCode)
 	s.arm(l, l.ICE.Deadline())
 }
