@@ -26,7 +26,7 @@ const (
 	idle = levels * slots   // list number of a timer that is not set
 	due  = levels*slots + 1 // list number of those whose time has come
 	none = ^uint32(0)       // end of a list
-	most = 1<<31 - 1        // timers, so that no number is none
+	most = 1 << 30          // timers, so that no number is none
 )
 
 // timer is a node of a doubly linked list of slot or due timers.
