@@ -29,14 +29,14 @@ func run(args []string, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	file := flags.String("c", "", "configuration `file`; without it the defaults hold")
 	dev := flags.Bool("dev", false, "development: loopback addresses are advertised too (key: dev)")
-	version := flags.Bool("version", false, "print the version and exit")
+	showVersion := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
 		}
 		return 2
 	}
-	if *version {
+	if *showVersion {
 		fmt.Println("tsubame", buildVersion())
 		return 0
 	}
@@ -137,8 +137,14 @@ func newLogger(c configs.Log, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// buildVersion is the module's version as Go stamped it, or the commit.
+// version is set by the Makefile.
+var version string
+
+// buildVersion is what the Makefile said, or the commit as Go stamped it.
 func buildVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
