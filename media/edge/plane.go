@@ -43,7 +43,7 @@ type Config struct {
 	MaxConnections int // 8192
 	MaxTracks      int // 2 for each connection
 	ControlLane    int // entries of a shard's control ring, 4096
-	MediaLane      int // entries of a shard's media ring, 8192
+	MediaLane      int // entries of a shard's media ring, 2048: what 100,000 packets a second bring in 100 ms
 	Buffers        packet.Config
 	RTX            rtx.Config
 	DTLS           dtls.Config
@@ -69,7 +69,7 @@ func (c *Config) defaults() {
 		c.ControlLane = 4096
 	}
 	if c.MediaLane == 0 {
-		c.MediaLane = 8192
+		c.MediaLane = 2048
 	}
 	if c.RTX.Slots == 0 {
 		c.RTX = rtx.Config{Slots: rtxSlots, MaxAge: rtxAge, MaxBytes: rtxBytes}
@@ -128,7 +128,9 @@ func Open(cfg Config) (*Plane, error) {
 // assemble makes a plane of so many shards that nobody runs yet. Tests run them by hand.
 func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker) (*Plane, error) {
 	if len(cfg.Buffers.Classes) == 0 {
-		cfg.Buffers = packet.DefaultHolders(shards).Config()
+		h := packet.DefaultHolders(shards)
+		h.RingEntries = cfg.MediaLane
+		cfg.Buffers = h.Config()
 	}
 	if shards > router.MaxShards {
 		return nil, fmt.Errorf("edge: %d shards, but the most are %d: set shards", shards, router.MaxShards)
