@@ -216,6 +216,31 @@ func TestRecvAppends(t *testing.T) {
 	})
 }
 
+// A shard has one batch for the sockets of both families, whose addresses and control messages
+// differ in length: what the kernel wrote into a slot for one must not limit the other.
+func TestBatchServesBothFamiliesInTurn(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		b := NewRxBatch(2)
+		kits := []kit{{plain, false}, {plain, true}, {plain, false}}
+		for turn, k := range kits {
+			s, c := k.open(t, Options{}), k.client(t)
+			b.Reset()
+			for i := range 2 {
+				sendTo(t, c, reach(k, s), []byte{byte(turn), byte(i)})
+			}
+			await(t, s, b, 2)
+			if b.Len() != 2 {
+				t.Fatalf("plain %v, turn %d: %d datagrams, %d without an address", plain, turn, b.Len(), s.Counters().RxDropped[RxUnaddressed].Load())
+			}
+			for i := range 2 {
+				if want := flow.KeyOf(k.loopback(), addrOf(c)); b.Key(i) != want || b.Packet(i)[0] != byte(turn) {
+					t.Errorf("plain %v, turn %d: key %v, want %v", plain, turn, b.Key(i), want)
+				}
+			}
+		}
+	}
+}
+
 func TestSendReachesEveryFlowInOrder(t *testing.T) {
 	eachKit(t, func(t *testing.T, k kit) {
 		const each = 50
