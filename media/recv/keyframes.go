@@ -13,8 +13,11 @@ const (
 	// asking more often makes things worse for everyone.
 	KeyFrameInterval = 500 * time.Millisecond
 
-	// keyFrameBackOff is the longest time between two requests that go unanswered.
-	keyFrameBackOff = 4 * time.Second
+	// keyFramePatience is how many requests go out at that interval before the back-off
+	// begins, since one or two may have been lost; keyFrameBackOff is the longest time
+	// between two requests that go unanswered.
+	keyFramePatience = 3
+	keyFrameBackOff  = 4 * time.Second
 )
 
 // KeyFrames folds the key frame requests of all who watch one layer into few: at most one
@@ -62,7 +65,7 @@ func (k *KeyFrames) Deadline() mono.Time {
 		return k.since
 	}
 	wait := KeyFrameInterval
-	for try := k.tries; try > 1 && wait < keyFrameBackOff; try-- {
+	for try := k.tries; try >= keyFramePatience && wait < keyFrameBackOff; try-- {
 		wait *= 2
 	}
 	return max(k.since, k.sent.Add(wait))

@@ -83,7 +83,7 @@ func TestUnansweredRequestsBackOffAndGoOn(t *testing.T) {
 		gaps = append(gaps, k.Deadline().Sub(now))
 		now = k.Deadline()
 	}
-	want := []time.Duration{ms(500), ms(1000), ms(2000), ms(4000), ms(4000), ms(4000), ms(4000), ms(4000)}
+	want := []time.Duration{ms(500), ms(500), ms(1000), ms(2000), ms(4000), ms(4000), ms(4000), ms(4000)}
 	for i := range want {
 		if gaps[i] != want[i] {
 			t.Fatalf("gaps %v, want %v", gaps, want)

@@ -151,12 +151,17 @@ func (g *munger) late(m *packet.Meta) (Out, bool) {
 	if max(off, -off) > 2*int64(g.rate)*int64(maxTimestampStep/time.Second) {
 		return Out{}, false
 	}
+	if out.Index > g.head { // what came before it on its way here was skipped
+		g.advance(out.Index)
+		g.lastTS, g.lastAt = out.Timestamp, m.Arrival
+		return out, true
+	}
 	g.set(out.Index)
 	return out, true
 }
 
-// skip closes the gap of a packet that is not sent on. It returns false when the viewer
-// already counts with the number, so that something has to be sent under it.
+// skip closes the gap of a packet that is not sent on. It returns false when the number is
+// already counted with, so that something has to be sent under it.
 func (g *munger) skip(seq uint64) bool {
 	if seq < g.next {
 		r := g.find(seq)
@@ -233,9 +238,13 @@ func (g *munger) set(index uint64) {
 	g.given[index/64%uint64(len(g.given))] |= 1 << (index % 64)
 }
 
-// free reports whether index is within the window and has not been given.
+// free reports whether index, which is in a run, is within the window and has not been
+// given. It is above the newest one given if only skipped packets have come after it.
 func (g *munger) free(index uint64) bool {
-	if index > g.head || g.head-index >= Window || index < g.first {
+	if index > g.head {
+		return true
+	}
+	if g.head-index >= Window || index < g.first {
 		return false
 	}
 	return g.given[index/64%uint64(len(g.given))]>>(index%64)&1 == 0

@@ -157,6 +157,17 @@ func TestPaddingThatComesTooLateToBeSkippedHasToBeSent(t *testing.T) {
 	wantOut(t, s, pkt(11, 0), 101)
 }
 
+func TestPacketThatSkippedOnesOvertookIsStillSent(t *testing.T) {
+	s := newVideo()
+	wantOut(t, s, pkt(10, keyFrame), 100)
+	s.Skip(pkt(13, 0))
+	s.Skip(pkt(14, 0))
+	wantOut(t, s, pkt(12, 0), 102)
+	wantOut(t, s, pkt(11, 0), 101)
+	wantRefused(t, s, pkt(12, 0))
+	wantOut(t, s, pkt(15, 0), 103)
+}
+
 func TestOldestRunsAreForgottenAndTheirLatePacketsRefused(t *testing.T) {
 	s := newVideo()
 	wantOut(t, s, pkt(10, keyFrame), 100)

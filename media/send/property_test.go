@@ -27,6 +27,7 @@ type viewer struct {
 	started bool
 	sources int // changes of source so far
 	rtx     map[uint64]bool
+	jumped  bool // timestamps have jumped: a late one may be refused for that
 }
 
 func newViewer(t *rapid.T) *viewer {
@@ -38,7 +39,11 @@ func newViewer(t *rapid.T) *viewer {
 // send offers m and checks what comes out.
 func (v *viewer) send(m *packet.Meta) {
 	waiting := v.s.Waiting()
+	expected, found := v.reserved(m)
 	out, ok := v.s.Munge(m)
+	if found && (!ok || out.Index != expected) {
+		v.t.Fatalf("packet %d is late and goes out as %d (%v), %d is kept for it", m.Seq, out.Index, ok, expected)
+	}
 	if !ok {
 		return
 	}
@@ -79,6 +84,20 @@ func (v *viewer) send(m *packet.Meta) {
 		v.t.Fatalf("index %d was given, and is waited for", out.Index)
 	}
 	v.s.Sent(1000)
+}
+
+// reserved returns the index that is kept for a late packet.
+func (v *viewer) reserved(m *packet.Meta) (uint64, bool) {
+	g := &v.s.munger
+	if v.jumped || g.n == 0 || m.Seq >= g.next {
+		return 0, false
+	}
+	r := g.find(m.Seq)
+	if r == nil {
+		return 0, false
+	}
+	index := m.Seq + r.delta
+	return index, v.given[index] == nil && index+Window > v.newest
 }
 
 // nack asks for one number and checks the retransmission.
@@ -135,6 +154,7 @@ func TestOutputIsAValidStreamWhateverComesIn(t *testing.T) {
 				}
 			case "jump":
 				src.ts += rapid.Uint32().Draw(t, "by")
+				v.jumped = true
 				continue
 			case "leap":
 				src.seq += uint64(rapid.IntRange(1, 3000).Draw(t, "by"))
