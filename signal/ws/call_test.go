@@ -1,6 +1,12 @@
 package ws
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"tsubame/signal/channel"
+	"tsubame/signal/session"
+)
 
 func TestTwoClientsInOneChannel(t *testing.T) {
 	r := newRig(t).start()
@@ -18,6 +24,7 @@ func TestTwoClientsInOneChannel(t *testing.T) {
 		t.Errorf("created: %+v", created)
 	}
 	a.answer("re-answer", re.SDP)
+	r.eventually("a receives b", func() bool { _, s, _ := r.plane.Conn(0).Snapshot(); return len(s) == 2 })
 	b.write(`{"type":"disconnect","reason":"NO-ERROR"}`)
 	b.expectClose(1000, "TYPE-DISCONNECT")
 	re = a.expect("re-offer")
@@ -27,4 +34,105 @@ func TestTwoClientsInOneChannel(t *testing.T) {
 	}
 	a.write(`{"type":"disconnect"}`)
 	a.expectClose(1000, "TYPE-DISCONNECT")
+}
+
+func TestASocketThatVanishesEndsTheConnection(t *testing.T) {
+	r := newRig(t).start()
+	a, _ := r.join("recvonly", "")
+	b, _ := r.join("sendonly", "")
+	a.expect("re-offer")
+	a.expect("connection.created")
+	b.conn.CloseNow()
+	if destroyed := a.expect("connection.destroyed"); destroyed.ConnectionID != b.id {
+		t.Errorf("destroyed: %+v", destroyed)
+	}
+	r.eventually("the media connection is closed", func() bool { return r.plane.OpenConns() == 1 })
+}
+
+func TestMediaThatEndsClosesTheSocket(t *testing.T) {
+	r := newRig(t).start()
+	a, _ := r.join("recvonly", "")
+	b, _ := r.join("sendonly", "")
+	a.expect("re-offer")
+	a.expect("connection.created")
+	r.plane.Conn(1).Notify(channel.MediaEvent{Kind: channel.MediaClosed, Reason: session.MediaConsentLost})
+	b.expectClose(4490, "CONSENT-LOST")
+	if destroyed := a.expect("connection.destroyed"); destroyed.ConnectionID != b.id {
+		t.Errorf("destroyed: %+v", destroyed)
+	}
+	r.plane.Conn(0).Notify(channel.MediaEvent{Kind: channel.MediaClosed, Reason: session.MediaDTLSClosed})
+	a.expectClose(1000, "PEER-CLOSED")
+}
+
+func TestTimeoutsCloseWithTheirReasons(t *testing.T) {
+	t.Run("connect", func(t *testing.T) {
+		r := newRig(t)
+		r.session.ConnectTimeout = 50 * time.Millisecond
+		r.start().dial().expectClose(4490, "CONNECT-WAIT-TIMEOUT-ERROR")
+	})
+	t.Run("answer", func(t *testing.T) {
+		r := newRig(t)
+		r.session.AnswerTimeout = 50 * time.Millisecond
+		c := r.start().dial()
+		c.write(`{"type":"connect","channel_id":"room","role":"recvonly"}`)
+		c.expectClose(4490, "ANSWER-TIMEOUT-ERROR")
+	})
+	t.Run("established", func(t *testing.T) {
+		r := newRig(t)
+		r.plane.Manual = true
+		r.session.CreatedTimeout = 50 * time.Millisecond
+		c := r.start().dial()
+		c.write(`{"type":"connect","channel_id":"room","role":"recvonly"}`)
+		c.answer("answer", c.expect("offer").SDP)
+		c.expectClose(4490, "CONNECTION-CREATED-WAIT-TIMEOUT-ERROR")
+	})
+	t.Run("pong", func(t *testing.T) {
+		r := newRig(t)
+		r.session.PingInterval, r.session.PongTimeout = 20*time.Millisecond, 200*time.Millisecond
+		c, _ := r.start().join("recvonly", "")
+		for range 5 {
+			c.expect("ping")
+			c.write(`{"type":"pong","stats":[{"id":"a","type":"codec","timestamp":1}]}`)
+		}
+		c.expect("ping")
+		c.expectClose(4490, "PONG-TIMEOUT-ERROR")
+	})
+}
+
+func TestShutdownClosesEverySession(t *testing.T) {
+	r := newRig(t).start()
+	silent := r.dial()
+	a, _ := r.join("sendrecv", "")
+	b, _ := r.join("recvonly", "")
+	shut := make(chan error)
+	go func() { shut <- r.shutdown() }()
+	a.expectClose(1000, "SHUTDOWN")
+	b.expectClose(1000, "SHUTDOWN")
+	if _, err := silent.read(); err == nil {
+		t.Error("a socket without connect is still open")
+	}
+	if err := <-shut; err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	if resp := r.get("/signaling"); resp != 503 {
+		t.Errorf("status %d after shutdown", resp)
+	}
+}
+
+func TestAFullServerRefuses(t *testing.T) {
+	r := newRig(t)
+	r.maxConnections = 1
+	r.start().join("recvonly", "")
+	c := r.dial()
+	c.write(`{"type":"connect","channel_id":"room","role":"recvonly"}`)
+	c.expectClose(4490, "SERVER-FULL")
+}
+
+func TestAFullMediaPlaneRefuses(t *testing.T) {
+	r := newRig(t)
+	r.plane.MaxConns = 1
+	r.start().join("recvonly", "")
+	c := r.dial()
+	c.write(`{"type":"connect","channel_id":"room","role":"recvonly"}`)
+	c.expectClose(4490, "SERVER-FULL")
 }

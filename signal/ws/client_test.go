@@ -40,8 +40,9 @@ type rig struct {
 	server   *http.Server
 	addr     string
 	// What the test may change before start.
-	session session.Config
-	edge    Config
+	session        session.Config
+	edge           Config
+	maxConnections int
 }
 
 func newRig(t *testing.T) *rig {
@@ -53,7 +54,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) start() *rig {
 	r.t.Helper()
-	r.registry = channel.NewRegistry(channel.Config{Plane: r.plane, Session: r.session, Notify: true,
+	r.registry = channel.NewRegistry(channel.Config{Plane: r.plane, Session: r.session, Notify: true, MaxConnections: r.maxConnections,
 		Candidates: func() []string { return []string{"1 1 udp 2130706431 127.0.0.1 3478 typ host"} }})
 	r.handler = NewHandler(r.registry, r.edge)
 	mux := http.NewServeMux()
@@ -70,9 +71,7 @@ func (r *rig) start() *rig {
 		close(served)
 	}()
 	r.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := r.handler.Shutdown(ctx); err != nil {
+		if err := r.shutdown(); err != nil {
 			r.t.Errorf("shutdown: %v", err)
 		}
 		r.server.Close()
@@ -83,11 +82,42 @@ func (r *rig) start() *rig {
 		if c, s := r.registry.Counts(); c != 0 || s != 0 {
 			r.t.Errorf("%d channels and %d sessions were left", c, s)
 		}
-		if n, _ := r.handler.room.size(); n != 0 {
-			r.t.Errorf("%d guests were left", n)
-		}
+		r.eventually("the room is empty", func() bool { n, _ := r.handler.room.size(); return n == 0 })
 	})
 	return r
+}
+
+func (r *rig) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return r.handler.Shutdown(ctx)
+}
+
+// get returns the status of an HTTP request.
+func (r *rig) get(path string) int {
+	r.t.Helper()
+	resp, err := http.Get("http://" + r.addr + path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	return resp.StatusCode
+}
+
+// eventually waits for a condition.
+func (r *rig) eventually(what string, is func() bool) {
+	r.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.t.Fatalf("never: %s", what)
+		}
+	}
 }
 
 // client is a WebSocket client that answers what has to be answered.

@@ -95,6 +95,10 @@ func (s *socket) read() session.Event {
 		return session.Vanished{}
 	}
 	if kind != websocket.MessageText {
+		// The next message can be read, and the close frame answered, only behind this one.
+		if _, err := io.Copy(io.Discard, r); err != nil {
+			return session.Vanished{}
+		}
 		return session.Malformed{Reason: ReasonBinaryFrame}
 	}
 	frame, err := s.readAll(r)

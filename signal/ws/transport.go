@@ -29,12 +29,12 @@ func newTransport(conn *websocket.Conn, maxBytes int, timeout time.Duration) *tr
 	return &transport{conn: conn, maxBytes: maxBytes, timeout: timeout, wake: make(chan struct{}, 1)}
 }
 
-// Send implements channel.Transport. A message that is larger than the bound fits into an
-// empty queue: an offer to a large channel is no fault of the client.
+// Send implements channel.Transport. The queue may go over its bound by one message: that
+// an offer to a large channel is long is no fault of the client.
 func (t *transport) Send(json []byte) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closing || t.bytes > 0 && t.bytes+len(json) > t.maxBytes {
+	if t.closing || t.bytes >= t.maxBytes {
 		return false
 	}
 	t.queue = append(t.queue, json)

@@ -5,8 +5,8 @@
 // then on. Everything exported may be called from any goroutine.
 //
 // Close codes of its own, beside those of package session: 1009 for a message beyond 1 MiB
-// and 1002 for frames against RFC 6455, both by the WebSocket library. A socket that has to
-// make room for others before its connect is closed without a frame.
+// and 1002, or no frame at all, for frames against RFC 6455, both by the WebSocket library.
+// A socket that has to make room for others before its connect is closed without a frame.
 package ws
 
 import (
@@ -25,7 +25,8 @@ import (
 
 // Config is for NewHandler.
 type Config struct {
-	ConnectTimeout time.Duration // from accept to connect
+	ConnectTimeout time.Duration // as the session's; a request's header may not take longer either
+	HeaderTimeout  time.Duration // from accept to the end of a request's header; 0: 5 s
 	MaxHalfOpen    int           // sockets without connect, in all
 	MaxHalfOpenPer int           // and of one address; an IPv6 address counts by its /64
 	SendQueueBytes int           // what may wait for a slow reader
@@ -58,6 +59,12 @@ func NewHandler(r *channel.Registry, cfg Config) *Handler {
 	}
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = 10 * time.Second
+	}
+	if cfg.HeaderTimeout == 0 {
+		cfg.HeaderTimeout = headerTimeout
+	}
+	if cfg.ConnectTimeout > 0 {
+		cfg.HeaderTimeout = min(cfg.HeaderTimeout, cfg.ConnectTimeout)
 	}
 	return &Handler{registry: r, cfg: cfg, faults: channel.NewFaultLog(cfg.Log), room: newRoom(cfg.MaxHalfOpen, cfg.MaxHalfOpenPer)}
 }
@@ -135,7 +142,7 @@ const (
 func NewServer(h *Handler, routes http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           routes,
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: h.cfg.HeaderTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,

@@ -1,0 +1,275 @@
+package ws
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"tsubame/signal/sora"
+)
+
+func TestRefusalsOfTheFirstMessage(t *testing.T) {
+	r := newRig(t).start()
+	for frame, reason := range map[string]string{
+		`hello`:                         "INVALID-JSON",
+		`{}`:                            "MISSING-TYPE",
+		`{"type":"offer"}`:              "UNKNOWN-TYPE",
+		`{"type":"answer","sdp":"v=0"}`: "UNEXPECTED-MESSAGE",
+		`{"type":"connect","channel_id":"room","role":"owner"}`:                                 "INVALID-ROLE",
+		`{"type":"connect","channel_id":"room","role":"sendrecv","simulcast":true}`:             "SIMULCAST-NOT-SUPPORTED",
+		`{"type":"connect","channel_id":"room","role":"sendrecv","video":{"codec_type":"VP9"}}`: "UNKNOWN-CODEC-TYPE",
+		`{"type":"connect","channel_id":"room","role":"sendrecv","spotlight_focus_rid":"r1"}`:   "SPOTLIGHT-FOCUS-RID-WITHOUT-SPOTLIGHT",
+		strings.Repeat("[", 100_000): "JSON-TOO-COMPLEX",
+	} {
+		c := r.dial()
+		c.write(frame)
+		c.expectClose(4490, reason)
+	}
+	c := r.dial()
+	c.write(`{"type":"disconnect"}`)
+	c.expectClose(1000, "TYPE-DISCONNECT")
+}
+
+func TestFaultsOfALaterMessageEndTheSession(t *testing.T) {
+	r := newRig(t).start()
+	for frame, reason := range map[string]string{
+		`{"type":`:                         "INVALID-JSON",
+		`{"type":"re-answer","sdp":"v=0"}`: "UNEXPECTED-MESSAGE",
+		`{"type":"connect","channel_id":"room","role":"sendrecv"}`: "UNEXPECTED-MESSAGE",
+	} {
+		c, _ := r.join("recvonly", "")
+		c.write(frame)
+		c.expectClose(4490, reason)
+	}
+	r.eventually("every session has ended", func() bool { _, n := r.registry.Counts(); return n == 0 })
+}
+
+func TestBinaryFramesAreRefused(t *testing.T) {
+	r := newRig(t).start()
+	for _, c := range []*client{r.dial(), first(r.join("recvonly", ""))} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		if err := c.conn.Write(ctx, websocket.MessageBinary, []byte(`{"type":"disconnect"}`)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		c.expectClose(4490, "BINARY-FRAME")
+	}
+}
+
+func first[A, B any](a A, _ B) A { return a }
+
+// Row SIG-02.
+func TestOversizedFramesAreClosedBeforeBuffering(t *testing.T) {
+	r := newRig(t).start()
+	c := r.dial()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	// The server may close before all of it is written.
+	c.conn.Write(ctx, websocket.MessageText, make([]byte, sora.MaxFrame+1024))
+	_, err := c.read()
+	if s := websocket.CloseStatus(err); s != websocket.StatusMessageTooBig {
+		t.Errorf("closed by %v", err)
+	}
+	// A frame is not refused for the length that it promises, but nothing is set aside for it
+	// either: it ends when more has come than a message may have.
+	for name, frame := range map[string][]byte{
+		"length 2^63":       {0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4},
+		"length 2^62":       append([]byte{0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}, make([]byte, sora.MaxFrame+2)...),
+		"unmasked":          {0x81, 0x02, '{', '}'},
+		"reserved bit":      {0xc1, 0x82, 0, 0, 0, 0, '{', '}'},
+		"reserved opcode":   {0x83, 0x82, 0, 0, 0, 0, '{', '}'},
+		"long ping":         append([]byte{0x89, 0xfe, 0, 126, 0, 0, 0, 0}, make([]byte, 126)...),
+		"fragmented ping":   {0x09, 0x80, 0, 0, 0, 0},
+		"lone continuation": {0x80, 0x82, 0, 0, 0, 0, '{', '}'},
+	} {
+		raw := r.upgrade()
+		raw.Write(frame)
+		raw.SetReadDeadline(time.Now().Add(20 * time.Second))
+		// A close frame, or the end without one.
+		var b [1]byte
+		if n, err := raw.Read(b[:]); timedOut(err) || n == 1 && b[0] != 0x88 {
+			t.Errorf("%s: got %x, %v", name, b[:n], err)
+		}
+		raw.Close()
+	}
+}
+
+// timedOut reports whether nothing came before the deadline.
+func timedOut(err error) bool {
+	e := net.Error(nil)
+	return errors.As(err, &e) && e.Timeout()
+}
+
+func TestProtocolPingsAreAnswered(t *testing.T) {
+	r := newRig(t).start()
+	c, _ := r.join("recvonly", "")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.conn.Read(context.Background())
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := c.conn.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	c.conn.CloseNow()
+	<-done
+}
+
+func TestNoSubprotocolAndNoCompressionAreNegotiated(t *testing.T) {
+	r := newRig(t).start()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	conn, resp, err := websocket.Dial(ctx, "ws://"+r.addr+"/signaling",
+		&websocket.DialOptions{Subprotocols: []string{"sora"}, CompressionMode: websocket.CompressionContextTakeover})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	// Row SIG-03.
+	if e := resp.Header.Get("Sec-WebSocket-Extensions"); e != "" || conn.Subprotocol() != "" {
+		t.Errorf("extensions %q, subprotocol %q", e, conn.Subprotocol())
+	}
+}
+
+// Row SIG-09.
+func TestOriginsCanBeRestricted(t *testing.T) {
+	dial := func(r *rig, origin string) int {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		conn, resp, err := websocket.Dial(ctx, "ws://"+r.addr+"/signaling", &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {origin}}})
+		if err == nil {
+			conn.CloseNow()
+		}
+		return resp.StatusCode
+	}
+	r := newRig(t).start()
+	if s := dial(r, "https://elsewhere.example"); s != 101 {
+		t.Errorf("without a list: status %d", s)
+	}
+	r = newRig(t)
+	r.edge.AllowedOrigins = []string{"*.example.com"}
+	r.start()
+	if s := dial(r, "https://call.example.com"); s != 101 {
+		t.Errorf("from the list: status %d", s)
+	}
+	if s := dial(r, "https://evil.example"); s != 403 {
+		t.Errorf("from elsewhere: status %d", s)
+	}
+}
+
+// Row SIG-14.
+func TestASlowReaderIsDisconnected(t *testing.T) {
+	r := newRig(t)
+	r.edge.SendQueueBytes = 512 << 10
+	r.start()
+	slow, _ := r.join("recvonly", "")
+	// The others tell each other much, and the slow one reads nothing of it.
+	metadata := `,"signaling_notify_metadata":"` + strings.Repeat("x", sora.MaxNotifyMetadata-2) + `"`
+	watcher, _ := r.join("recvonly", "")
+	gone := false
+	for i := 0; !gone && i < 2000; i++ {
+		c, _ := r.join("sendonly", metadata)
+		c.write(`{"type":"disconnect"}`)
+		c.expectClose(1000, "TYPE-DISCONNECT")
+		for range 4 { // re-offer, created, re-offer, destroyed, in some order
+			m, err := watcher.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Type == "re-offer" {
+				watcher.answer("re-answer", m.SDP)
+			}
+			if m.EventType == "connection.destroyed" && m.ConnectionID == slow.id {
+				gone = true
+			}
+			if m.EventType == "connection.destroyed" {
+				break
+			}
+		}
+	}
+	if !gone {
+		t.Error("the slow reader is still there")
+	}
+}
+
+// Row SIG-01.
+func TestSlowHandshakesAreCut(t *testing.T) {
+	r := newRig(t)
+	r.edge.HeaderTimeout = 100 * time.Millisecond
+	r.start()
+	for name, start := range map[string]string{
+		"nothing":        "",
+		"half a header":  "GET /signaling HTTP/1.1\r\nHost: x\r\n",
+		"endless header": "GET /signaling HTTP/1.1\r\nX: " + strings.Repeat("x", 1<<20),
+	} {
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write([]byte(start))
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_, err = io.Copy(io.Discard, c)
+		if timedOut(err) {
+			t.Errorf("%s: the socket stays open", name)
+		}
+		c.Close()
+	}
+}
+
+// Row SIG-08.
+func TestHalfOpenSocketsDoNotKeepOthersOut(t *testing.T) {
+	r := newRig(t)
+	r.edge.MaxHalfOpen, r.edge.MaxHalfOpenPer = 100, 50
+	r.start()
+	var silent []net.Conn
+	for i := range 200 {
+		if i%2 == 0 {
+			silent = append(silent, r.upgrade())
+			continue
+		}
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent = append(silent, c)
+	}
+	c, _ := r.join("sendrecv", "")
+	r.eventually("the oldest were closed", func() bool { n, evicted := r.handler.room.size(); return n <= 50 && evicted >= 150 })
+	// The oldest is closed, the established client is not.
+	silent[0].SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.Copy(io.Discard, silent[0]); timedOut(err) {
+		t.Error("the oldest socket is still open")
+	}
+	c.write(`{"type":"disconnect"}`)
+	c.expectClose(1000, "TYPE-DISCONNECT")
+	for _, s := range silent {
+		s.Close()
+	}
+}
+
+// upgrade opens a WebSocket by hand and says nothing on it.
+func (r *rig) upgrade() net.Conn {
+	r.t.Helper()
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "GET /signaling HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", r.addr)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
+	if err != nil || resp.StatusCode != 101 {
+		r.t.Fatalf("upgrade: %v %v", resp, err)
+	}
+	return c
+}
