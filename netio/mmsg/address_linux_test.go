@@ -157,3 +157,34 @@ func TestUnreachableNetworkCostsOnlyItsOwnDatagrams(t *testing.T) {
 		}
 	})
 }
+
+// A datagram larger than the link is cut into fragments, not refused, whatever the network
+// claims the path can carry.
+func TestLargeDatagramsPassSmallLinks(t *testing.T) {
+	server, client := twoHosts(t)
+	server.IP("link set server0 mtu 1280")
+	eachKit(t, func(t *testing.T, k kit) {
+		var s Socket
+		server.Do(func() { s = k.open(t, Options{}) })
+		level, option, mode := unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT
+		own, local := "192.0.2.9", "192.0.2.1"
+		if k.v6 {
+			level, option, mode = unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_OMIT
+			own, local = "2001:db8::9", "2001:db8::1"
+		}
+		if got, err := unix.GetsockoptInt(s.FD(), level, option); err != nil || got != mode {
+			t.Errorf("path MTU mode %d, want %d, %v", got, mode, err)
+		}
+		var c *net.UDPConn
+		client.Do(func() { c = listen(t, netip.AddrPortFrom(netip.MustParseAddr(own), 0)) })
+		q := NewTxQueue(1)
+		q.Slot()
+		q.Commit(SlotSize, flow.KeyOf(netip.MustParseAddr(local), addrOf(c)), Control)
+		if sent, _ := s.Send(q); sent != 1 {
+			t.Fatalf("refused: %d too big", s.Counters().TxErrors[TxTooBig].Load())
+		}
+		if got, _ := receive(t, c); len(got) != SlotSize {
+			t.Errorf("%d bytes arrived", len(got))
+		}
+	})
+}
