@@ -5,6 +5,7 @@ GO       ?= go
 BIN      := bin/tsubame
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 1m
+FUZZJOBS ?= 1
 BENCHTIME ?= 1s
 SUITE    := bin/test/suite
 
@@ -58,7 +59,7 @@ bench:
 
 # Every fuzz target for FUZZTIME each; what was run is written to bench/FUZZ.md.
 fuzz:
-	$(GO) run ./bench/fuzzer -time $(FUZZTIME) -record bench/FUZZ.md
+	$(GO) run ./bench/fuzzer -time $(FUZZTIME) -jobs $(FUZZJOBS) -record bench/FUZZ.md
 
 clean:
 	rm -rf bin bench/browser/node_modules

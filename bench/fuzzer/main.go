@@ -22,6 +22,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,8 +30,9 @@ func main() {
 	perTarget := flag.Duration("time", time.Minute, "time for each target")
 	record := flag.String("record", "", "Markdown file to bring up to date; empty for none")
 	only := flag.String("run", "", "regexp that the package and name of a target must match")
+	jobs := flag.Int("jobs", 1, "targets at a time; with several each gets one worker")
 	flag.Parse()
-	if err := run(*perTarget, *record, *only, flag.Args()); err != nil {
+	if err := run(*perTarget, *record, *only, *jobs, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "fuzzer:", err)
 		os.Exit(1)
 	}
@@ -42,7 +44,7 @@ type target struct {
 	Name    string
 }
 
-func run(perTarget time.Duration, record, only string, packages []string) error {
+func run(perTarget time.Duration, record, only string, jobs int, packages []string) error {
 	filter, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -63,20 +65,32 @@ func run(perTarget time.Duration, record, only string, packages []string) error 
 		table.keep(targets)
 	}
 	var failed []string
+	var firstErr error
+	var mu sync.Mutex // of the table and of what failed
+	var wg sync.WaitGroup
+	free := make(chan struct{}, max(jobs, 1))
 	for _, t := range targets {
 		if !filter.MatchString(t.Package + " " + t.Name) {
 			continue
 		}
-		fmt.Printf("== %s %s, %v\n", t.Package, t.Name, perTarget)
-		row := fuzz(t, perTarget)
-		if row.Result != resultClean {
-			failed = append(failed, t.Package+" "+t.Name)
-		}
-		table.set(row)
-		// After each target, so that a run that is interrupted has recorded what it did.
-		if err := table.write(record); err != nil {
-			return err
-		}
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			fmt.Printf("== %s %s, %v\n", t.Package, t.Name, perTarget)
+			row := fuzz(t, perTarget, jobs > 1)
+			mu.Lock()
+			defer mu.Unlock()
+			if row.Result != resultClean {
+				failed = append(failed, t.Package+" "+t.Name)
+			}
+			table.set(row)
+			// After each target, so that a run that is interrupted has recorded what it did.
+			firstErr = errors.Join(firstErr, table.write(record))
+		})
+	}
+	wg.Wait()
+	if firstErr != nil {
+		return firstErr
 	}
 	if len(failed) > 0 {
 		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
@@ -124,9 +138,17 @@ const (
 )
 
 // fuzz runs one target and measures what its corpus covers.
-func fuzz(t target, d time.Duration) row {
+//
+// The engine is told to stop minimizing an interesting input after ten tries: by default it
+// may spend a minute on one, and most of the time with it.
+func fuzz(t target, d time.Duration, oneWorker bool) row {
 	r := row{target: t, Time: d, Date: time.Now().UTC().Format(time.DateOnly), Result: resultClean, Covered: unknown}
-	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+t.Name+"$", "-fuzztime", d.String(), "-timeout", "0", t.Package)
+	args := []string{"test", "-run", "^$", "-fuzz", "^" + t.Name + "$", "-fuzztime", d.String(),
+		"-fuzzminimizetime", "10x", "-timeout", "0"}
+	if oneWorker {
+		args = append(args, "-parallel", "1")
+	}
+	cmd := exec.Command("go", append(args, t.Package)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
