@@ -84,6 +84,8 @@ type Registry struct {
 	session session.Config
 	log     *slog.Logger
 	faults  *FaultLog
+	// joinWait is the constant; a test has no time for it.
+	joinWait time.Duration
 
 	running sync.WaitGroup // session and channel goroutines
 
@@ -98,7 +100,7 @@ func NewRegistry(cfg Config) *Registry {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Registry{cfg: cfg, session: cfg.Session, log: cfg.Log, faults: NewFaultLog(cfg.Log),
+	r := &Registry{cfg: cfg, session: cfg.Session, log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait,
 		channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
 	r.session.Fingerprint = cfg.Plane.Fingerprint()
 	if r.session.JoinTimeout == 0 {

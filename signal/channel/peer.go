@@ -47,6 +47,11 @@ func newPeer(r *Registry, s *session.Session, t Transport) *Peer {
 // while the session is busy. False: the session has ended.
 func (p *Peer) Deliver(e session.Event) bool {
 	select {
+	case <-p.done:
+		return false
+	default:
+	}
+	select {
 	case p.inbox <- e:
 		return true
 	case <-p.done:
@@ -192,7 +197,7 @@ func (p *Peer) mediaEvent(e MediaEvent) {
 
 func (p *Peer) join(m session.Member, result func(session.Event)) {
 	a := p.registry.acquire(m.ChannelID)
-	wait := time.NewTimer(joinWait)
+	wait := time.NewTimer(p.registry.joinWait)
 	defer wait.Stop()
 	select {
 	case a.mail <- command{kind: join, peer: p, member: m}:

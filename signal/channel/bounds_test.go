@@ -1,0 +1,106 @@
+package channel
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/signal/session"
+	"tsubame/signal/sora"
+)
+
+// quiet is a transport that only remembers how it was closed.
+type quiet struct{ reason chan string }
+
+func (q quiet) Send([]byte) bool      { return true }
+func (q quiet) Close(_ int, r string) { q.reason <- r }
+
+type nullPlane struct{}
+
+func (nullPlane) Fingerprint() param.Fingerprint      { return param.Fingerprint{Algorithm: "sha-256"} }
+func (nullPlane) Open(func(MediaEvent)) (Conn, error) { return nullConn{}, nil }
+
+type nullConn struct{}
+
+func (nullConn) Credentials() (string, string)                { return "ufrag", "passwordpasswordpassword" }
+func (nullConn) SetRemote(param.Remote)                       {}
+func (nullConn) Publish(param.Publish) (param.TrackID, error) { return param.TrackID{}, nil }
+func (nullConn) Unpublish(param.TrackID)                      {}
+func (nullConn) Subscribe(param.Subscribe)                    {}
+func (nullConn) Unsubscribe(uint32)                           {}
+func (nullConn) Close()                                       {}
+
+func startQuiet(r *Registry) (*Peer, quiet) {
+	q := quiet{reason: make(chan string, 1)}
+	s := r.NewSession(time.Now())
+	m, _ := sora.Decode([]byte(`{"type":"connect","role":"recvonly","channel_id":"room"}`))
+	return r.Start(s, s.Handle(nil, time.Now(), session.Message{Message: m}), q), q
+}
+
+func quietRegistry() *Registry {
+	return NewRegistry(Config{Plane: nullPlane{}, Candidates: func() []string { return nil },
+		Session: session.Config{ConnectTimeout: time.Minute, AnswerTimeout: time.Minute}})
+}
+
+// A channel that does not get on refuses joins after a while, and knows nothing of them.
+func TestAJoinIsRefusedWhenTheChannelIsTooBusy(t *testing.T) {
+	r := quietRegistry()
+	r.joinWait = 20 * time.Millisecond
+	stuck := newActor(r, "room") // nobody runs it
+	stuck.refs = 1
+	r.channels["room"] = stuck
+	for range mailboxSize {
+		stuck.mail <- command{}
+	}
+	p, out := startQuiet(r)
+	if reason := <-out.reason; reason != session.ReasonServerBusy {
+		t.Errorf("closed with %s", reason)
+	}
+	<-p.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if stuck.refs != 1 || r.channels["room"] != stuck {
+		t.Errorf("%d references", stuck.refs)
+	}
+}
+
+// A session that is too far behind its channel is ended, since its view has holes.
+func TestTheQueueOfASessionIsBounded(t *testing.T) {
+	r := quietRegistry()
+	p := newPeer(r, r.NewSession(time.Now()), quiet{})
+	for range maxQueue {
+		p.post(session.Notify{})
+	}
+	if n := len(p.queue); n != maxQueue || p.overrun {
+		t.Fatalf("%d events, overrun %v", n, p.overrun)
+	}
+	p.post(session.Notify{})
+	p.post(session.Notify{})
+	p.mustPost(session.MediaClosed{Reason: session.MediaConsentLost})
+	q := p.take()
+	if len(q) != 2 || q[0] != (session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}) {
+		t.Errorf("%d events, first %+v", len(q), q[0])
+	}
+}
+
+func TestFaultsAreLoggedButSampled(t *testing.T) {
+	var out bytes.Buffer
+	f := NewFaultLog(slog.New(slog.NewTextHandler(&out, nil)))
+	now := time.Unix(1000, 0)
+	f.now = func() time.Time { return now }
+	for range 1000 {
+		f.Log("fault", "reason", "X")
+	}
+	if n := strings.Count(out.String(), "msg=fault"); n != faultsPerSecond {
+		t.Errorf("%d lines in one second", n)
+	}
+	now = now.Add(time.Second)
+	out.Reset()
+	f.Log("fault", "reason", "Y")
+	if got := out.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "left_out=990") || !strings.Contains(got, "reason=Y") {
+		t.Errorf("got %s", got)
+	}
+}
