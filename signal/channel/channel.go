@@ -80,6 +80,9 @@ type Config struct {
 
 // Registry knows every channel and every session.
 type Registry struct {
+	// Closes counts how sessions ended. Transports add those that end before Start.
+	Closes Tally
+
 	cfg     Config
 	session session.Config
 	log     *slog.Logger

@@ -164,6 +164,7 @@ func (p *Peer) carryOut(actions []session.Action) {
 		case session.Join:
 			p.join(a.Member, result)
 		case session.Announce:
+			p.established()
 			p.actor.mail <- command{kind: announce, peer: p, tracks: a.Tracks}
 		case session.Update:
 			p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
@@ -208,11 +209,18 @@ func (p *Peer) join(m session.Member, result func(session.Event)) {
 	}
 }
 
+func (p *Peer) established() {
+	m := p.machine.Member()
+	p.registry.log.Info("session established", "channel_id", m.ChannelID, "connection_id", m.ConnectionID,
+		"client_id", m.ClientID, "role", m.Role.String(), "client", m.Client, "environment", m.Environment)
+}
+
 // ended closes the transport and writes the session's last log line. What a client did
 // wrong has a line of its own kind, sampled, so that a flood of bad clients cannot hide
 // what else happens.
 func (p *Peer) ended(c session.Close) {
 	p.transport.Close(c.Code, c.Reason)
+	p.registry.Closes.CountClose(c.Code, c.Reason)
 	m := p.machine.Member()
 	attributes := []any{"channel_id", m.ChannelID, "connection_id", m.ConnectionID, "client_id", m.ClientID,
 		"role", m.Role.String(), "code", c.Code, "reason", c.Reason}

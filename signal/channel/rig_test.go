@@ -99,6 +99,7 @@ type client struct {
 	sdp  offertest.Peer
 	id   string
 
+	news   chan struct{}
 	mu     sync.Mutex
 	inbox  []message
 	next   int
@@ -123,6 +124,7 @@ func (c *client) Send(b []byte) bool {
 	}
 	c.inbox = append(c.inbox, m)
 	c.mu.Unlock()
+	c.signal()
 	if block != nil {
 		<-block
 	}
@@ -137,13 +139,19 @@ func (c *client) Close(code int, reason string) {
 		c.t.Error("closed twice")
 	}
 	c.closed, c.code, c.reason = true, code, reason
+	c.signal()
+}
+
+func (c *client) signal() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
 }
 
 // read returns the next message; it may fail in goroutines other than the test's.
 func (c *client) read() (message, bool) {
 	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(200 * time.Microsecond)
-	defer tick.Stop()
 	for {
 		c.mu.Lock()
 		if c.next < len(c.inbox) {
@@ -158,7 +166,7 @@ func (c *client) read() (message, bool) {
 			return message{}, false
 		}
 		select {
-		case <-tick.C:
+		case <-c.news:
 		case <-deadline:
 			c.t.Error("nothing to read")
 			return message{}, false
@@ -200,7 +208,7 @@ func (c *client) answer(kind, sdp string) bool {
 
 // connect starts a session with a connect of these members.
 func (r *rig) connect(channelID, role, members string) *client {
-	c := &client{t: r.t}
+	c := &client{t: r.t, news: make(chan struct{}, 1)}
 	r.connectAs(c, channelID, role, members)
 	return c
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -58,6 +59,7 @@ func (s *Session) connect(now time.Time, c *sora.Connect) {
 	s.member = Member{
 		ChannelID: c.ChannelID, ConnectionID: id, ClientID: c.ClientID, BundleID: c.BundleID,
 		Role: c.Role, Audio: c.Audio.Enabled, Video: c.Video.Enabled, NotifyMetadata: c.NotifyMetadata,
+		Client: cmp.Or(c.SoraClient, c.Libwebrtc), Environment: c.Environment,
 	}
 	if s.member.ClientID == "" {
 		s.member.ClientID = id

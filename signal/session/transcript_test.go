@@ -17,6 +17,17 @@ import (
 // seeded is a deterministic source of random bytes.
 type seeded struct{ *rand.ChaCha8 }
 
+func newSeeded(n byte) seeded { return seeded{rand.NewChaCha8([32]byte{n})} }
+
+// received is what a client reads of a message here.
+type received struct{ Type, SDP, Text string }
+
+func kindOf(text string) (received, error) {
+	var m received
+	err := json.Unmarshal([]byte(text), &m)
+	return m, err
+}
+
 // script drives one session and keeps what it did, one line an action.
 type script struct {
 	t       *testing.T
@@ -32,7 +43,7 @@ func testConfig() *Config {
 		Version: "test", Fingerprint: param.Fingerprint{Algorithm: "sha-256", Value: make([]byte, 32)},
 		ConnectTimeout: 10 * time.Second, JoinTimeout: 10 * time.Second, AnswerTimeout: time.Minute,
 		CreatedTimeout: time.Minute, PingInterval: 5 * time.Second, PongTimeout: time.Minute,
-		DefaultVideo: 500_000, Rand: seeded{rand.NewChaCha8([32]byte{1})}, NewID: func() string { return "SELF" },
+		DefaultVideo: 500_000, Rand: newSeeded(1), NewID: func() string { return "SELF" },
 	}
 }
 
@@ -122,11 +133,8 @@ func trackList(tracks []offer.Track) (s string) {
 // message describes a message to the client: an offer by its sections, a notification by
 // its text.
 func (sc *script) message(b []byte) string {
-	var m struct {
-		Type, SDP string
-		Text      string
-	}
-	if err := json.Unmarshal(b, &m); err != nil {
+	m, err := kindOf(string(b))
+	if err != nil {
 		sc.t.Fatalf("%s: %v", b, err)
 	}
 	if m.SDP == "" {

@@ -147,6 +147,9 @@ type Member struct {
 	Audio          bool
 	Video          bool
 	NotifyMetadata []byte // JSON; nil: none
+	// What the client says that it is, for logs.
+	Client      string
+	Environment string
 }
 
 // Close codes.

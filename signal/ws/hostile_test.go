@@ -37,6 +37,12 @@ func TestRefusalsOfTheFirstMessage(t *testing.T) {
 	c := r.dial()
 	c.write(`{"type":"disconnect"}`)
 	c.expectClose(1000, "TYPE-DISCONNECT")
+	counters := r.handler.Counters()
+	for _, name := range []string{"signal_closed_4490_INVALID-JSON", "signal_closed_4490_JSON-TOO-COMPLEX", "signal_closed_1000_TYPE-DISCONNECT"} {
+		if counters[name] != 1 {
+			t.Errorf("%s is %d in %v", name, counters[name], counters)
+		}
+	}
 }
 
 func TestFaultsOfALaterMessageEndTheSession(t *testing.T) {
@@ -126,6 +132,7 @@ func TestProtocolPingsAreAnswered(t *testing.T) {
 	<-done
 }
 
+// Row SIG-03.
 func TestNoSubprotocolAndNoCompressionAreNegotiated(t *testing.T) {
 	r := newRig(t).start()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -136,7 +143,6 @@ func TestNoSubprotocolAndNoCompressionAreNegotiated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.CloseNow()
-	// Row SIG-03.
 	if e := resp.Header.Get("Sec-WebSocket-Extensions"); e != "" || conn.Subprotocol() != "" {
 		t.Errorf("extensions %q, subprotocol %q", e, conn.Subprotocol())
 	}
@@ -246,6 +252,9 @@ func TestHalfOpenSocketsDoNotKeepOthersOut(t *testing.T) {
 	}
 	c, _ := r.join("sendrecv", "")
 	r.eventually("the oldest were closed", func() bool { n, evicted := r.handler.room.size(); return n <= 50 && evicted >= 150 })
+	if c := r.handler.Counters(); c["signal_half_open"] > 50 || c["signal_half_open_evicted"] < 150 || c["signal_sessions"] != 1 || c["signal_channels"] != 1 {
+		t.Errorf("counters %v", c)
+	}
 	// The oldest is closed, the established client is not.
 	silent[0].SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := io.Copy(io.Discard, silent[0]); timedOut(err) {

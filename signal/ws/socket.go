@@ -81,6 +81,7 @@ func (s *socket) refuse(actions []session.Action) {
 		if !ok {
 			continue
 		}
+		s.handler.registry.Closes.CountClose(c.Code, c.Reason)
 		if c.Code == session.CodeError {
 			s.handler.faults.Log("connect refused", "remote", s.remote, "code", c.Code, "reason", c.Reason, "detail", c.Detail)
 		}

@@ -127,6 +127,15 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	}
 }
 
+// Counters returns the registry's counters, how many connections have not sent connect, and
+// how many of those had to make room.
+func (h *Handler) Counters() map[string]uint64 {
+	out := h.registry.Counters()
+	n, evicted := h.room.size()
+	out["signal_half_open"], out["signal_half_open_evicted"] = uint64(n), evicted
+	return out
+}
+
 // Limits of HTTP requests (SIG-01).
 const (
 	headerTimeout  = 5 * time.Second

@@ -1,0 +1,42 @@
+package channel
+
+import (
+	"maps"
+	"strconv"
+	"sync"
+)
+
+// Tally counts by name. Names come from our own constants, so their number is bounded.
+type Tally struct {
+	mu sync.Mutex
+	n  map[string]uint64
+}
+
+// CountClose counts the end of a session by what its close frame said.
+func (t *Tally) CountClose(code int, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == nil {
+		t.n = map[string]uint64{}
+	}
+	t.n["signal_closed_"+strconv.Itoa(code)+"_"+reason]++
+}
+
+// Counters returns a copy.
+func (t *Tally) Counters() map[string]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.n)
+}
+
+// Counters returns how sessions ended, those refused before their connect was accepted
+// included (signal_closed_CODE_REASON), and how many channels and sessions there are.
+func (r *Registry) Counters() map[string]uint64 {
+	out := r.Closes.Counters()
+	if out == nil {
+		out = map[string]uint64{}
+	}
+	channels, sessions := r.Counts()
+	out["signal_channels"], out["signal_sessions"] = uint64(channels), uint64(sessions)
+	return out
+}
