@@ -55,9 +55,16 @@ func findChromium() (string, error) {
 	return "", fmt.Errorf("no Chromium here. Install it:\n  apt-get update && apt-get install -y chromium")
 }
 
+// oneInterface makes a browser use the interface of the default route only, as most
+// clients have no other. Those of the other tests use the loopback interface too.
+var oneInterface = []chromedp.ExecAllocatorOption{
+	chromedp.Flag("allow-loopback-in-peer-connection", false),
+	chromedp.Flag("force-webrtc-ip-handling-policy", "default_public_interface_only"),
+}
+
 // startChromium starts a browser with fake devices that lets pages play sound,
-// use the devices and reach this machine without asking. More flags may follow.
-func startChromium(flags ...string) (*chromium, error) {
+// use the devices and reach this machine without asking. Options that follow win.
+func startChromium(more ...chromedp.ExecAllocatorOption) (*chromium, error) {
 	path, err := findChromium()
 	if err != nil {
 		return nil, err
@@ -91,9 +98,7 @@ func startChromium(flags ...string) (*chromium, error) {
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox)
 	}
-	for _, flag := range flags {
-		options = append(options, chromedp.Flag(flag, true))
-	}
+	options = append(options, more...)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancelBrowser := chromedp.NewContext(ctx)
 	b.ctx = ctx
@@ -120,9 +125,9 @@ func sharedChromium(t *testing.T) *chromium {
 }
 
 // ownChromium starts a browser for one test, which may do with it what it likes.
-func ownChromium(t *testing.T, flags ...string) *chromium {
+func ownChromium(t *testing.T, more ...chromedp.ExecAllocatorOption) *chromium {
 	t.Helper()
-	b, err := startChromium(flags...)
+	b, err := startChromium(more...)
 	if err != nil {
 		t.Fatal(err)
 	}

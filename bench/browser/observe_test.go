@@ -84,12 +84,14 @@ func (tb *tab) requireNoErrors() {
 // instead, for the failure.
 func eventually(t *testing.T, timeout time.Duration, what string, condition func() (ok bool, state any)) {
 	t.Helper()
-	deadline := time.Now().Add(timeout)
+	start := time.Now()
+	deadline := start.Add(timeout)
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
 		ok, state := condition()
 		if ok {
+			t.Logf("%.1f s: %s", time.Since(start).Seconds(), what)
 			return
 		}
 		if time.Now().After(deadline) {
@@ -130,6 +132,7 @@ type arrival struct {
 	Last     remote
 	Frames   []int // distinct frame counters that were read back from the picture
 	Expected string
+	All      report // for the failure
 }
 
 // requireArrives waits until video and audio of connection id reach the page:
@@ -146,7 +149,8 @@ func (tb *tab) requireVideo(id string, pattern int) {
 	a := arrival{Pattern: pattern, Expected: id}
 	started := false
 	eventually(tb.t, arriveTimeout, tb.name+" sees the moving pattern of "+id, func() (bool, any) {
-		r := tb.report().Remote[id]
+		a.All = tb.report()
+		r := a.All.Remote[id]
 		a.Last = r
 		if r.Video == nil || r.Picture == nil {
 			return false, a

@@ -40,11 +40,6 @@ func (tb *tab) connectionID() string {
 	return eval[string](tb, "document.body.dataset.connection")
 }
 
-func startServer(t *testing.T) *harness.Server {
-	t.Helper()
-	return harness.Start(t, harness.Options{Args: []string{"-dev"}})
-}
-
 func TestPageTwoTabsSeeAndHearEachOther(t *testing.T) {
 	s := startServer(t)
 	one := openPage(t, s, "one", "source=test&pattern=2")

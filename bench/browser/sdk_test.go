@@ -19,7 +19,7 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	return &scene{t: t, server: harness.Start(t, harness.Options{Args: []string{"-dev"}}), site: startSite(t)}
+	return &scene{t: t, server: startServer(t), site: startSite(t)}
 }
 
 // client is one tab with the SDK in it.

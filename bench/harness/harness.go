@@ -229,6 +229,16 @@ func (s *Server) UDPPort() int { return s.udpPort }
 // PID is the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
+// Running reports whether the process is still there.
+func (s *Server) Running() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return true
+	}
+}
+
 // Signal sends a signal to the server.
 func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
 

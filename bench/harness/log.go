@@ -2,6 +2,7 @@ package harness
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -104,9 +105,19 @@ func (b *logBook) lines(from int) []Line {
 	return append([]Line(nil), b.all[from:]...)
 }
 
-// text returns the last lines as they came.
+// text returns the last lines as they came; of the long lines of counters only the
+// last one.
 func (b *logBook) text() string {
 	all := b.lines(0)
+	seen := false
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Msg == "counters" {
+			if seen {
+				all = slices.Delete(all, i, i+1)
+			}
+			seen = true
+		}
+	}
 	if len(all) > maxTail {
 		all = all[len(all)-maxTail:]
 	}
