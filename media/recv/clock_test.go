@@ -128,7 +128,10 @@ func TestOneWildReportDoesNotMoveTheClock(t *testing.T) {
 	if !ok || int32(got.Zero-c.Zero) > 90 || int32(got.Zero-c.Zero) < -90 {
 		t.Fatalf("after it: %+v, %v; before: %+v", got, ok, c)
 	}
-	if s.Stats().BadReports != 1 {
+	if _, ok := s.SenderReport(at(3*time.Second), ntpAt(5*time.Hour+2*time.Second), 270_000, o); ok {
+		t.Fatal("a report hours off was taken, though the one before it was not")
+	}
+	if s.Stats().BadReports != 2 {
 		t.Errorf("counted %+v", s.Stats())
 	}
 }

@@ -56,7 +56,8 @@ func (k *KeyFrames) Due(now mono.Time) bool {
 	return true
 }
 
-// Deadline returns when the next request is due; Never if nobody wants a key frame.
+// Deadline returns when the next request is due, which may be in the past; Never if nobody
+// wants a key frame.
 func (k *KeyFrames) Deadline() mono.Time {
 	if k.since == mono.Never {
 		return mono.Never
@@ -68,7 +69,7 @@ func (k *KeyFrames) Deadline() mono.Time {
 	for try := k.tries; try >= keyFramePatience && wait < keyFrameBackOff; try-- {
 		wait *= 2
 	}
-	return max(k.since, k.sent.Add(wait))
+	return k.sent.Add(wait)
 }
 
 // Waiting returns for how long a key frame has been wanted; 0 if none is.

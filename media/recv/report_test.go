@@ -31,6 +31,14 @@ func TestReportCountsLossSinceTheLastOne(t *testing.T) {
 	}
 }
 
+func TestReorderingAtTheStartIsNotNegativeLoss(t *testing.T) {
+	s := newVideo()
+	mustFeed(t, s, start, 11, 10, 12)
+	if b, _ := s.Report(start); b.CumulativeLost != 0 || b.FractionLost != 0 {
+		t.Errorf("report: %+v", b)
+	}
+}
+
 func TestRetransmissionsDoNotHideLossFromTheSender(t *testing.T) {
 	s := newVideo()
 	mustFeed(t, s, start, 1, 2, 5)
@@ -95,9 +103,9 @@ func TestTimestampJumpsAreNotJitter(t *testing.T) {
 			ts += 1 << 31
 		}
 		s.Receive(at(ms(10*int(i))), i, ts, 100, false)
-	}
-	if b, _ := s.Report(at(time.Second)); b.Jitter != 0 {
-		t.Errorf("jitter %d", b.Jitter)
+		if b, _ := s.Report(at(time.Second)); b.Jitter != 0 {
+			t.Fatalf("jitter %d at packet %d", b.Jitter, i)
+		}
 	}
 }
 

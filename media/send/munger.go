@@ -213,7 +213,7 @@ func (g *munger) original(seq uint16) (uint64, bool) {
 	index := g.head - back
 	for i := g.n - 1; i >= 0; i-- {
 		r := &g.runs[i]
-		if ext := index - r.delta; ext >= r.first && ext < r.end && ext < g.next {
+		if ext := index - r.delta; ext >= r.first && ext < r.end {
 			return ext, true
 		}
 	}

@@ -134,6 +134,9 @@ func TestSkippedPacketsLeaveNoGap(t *testing.T) {
 		}
 	}
 	wantOut(t, s, pkt(15, 0), 101)
+	if s.munger.n != 2 {
+		t.Errorf("%d runs for one stretch of padding", s.munger.n)
+	}
 	// 16 is lost, 17 skipped: the gap of 16 stays, that of 17 does not.
 	if !s.Skip(pkt(17, 0)) {
 		t.Fatal("not skipped")
@@ -247,6 +250,28 @@ func TestLossBeyondRepairWaitsForAKeyFrameAndLeavesNoGap(t *testing.T) {
 	wantOut(t, s, pkt(13+2*maxGap, keyFrame), 101+maxGap)
 	if s.Stats().Restarts != 1 {
 		t.Errorf("counted %+v", s.Stats())
+	}
+}
+
+func TestLatePacketFromBeforeALongLossIsNoStart(t *testing.T) {
+	s := newVideo()
+	wantOut(t, s, pkt(10, keyFrame), 100)
+	wantOut(t, s, pkt(20, 0), 110)
+	wantRefused(t, s, pkt(5000, 0))
+	wantOut(t, s, pkt(15, keyFrame), 105) // in its place, and nothing starts
+	if !s.Waiting() {
+		t.Fatal("started with a packet from before the loss")
+	}
+	wantOut(t, s, pkt(5001, keyFrame), 111)
+}
+
+func TestTimestampsOfTheSameSourceAreKeptAcrossALongLoss(t *testing.T) {
+	s := newVideo()
+	wantOut(t, s, pkt(10, keyFrame), 100)
+	m := pkt(5000, keyFrame)
+	m.Arrival = m.Arrival.Add(ms(70)) // late, which is not the source's time
+	if out := wantOut(t, s, m, 101); out.Timestamp != m.Timestamp {
+		t.Errorf("timestamp %d, want that of the source, %d", out.Timestamp, m.Timestamp)
 	}
 }
 

@@ -86,11 +86,11 @@ func TestReportFollowsTheRewrittenTimestamps(t *testing.T) {
 	m.Timestamp += 1 << 30
 	out, _ := s.Munge(m)
 	s.PutHeader(make([]byte, MaxHeader), m, out, m.Arrival, 0, 0)
-	clock := recv.ClockAt(m.Timestamp, m.Arrival, 90000)
+	clock := recv.ClockAt(m.Timestamp, m.Arrival.Add(-ms(30)), 90000)
 	now := m.Arrival.Add(ms(100))
 	sr, ok := senderReport(t, s, now, clock)
-	if !ok || sr.RTPTime != out.Timestamp+100*90 {
-		t.Errorf("report shows %d (%v), want %d", sr.RTPTime, ok, out.Timestamp+100*90)
+	if !ok || sr.RTPTime != out.Timestamp+130*90 {
+		t.Errorf("report shows %d (%v), want %d", sr.RTPTime, ok, out.Timestamp+130*90)
 	}
 }
 

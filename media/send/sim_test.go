@@ -21,7 +21,7 @@ var (
 )
 
 // simTime bounds the whole test.
-const simTime = 8 * time.Second
+const simTime = 5 * time.Second
 
 func TestCallsOverLossyNetworksHeal(t *testing.T) {
 	f := newSFU(t)
