@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -267,6 +266,31 @@ func TestHalfOpenSocketsDoNotKeepOthersOut(t *testing.T) {
 	}
 }
 
+func TestWhatComesWithTheUpgradeIsNotLost(t *testing.T) {
+	r := newRig(t).start()
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	text := `{"type":"disconnect"}`
+	frame := append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...) // masked by zeros
+	c.Write(append([]byte(upgradeRequest), frame...))
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	var got []byte
+	for !strings.HasSuffix(string(got), "\x03\xe8TYPE-DISCONNECT") {
+		b := make([]byte, 512)
+		n, err := c.Read(b)
+		if err != nil {
+			t.Fatalf("got %q, %v", got, err)
+		}
+		got = append(got, b[:n]...)
+	}
+}
+
+const upgradeRequest = "GET /signaling HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
 // upgrade opens a WebSocket by hand and says nothing on it.
 func (r *rig) upgrade() net.Conn {
 	r.t.Helper()
@@ -275,7 +299,7 @@ func (r *rig) upgrade() net.Conn {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { c.Close() })
-	fmt.Fprintf(c, "GET /signaling HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", r.addr)
+	c.Write([]byte(upgradeRequest))
 	resp, err := http.ReadResponse(bufio.NewReaderSize(c, 16), nil)
 	if err != nil || resp.StatusCode != 101 {
 		r.t.Fatalf("upgrade: %v %v", resp, err)

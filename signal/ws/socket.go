@@ -15,11 +15,23 @@ import (
 	"tsubame/signal/sora"
 )
 
-// Hijack implements http.Hijacker.
+// bufferSize is that of a socket's read and write buffers. Messages are far apart, so small
+// ones will do; what is longer goes past them.
+const bufferSize = 1 << 10
+
+// Hijack implements http.Hijacker. It exchanges the buffers of net/http, 8 KiB together,
+// for small ones, unless the client has sent something already.
 func (s *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(s.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
 	s.conn = conn
-	return conn, rw, err
+	if rw.Reader.Buffered() == 0 {
+		rw.Reader = bufio.NewReaderSize(conn, bufferSize)
+	}
+	rw.Writer = bufio.NewWriterSize(conn, bufferSize)
+	return conn, rw, nil
 }
 
 // serve reads until the socket is closed.

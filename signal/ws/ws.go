@@ -1,8 +1,7 @@
 // Package ws is the WebSocket edge of signaling: the HTTP handler of /signaling and the
 // server around it. It turns frames into events of a session and a session's messages into
-// frames; it decides nothing about either. A socket costs one goroutine and the buffers of
-// net/http until its connect has been accepted, and a second goroutine, which writes, from
-// then on. Everything exported may be called from any goroutine.
+// frames; it decides nothing about either. A socket costs one goroutine and some 8 KiB
+// until its connect has been accepted, and a second goroutine, which writes, from then on. Everything exported may be called from any goroutine.
 //
 // Close codes of its own, beside those of package session: 1009 for a message beyond 1 MiB
 // and 1002, or no frame at all, for frames against RFC 6455, both by the WebSocket library.
@@ -80,13 +79,14 @@ func (h *Handler) enter() bool {
 	return true
 }
 
-// ServeHTTP upgrades the request and serves the socket until it is closed.
+// ServeHTTP upgrades the request. It returns then, so that the request and the deep stack of
+// net/http are freed; a goroutine of its own serves the socket until it is closed, and
+// Shutdown waits for it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
 		http.Error(w, "the server is ending", http.StatusServiceUnavailable)
 		return
 	}
-	defer h.serving.Done()
 	spy := &hijackSpy{ResponseWriter: w}
 	conn, err := websocket.Accept(spy, r, &websocket.AcceptOptions{
 		// Clients run on pages from anywhere; who restricts that names the origins. There
@@ -96,14 +96,28 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		CompressionMode:    websocket.CompressionDisabled, // nothing to inflate, no bombs
 	})
 	if err != nil {
+		h.serving.Done()
 		h.faults.Log("no websocket", "remote", r.RemoteAddr, "error", err)
 		return
 	}
 	h.room.enter(spy.conn)
-	defer h.room.leave(spy.conn)
 	conn.SetReadLimit(sora.MaxFrame)
-	s := socket{handler: h, conn: conn, raw: spy.conn, remote: r.RemoteAddr}
-	s.serve()
+	s := &socket{handler: h, conn: conn, raw: spy.conn, remote: r.RemoteAddr}
+	go func() {
+		defer h.serving.Done()
+		defer h.room.leave(s.raw)
+		if h.ending() {
+			// Shutdown may have emptied the room before this one was in it.
+			s.raw.Close()
+		}
+		s.serve()
+	}()
+}
+
+func (h *Handler) ending() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closing
 }
 
 // Shutdown refuses new sockets, closes those without connect, ends all sessions and waits
