@@ -35,7 +35,6 @@ type script struct {
 	now     time.Time
 	peer    offertest.Peer
 	lastSDP string
-	next    uint32 // of track ids
 }
 
 func testConfig() *Config {
