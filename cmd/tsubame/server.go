@@ -157,7 +157,10 @@ func (s *server) reload() {
 func (s *server) stop(ctx context.Context) error {
 	s.listener.Close()
 	err := s.sockets.Shutdown(ctx)
-	err = errors.Join(err, s.http.Shutdown(ctx))
+	// It closes the listener once more if it has not yet seen that it is closed.
+	if e := s.http.Shutdown(ctx); !errors.Is(e, net.ErrClosed) {
+		err = errors.Join(err, e)
+	}
 	err = errors.Join(err, s.plane.Close(ctx))
 	s.logCounters()
 	return err
