@@ -221,6 +221,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 // logCounters writes every counter as one line.
 func (s *server) logCounters() {
 	counters := s.plane.Counters()
+	maps.Copy(counters, s.sockets.Counters())
 	counters["goroutines"] = uint64(runtime.NumGoroutine())
 	attrs := make([]any, 0, 2*len(counters))
 	for _, name := range slices.Sorted(maps.Keys(counters)) {

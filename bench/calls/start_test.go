@@ -1,4 +1,4 @@
-package main
+package calls
 
 import (
 	"bytes"
@@ -132,12 +132,4 @@ func TestSignalsEndItWheneverTheyCome(t *testing.T) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-func TestUnexpectedArgumentIsRefused(t *testing.T) {
-	var out bytes.Buffer
-	if code := run([]string{"tsubame.conf"}, &out); code != 2 {
-		t.Fatalf("exit code %d", code)
-	}
-	requireWords(t, out.String(), "-c")
 }
