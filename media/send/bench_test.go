@@ -1,6 +1,7 @@
 package send
 
 import (
+	"reflect"
 	"testing"
 
 	"tsubame/media/recv"
@@ -39,6 +40,34 @@ func TestHotFunctionsDoNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations a packet", n)
 	}
+}
+
+func TestStreamIsSmallAndWithoutPointers(t *testing.T) {
+	// A viewer of many tracks has one each; 4 KiB is what the plan of its memory allows.
+	typ := reflect.TypeFor[Stream]()
+	if typ.Size() > 4<<10 {
+		t.Errorf("%d bytes", typ.Size())
+	}
+	if at := pointer(typ, "Stream"); at != "" {
+		t.Errorf("%s is a pointer", at)
+	}
+}
+
+// pointer returns the path of the first pointer in a type, or nothing.
+func pointer(typ reflect.Type, path string) string {
+	switch typ.Kind() {
+	case reflect.Struct:
+		for f := range typ.NumField() {
+			if at := pointer(typ.Field(f).Type, path+"."+typ.Field(f).Name); at != "" {
+				return at
+			}
+		}
+	case reflect.Array:
+		return pointer(typ.Elem(), path+"[]")
+	case reflect.Pointer, reflect.Slice, reflect.String, reflect.Map, reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return path
+	}
+	return ""
 }
 
 func BenchmarkMunge(b *testing.B) {

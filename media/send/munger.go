@@ -11,8 +11,9 @@ import (
 // The bounds of the munger.
 const (
 	// Window is how far behind the newest packet, in packets, a late one may still be
-	// sent and a lost one still be asked for.
-	Window = 2048
+	// sent and a lost one still be asked for. media/srtp tells a used index from a fresh
+	// one as far back, and browsers take nothing older from SRTP.
+	Window = 1024
 
 	// maxRuns bounds the run list. A run is used up by every gap that is closed behind a
 	// packet not sent on (a probe of padding) and by every jump of the timestamp; when
