@@ -106,7 +106,7 @@ func (c *Conn) sendFeedback(env *Env, now mono.Time) {
 		if p.stream.TakeLost() {
 			p.keys.Request(now)
 		}
-		if p.keys.Due(now) && p.spec.SSRC != 0 {
+		if p.spec.SSRC != 0 && p.keys.Due(now) {
 			buf := w.begin(c.reduced)
 			if buf == nil {
 				continue

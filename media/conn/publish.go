@@ -30,6 +30,9 @@ type bind struct {
 }
 
 func (p *publisher) deadline() mono.Time {
+	if p.spec.SSRC == 0 { // nothing has come: there is nobody to ask
+		return mono.Never
+	}
 	return mono.Earliest(p.stream.Deadline(), p.keys.Deadline())
 }
 

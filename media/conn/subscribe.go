@@ -199,7 +199,8 @@ func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16) {
 	}
 	if !ok {
 		n.NACKMiss.Inc()
-		if s.spec.Kind == param.Video {
+		// What has not reached us either is being asked for, and is sent when it comes.
+		if s.spec.Kind == param.Video && !s.stream.Awaits(seq) {
 			env.wantKeyFrame(s.spec.Track)
 		}
 		return
