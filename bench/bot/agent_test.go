@@ -200,3 +200,17 @@ func TestChecksOfAFullAgentAreAnswered(t *testing.T) {
 		t.Error("a forgery was answered")
 	}
 }
+
+func TestAggressiveAgentNominatesByEveryCheck(t *testing.T) {
+	w := newWorld(t, 3)
+	w.a.aggressive = true
+	w.run(time.Second, true)
+	for _, m := range w.sent {
+		if !m.Contains(stun.AttrUseCandidate) {
+			t.Error(m)
+		}
+	}
+	if w.a.selected != w.a.paths[0] {
+		t.Error("the first path is not selected")
+	}
+}

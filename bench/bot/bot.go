@@ -15,6 +15,8 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -62,6 +64,11 @@ type Config struct {
 	// Candidates replaces those of the offer.
 	Candidates    []netip.AddrPort
 	NominateAfter time.Duration // after the first answer to a check
+	Aggressive    bool          // every check nominates (RFC 5245 section 8.1.1.2)
+
+	// Where the bot is, if that is elsewhere: a network namespace, or a link of some quality.
+	Listen func(network string, local *net.UDPAddr) (*net.UDPConn, error) // default: net.ListenUDP
+	HTTP   *http.Client                                                   // of the WebSocket
 
 	Profiles []piondtls.SRTPProtectionProfile // default: GCM, CM
 	DTLSMTU  int                              // of the handshake's datagrams; small ones cut the ClientHello
@@ -94,6 +101,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.FrameRate <= 0 {
 		c.FrameRate = 25
+	}
+	if c.Listen == nil {
+		c.Listen = net.ListenUDP
 	}
 	if len(c.Profiles) == 0 {
 		c.Profiles = []piondtls.SRTPProtectionProfile{GCM, CM}
@@ -180,7 +190,7 @@ func Dial(ctx context.Context, cfg Config) (*Bot, error) {
 			senders: make(map[string]*sender), takes: cfg.Role != SendOnly,
 		},
 	}
-	b.agent.nominateAfter = cfg.NominateAfter
+	b.agent.nominateAfter, b.agent.aggressive = cfg.NominateAfter, cfg.Aggressive
 	b.out.rtp = b.sealRTP
 	b.dtls.send, b.dtls.closed = b.sendDTLS, b.dtlsClosed
 	b.dtls.mtu, b.dtls.profiles = cfg.DTLSMTU, cfg.Profiles
@@ -261,6 +271,9 @@ func (b *Bot) Close(ctx context.Context) error {
 	b.free()
 	return err
 }
+
+// CloseNotify ends the DTLS session and nothing else.
+func (b *Bot) CloseNotify() { b.dtls.end(true) }
 
 // Kill frees everything without a word on the media path, and closes the TCP connection as
 // the kernel does when a process dies.

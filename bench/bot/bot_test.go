@@ -253,7 +253,7 @@ func TestCloseNotifyIsSaidByAParkedSession(t *testing.T) {
 	r := newRig(t)
 	b := r.call(r.config(SendRecv))
 	p := r.peer(b)
-	b.dtls.end(true)
+	b.CloseNotify()
 	until(t, "close_notify came", func() bool {
 		var closed bool
 		r.look(func() { closed = p.closed })

@@ -58,6 +58,7 @@ type agent struct {
 	remoteUfrag, remotePassword string
 	tieBreaker                  uint64
 	nominateAfter               time.Duration
+	aggressive                  bool
 
 	paths        []*path
 	selected     *path
@@ -150,13 +151,13 @@ func (a *agent) nominatePath(now time.Time, p *path) {
 
 // poll sends what is due by send and returns when it wants to be called again.
 func (a *agent) poll(now time.Time, send func(p *path, b []byte)) time.Time {
-	if !a.nominated && !a.firstValid.IsZero() && !now.Before(a.firstValid.Add(a.nominateAfter)) {
+	if !a.aggressive && !a.nominated && !a.firstValid.IsZero() && !now.Before(a.firstValid.Add(a.nominateAfter)) {
 		if p := a.current(); p != nil && p.Validated {
 			a.nominatePath(now, p)
 		}
 	}
 	next := now.Add(time.Second)
-	if !a.nominated && !a.firstValid.IsZero() {
+	if !a.aggressive && !a.nominated && !a.firstValid.IsZero() {
 		next = earlier(next, a.firstValid.Add(a.nominateAfter))
 	}
 	for _, p := range a.paths {
@@ -206,7 +207,7 @@ func (a *agent) check(now time.Time, p *path) []byte {
 		stun.RawAttribute{Type: stun.AttrPriority, Value: priority[:4]},
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: tie[:]},
 	}
-	if p.nominate {
+	if p.nominate || a.aggressive {
 		setters = append(setters, stun.RawAttribute{Type: stun.AttrUseCandidate})
 	}
 	setters = append(setters, stun.NewShortTermIntegrity(a.remotePassword), stun.Fingerprint)
@@ -291,7 +292,8 @@ func (a *agent) validated(now time.Time, t transaction) {
 	if a.firstValid.IsZero() {
 		a.firstValid = now
 	}
-	if t.nominate && p.nominate && a.selected != p {
+	first := a.aggressive && a.selected == nil
+	if (first || t.nominate && p.nominate) && a.selected != p {
 		if a.selected != nil {
 			a.selected.Selected = false
 		}

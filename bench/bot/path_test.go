@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
@@ -222,5 +223,19 @@ func TestConfigIsChecked(t *testing.T) {
 		if _, err := Dial(within(t), cfg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+func TestSocketsAreOpenedByTheConfig(t *testing.T) {
+	r := newRig(t)
+	cfg := r.config(SendOnly)
+	opened := 0
+	cfg.Listen = func(network string, local *net.UDPAddr) (*net.UDPConn, error) {
+		opened++
+		return net.ListenUDP(network, local)
+	}
+	r.call(cfg)
+	if opened != 1 {
+		t.Errorf("%d sockets", opened)
 	}
 }

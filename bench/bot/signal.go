@@ -68,7 +68,7 @@ type message struct {
 // dial opens the WebSocket and says connect.
 func (b *Bot) dial(ctx context.Context) error {
 	b.signal.heard = make(chan struct{})
-	ws, _, err := websocket.Dial(ctx, b.cfg.URL, nil)
+	ws, _, err := websocket.Dial(ctx, b.cfg.URL, &websocket.DialOptions{HTTPClient: b.cfg.HTTP})
 	if err != nil {
 		return fmt.Errorf("bot: %w", err)
 	}

@@ -33,7 +33,7 @@ func (b *Bot) openSocket(local netip.AddrPort) (*socket, error) {
 			network = "udp4"
 		}
 	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(local))
+	conn, err := b.cfg.Listen(network, net.UDPAddrFromAddrPort(local))
 	if err != nil {
 		return nil, fmt.Errorf("bot: %w", err)
 	}
