@@ -29,14 +29,13 @@ type world struct {
 // start runs a server with two shards that advertises 127.0.0.1; config adds to that.
 func start(t *testing.T, config map[string]string) *world {
 	t.Helper()
-	return startWith(t, harness.Options{Config: config})
+	whole := map[string]string{"shards": "2", "ipv4_address": "127.0.0.1"}
+	maps.Copy(whole, config)
+	return startWith(t, harness.Options{Config: whole})
 }
 
 func startWith(t *testing.T, o harness.Options) *world {
 	t.Helper()
-	config := map[string]string{"shards": "2", "ipv4_address": "127.0.0.1"}
-	maps.Copy(config, o.Config)
-	o.Config = config
 	w := &world{t: t, Server: harness.Start(t, o)}
 	w.idle = w.Counters()
 	// Behind all that the test's bots clean up, and before the server is stopped.

@@ -41,6 +41,9 @@ func New(t testing.TB) *Namespace {
 	return n
 }
 
+// Name is what ip(8) calls the namespace.
+func (n *Namespace) Name() string { return n.name }
+
 // IP runs ip(8) with the space-separated arguments inside the namespace; an error fails the
 // test.
 func (n *Namespace) IP(args string) {
