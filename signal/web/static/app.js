@@ -170,7 +170,7 @@ async function copyLink() {
 
 function touched() {
   source?.resume();
-  tiles.unblock();
+  if (tiles.unblock()) showHint("");
 }
 
 function fillForm() {

@@ -36,13 +36,15 @@ export class Tiles {
     }
   }
 
-  // unblock turns the sound on that the browser had refused.
+  // unblock turns the sound on that the browser had refused, and says whether
+  // there was any.
   unblock() {
-    for (const tile of this.tiles.values()) {
-      if (!tile.blocked) continue;
+    const blocked = [...this.tiles.values()].filter((tile) => tile.blocked);
+    for (const tile of blocked) {
       tile.blocked = false;
       this.setMuted(tile, false);
     }
+    return blocked.length > 0;
   }
 
   remove(id) {

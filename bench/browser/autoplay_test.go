@@ -1,0 +1,45 @@
+//go:build browser
+
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// As people have it: nothing may sound before they have touched the page. The picture
+// plays all the same, the page says what is missing, and a click anywhere mends it.
+func TestPageSoundsAfterTheFirstTouch(t *testing.T) {
+	s := startServer(t)
+	b := ownChromium(t, chromedp.Flag("autoplay-policy", "document-user-activation-required"))
+	sender := b.open(t, "sender", pageURL(t, s, "source=test&pattern=3&role=sendonly"))
+	sender.requireState("live")
+	watcher := b.open(t, "watcher", pageURL(t, s, "role=recvonly"))
+	watcher.requireState("live")
+	id := sender.connectionID()
+	watcher.requireVideo(id, 3)
+	type sound struct {
+		Hint  string
+		Muted bool
+		Shown string
+	}
+	read := func() sound {
+		return eval[sound](watcher, `({
+			hint: document.querySelector("#hint:not([hidden])")?.textContent ?? "",
+			muted: document.querySelector(".tile video").muted,
+			shown: document.querySelector(".tile .sound").textContent,
+		})`)
+	}
+	if got := read(); !strings.Contains(got.Hint, "until you click") || !got.Muted || got.Shown != "Muted" {
+		t.Errorf("before the first touch: %+v", got)
+	}
+	watcher.do("a click", chromedp.MouseClickXY(5, 300))
+	eventually(t, arriveTimeout, "the sound is on", func() (bool, any) {
+		got := read()
+		return got.Hint == "" && !got.Muted && got.Shown == "Sound on", got
+	})
+	sender.do("a click", chromedp.MouseClickXY(5, 300))
+	watcher.requireAudio(id)
+}
