@@ -35,11 +35,36 @@ func TestPageSoundsAfterTheFirstTouch(t *testing.T) {
 	if got := read(); !strings.Contains(got.Hint, "until you click") || !got.Muted || got.Shown != "Muted" {
 		t.Errorf("before the first touch: %+v", got)
 	}
-	watcher.do("a click", chromedp.MouseClickXY(5, 300))
-	eventually(t, arriveTimeout, "the sound is on", func() (bool, any) {
+	isOn := func() (bool, any) {
 		got := read()
 		return got.Hint == "" && !got.Muted && got.Shown == "Sound on", got
-	})
+	}
+	watcher.do("a click", chromedp.MouseClickXY(5, 300))
+	eventually(t, arriveTimeout, "the sound is on", isOn)
 	sender.do("a click", chromedp.MouseClickXY(5, 300))
 	watcher.requireAudio(id)
+}
+
+// The first touch may be of the very button that turns the sound on.
+func TestPageSoundButtonAsTheFirstTouch(t *testing.T) {
+	s := startServer(t)
+	openPage(t, s, "sender", "source=test&pattern=3&role=sendonly")
+	b := ownChromium(t, chromedp.Flag("autoplay-policy", "document-user-activation-required"))
+	for name, press := range map[string]chromedp.Action[chromedp.Void]{
+		"mouse":    chromedp.Click(`.tile .sound`),
+		"keyboard": chromedp.SendKeys(`.tile .sound`, "\r"),
+	} {
+		watcher := b.open(t, name, pageURL(t, s, "role=recvonly"))
+		muted := func(want bool) {
+			eventually(t, arriveTimeout, name+": the sound changes", func() (bool, any) {
+				got := eval[*bool](watcher, `document.querySelector(".tile video")?.muted ?? null`)
+				return got != nil && *got == want, got
+			})
+		}
+		muted(true)
+		watcher.do(name, press)
+		muted(false)
+		watcher.do(name, press)
+		muted(true)
+	}
 }

@@ -168,6 +168,7 @@ async function copyLink() {
   }
 }
 
+// touched follows a gesture of the person: from then on the browser allows sound.
 function touched() {
   source?.resume();
   if (tiles.unblock()) showHint("");
@@ -197,9 +198,11 @@ $("#cam").addEventListener("click", () => toggle(source?.video));
 $("#link").addEventListener("click", copyLink);
 $("#invite").addEventListener("click", copyLink);
 $("#hint-close").addEventListener("click", () => showHint(""));
-addEventListener("pointerdown", touched);
+// A click reaches its button first, so that a tile's own button is not undone here;
+// a key on a button becomes a click.
+addEventListener("click", touched);
 addEventListener("keydown", (event) => {
-  touched();
+  if (!event.target.matches("button")) touched();
   if (!call || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
   if (event.key === "m") toggle(source?.audio);
   if (event.key === "v") toggle(source?.video);

@@ -24,7 +24,10 @@ export class Tiles {
   async addRemote(stream, blocked) {
     const tile = this.add(stream.id, stream.id.slice(0, 6), stream);
     tile.figure.title = `Connection ${stream.id}`;
-    tile.sound.onclick = () => this.setMuted(tile, !tile.video.muted);
+    tile.sound.onclick = () => {
+      tile.blocked = false;
+      this.setMuted(tile, !tile.video.muted);
+    };
     try {
       await tile.video.play();
     } catch (error) {
