@@ -36,10 +36,9 @@ test: deps
 	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
 	-@$(SUITE) -name unit -- -timeout 8m $(UNIT_PACKAGES)
 	-@$(SUITE) -name race -- -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
-	-@packages="$(INTEGRATION_PACKAGES)"; \
-		[ -z "$$packages" ] || $(SUITE) -name integration -- -p 1 -timeout 10m $$packages
-	-@$(SUITE) -name browser -- -tags browser -p 1 -timeout 12m ./bench/browser
-	@$(SUITE)
+	-@$(SUITE) -name integration -- -p 1 -timeout 10m $(INTEGRATION_PACKAGES)
+	-@$(SUITE) -name browser -- -tags browser -p 1 -timeout 20m ./bench/browser
+	@$(SUITE) -expect unit,race,integration,browser
 
 check:
 	@unformatted=$$(git ls-files '*.go' | xargs -r gofmt -l); \

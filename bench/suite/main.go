@@ -2,12 +2,12 @@
 // can run several and still say at its end how many tests passed:
 //
 //	suite -name unit -totals FILE -- ./netio/... ./media/...
-//	suite -totals FILE
+//	suite -totals FILE -expect unit,race
 //
 // The first form runs `go test -json` with what stands behind the dashes, writes
 // a line for every package and the output of the tests that failed, and adds its
 // total to FILE; the second prints the sum of FILE. Both end with status 1 if
-// anything failed. It uses one goroutine and keeps nothing but the output of
+// anything failed, the second also if an expected suite left no total. It uses one goroutine and keeps nothing but the output of
 // tests that have not passed.
 package main
 
@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,10 +27,11 @@ import (
 func main() {
 	name := flag.String("name", "", "name of the suite; without it print the sum of all")
 	file := flag.String("totals", "bin/test/totals", "file that collects the totals")
+	expect := flag.String("expect", "", "names of the suites that must have run, with commas")
 	flag.Parse()
 	var err error
 	if *name == "" {
-		err = printSum(*file)
+		err = printSum(*file, strings.FieldsFunc(*expect, func(r rune) bool { return r == ',' }))
 	} else {
 		err = runSuite(*name, *file, flag.Args())
 	}
@@ -86,7 +88,7 @@ func appendTotals(file, name string, sum totals) error {
 }
 
 // printSum repeats the suites' totals and closes with the line of all of them.
-func printSum(file string) error {
+func printSum(file string, expected []string) error {
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("no suite was run")
@@ -104,6 +106,11 @@ func printSum(file string) error {
 		}
 		fmt.Printf("suite %s: %s\n", name, one)
 		sum = sum.add(one)
+		expected = slices.DeleteFunc(expected, func(s string) bool { return s == name })
+	}
+	for _, name := range expected {
+		fmt.Printf("suite %s: no total, it did not come to its end\n", name)
+		sum.Failed++
 	}
 	fmt.Printf("total: %s\n", sum)
 	if sum.Failed > 0 {
