@@ -33,7 +33,6 @@ type rig struct {
 
 	candidates int              // sockets a peer
 	lose       func(*peer) bool // forget a packet on its way to a viewer
-	silent     bool             // do not answer checks
 	roleError  bool             // answer checks with 487
 	other      bool             // answer checks from another socket
 	impostor   bool             // put another fingerprint into the offer
