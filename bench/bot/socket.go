@@ -11,6 +11,9 @@ import (
 	"github.com/pion/rtcp"
 )
 
+// readBuffer is what a socket asks the kernel to keep for it, in bytes.
+const readBuffer = 4 << 20
+
 // socket is one local UDP socket. Its goroutine reads until it is closed.
 type socket struct {
 	index  int
@@ -37,6 +40,9 @@ func (b *Bot) openSocket(local netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bot: %w", err)
 	}
+	// A machine that is busy with a thousand bots may not get round to this one for long. The
+	// kernel may grant less.
+	_ = conn.SetReadBuffer(readBuffer)
 	s := &socket{index: len(b.sockets), conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort()}
 	b.sockets = append(b.sockets, s)
 	b.running.Go(func() { b.read(s) })

@@ -96,6 +96,7 @@ func (w *world) requireGrown(name string, n uint64) {
 func (w *world) peer(role string) bot.Config {
 	return bot.Config{
 		URL: w.SignalingURL(), Channel: "room", Role: role, Audio: true, Video: true,
+		Bitrate: 300_000, FrameRate: 20, // two packets a picture
 		LocalAddrs: []netip.AddrPort{loopback},
 	}
 }
