@@ -112,7 +112,7 @@ type Fingerprint struct {
 type Remote struct {
 	Ufrag        string
 	Password     string
-	Fingerprints []Fingerprint // any one of them has to match
+	Fingerprints []Fingerprint // of the strongest hash among them, any one has to match (RFC 8122 section 5)
 }
 
 // Limits of one connection, in one place because signal validates by them and media
