@@ -141,10 +141,14 @@ func (c *Conn) lookup(ssrc uint32) (bind, bool) {
 	return bind{}, false
 }
 
-// bindByMID ties an SSRC that signaling did not name to the m-section that the packet
-// names in the clear (RFC 8843 section 9.2). The number of SSRCs is bounded for the life
-// of the connection, because the decrypting context cannot forget one.
-func (c *Conn) bindByMID(v *rtp.View) (bind, bool) {
+// byMID returns what an SSRC that signaling did not name would be bound to: the m-section
+// that the packet names in the clear (RFC 8843 section 9.2). It binds nothing: anybody who
+// can forge the peer's address may have written that, so bindLate does, once the packet has
+// proven to be the peer's. False: no m-section, or no room for another SSRC.
+func (c *Conn) byMID(v *rtp.View) (bind, bool) {
+	if len(c.binds) >= param.MaxSSRC {
+		return bind{}, false
+	}
 	for slot, p := range c.pubs {
 		if p == nil || p.spec.Extensions.MID == 0 {
 			continue
@@ -154,19 +158,23 @@ func (c *Conn) bindByMID(v *rtp.View) (bind, bool) {
 		}
 		switch {
 		case v.PayloadType == p.spec.PayloadType:
-			b := bind{ssrc: v.SSRC, slot: slot}
-			if !c.bind(b) {
-				return bind{}, false
-			}
-			p.spec.SSRC = v.SSRC
-			p.stream.SetSSRC(v.SSRC)
-			return b, true
+			return bind{ssrc: v.SSRC, slot: slot}, true
 		case p.spec.RTXType != 0 && v.PayloadType == p.spec.RTXType:
-			b := bind{ssrc: v.SSRC, slot: slot, rtx: true}
-			return b, c.bind(b)
+			return bind{ssrc: v.SSRC, slot: slot, rtx: true}, true
 		}
 	}
 	return bind{}, false
+}
+
+// bindLate binds an SSRC that byMID found. The number of SSRCs is bounded for the life of
+// the connection, because the decrypting context cannot forget one.
+func (c *Conn) bindLate(b bind) {
+	if !c.bind(b) || b.rtx {
+		return
+	}
+	p := c.pubs[b.slot]
+	p.spec.SSRC = b.ssrc
+	p.stream.SetSSRC(b.ssrc)
 }
 
 // HandleRTP takes one SRTP datagram that came by a validated path: decrypts it into a
@@ -185,9 +193,10 @@ func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		n.DropHeader.Inc()
 		return mono.Never
 	}
-	b, ok := c.lookup(v.SSRC)
-	if !ok {
-		if b, ok = c.bindByMID(&v); !ok {
+	b, bound := c.lookup(v.SSRC)
+	if !bound {
+		var ok bool
+		if b, ok = c.byMID(&v); !ok {
 			n.DropSSRC.Inc()
 			return mono.Never
 		}
@@ -207,6 +216,9 @@ func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		env.Mag.Release(ref)
 		n.refused(err)
 		return mono.Never
+	}
+	if !bound {
+		c.bindLate(b)
 	}
 	env.Arena.SetLen(ref, size)
 	return c.receive(env, now, p, b, ref)
