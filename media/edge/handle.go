@@ -62,7 +62,6 @@ type Conn struct {
 	creds atomic.Pointer[credentials]
 	inbox inbox
 
-	early  atomic.Int32  // paths that shards validated before anybody adopted
 	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
 	told   bool          // Established was delivered; dispatcher only
 	over   bool          // Closed was delivered; dispatcher only

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"tsubame/media/conn"
@@ -14,10 +15,11 @@ import (
 	"tsubame/netio/packet"
 )
 
-// maxEarlyPaths is how many paths of one connection the shards validate before one of them
-// adopts it. A browser checks from a handful of candidates; thousands of source ports are
-// an attack (row ICE-08).
-const maxEarlyPaths = 32
+// maxStrange is how many paths of one connection a shard remembers that does not own it. A
+// browser checks from a handful of candidates; thousands of source ports are an attack (row
+// ICE-08), and without a bound for each connection one participant could fill the table for
+// all. The path that was not used for longest makes room.
+const maxStrange = 32
 
 // maxForeign bounds the paths that one shard remembers for others.
 const maxForeign = 65536
@@ -28,9 +30,8 @@ const sweepInterval = 5 * time.Second
 // stranger is a path that this shard has seen a valid check on, of a connection that it
 // does not own: nobody's yet, or another shard's.
 type stranger struct {
-	conn  *Conn
-	early bool // counted in conn.early
-	used  mono.Time
+	conn *Conn
+	used mono.Time
 }
 
 // handleSTUN answers a connectivity check: for a connection of ours, or from the seed
@@ -95,11 +96,13 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 	}
 	out := l.ICE.HandleCheck(now, k, req)
 	if out.HasEvicted {
-		delete(s.flows, out.Evicted)
+		s.evicted(out.Evicted)
 	}
 	if out.ErrorCode == 0 {
 		s.flows[k] = l.Index
-		delete(s.foreign, k)
+		if st := s.foreign[k]; st != nil {
+			s.forget(k, st)
+		}
 	}
 	if out.Selected {
 		s.count.PathSwitches.Inc()
@@ -152,34 +155,55 @@ func (s *shard) reply(k flow.Key, req *ice.Request, cr *credentials, code int) {
 // false when there are too many.
 func (s *shard) remember(now mono.Time, k flow.Key, c *Conn) bool {
 	if st := s.foreign[k]; st != nil {
-		if st.conn != c {
-			s.forget(k, st)
-		} else {
+		if st.conn == c {
 			st.used = now
 			return true
 		}
+		s.forget(k, st)
+	}
+	if len(s.strange[c]) >= maxStrange {
+		s.forgetOldest(c)
 	}
 	if len(s.foreign) >= maxForeign {
 		return false
 	}
-	st := &stranger{conn: c, used: now}
-	if _, owned := c.owner(); !owned {
-		if c.early.Add(1) > maxEarlyPaths {
-			c.early.Add(-1)
-			return false
-		}
-		st.early = true
-	}
 	delete(s.flows, k)
-	s.foreign[k] = st
+	s.foreign[k] = &stranger{conn: c, used: now}
+	s.strange[c] = append(s.strange[c], k)
 	return true
 }
 
 func (s *shard) forget(k flow.Key, st *stranger) {
-	if st.early {
-		st.conn.early.Add(-1)
-	}
 	delete(s.foreign, k)
+	left := s.strange[st.conn]
+	if i := slices.Index(left, k); i >= 0 {
+		left[i] = left[len(left)-1]
+		left = left[:len(left)-1]
+	}
+	if len(left) == 0 {
+		delete(s.strange, st.conn)
+		return
+	}
+	s.strange[st.conn] = left
+}
+
+// forgetOldest makes room for another path of a connection that this shard does not own.
+func (s *shard) forgetOldest(c *Conn) {
+	var oldest flow.Key
+	var st *stranger
+	for _, k := range s.strange[c] {
+		if x := s.foreign[k]; st == nil || x.used < st.used {
+			oldest, st = k, x
+		}
+	}
+	s.forget(oldest, st)
+	s.count.DropPaths.Inc()
+}
+
+// evicted forgets a path that a connection of this shard's has given up for another.
+func (s *shard) evicted(k flow.Key) {
+	delete(s.flows, k)
+	s.count.DropPaths.Inc()
 }
 
 // sweep forgets paths of others that have carried nothing for as long as consent lasts.
@@ -225,8 +249,8 @@ func (s *shard) validate(now mono.Time, l *live, k flow.Key) {
 	if l.ICE.Validated(k) {
 		return
 	}
-	if evicted, has := l.ICE.Validate(now, k); has {
-		delete(s.flows, evicted)
+	if k, has := l.ICE.Validate(now, k); has {
+		s.evicted(k)
 	}
 	s.flows[k] = l.Index
 }

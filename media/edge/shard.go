@@ -65,6 +65,7 @@ type shard struct {
 	live    []*live                // by connection index; nil: not owned here
 	flows   map[flow.Key]uint32    // validated paths of connections owned here
 	foreign map[flow.Key]*stranger // paths validated here of connections that are not
+	strange map[*Conn][]flow.Key   // the same paths, by connection
 	swept   mono.Time
 	timers  *wheel.Wheel
 	wakeSet []bool // shards to wake at the end of this iteration
@@ -97,6 +98,7 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 		live:      make([]*live, len(p.slots)),
 		flows:     make(map[flow.Key]uint32),
 		foreign:   make(map[flow.Key]*stranger),
+		strange:   make(map[*Conn][]flow.Key),
 		timers:    wheel.New(now, len(p.slots)),
 		wakeSet:   make([]bool, shards),
 		commands:  ring.NewMPSC[control](p.cfg.ControlLane),
