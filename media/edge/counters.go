@@ -95,6 +95,8 @@ func addWords(sum map[string]uint64, prefix string, v reflect.Value) {
 		switch {
 		case f.CanUint():
 			sum[prefix+snake(name)] += f.Uint()
+		case f.CanInt(): // a level, never negative
+			sum[prefix+snake(name)] += uint64(f.Int())
 		case f.Kind() == reflect.Array && f.Type().Elem().Kind() == reflect.Uint64:
 			label := labels[name]
 			for j := range f.Len() {
