@@ -4,6 +4,7 @@ package browser
 
 import (
 	"testing"
+	"time"
 )
 
 func TestSDKSendrecvOfTwo(t *testing.T) {
@@ -143,14 +144,19 @@ func TestSDKAudioOnlyAndVideoOnly(t *testing.T) {
 	}
 }
 
-// The browser's own estimate must reach what signaling asked for: that needs
-// feedback from the server for every packet.
+// The browser's own estimate must soon reach what signaling asked for. That needs
+// the server's feedback on every packet: with receiver reports alone the browser
+// raises its estimate by 8 % a second, and takes some 15 s from where it begins
+// (300 kbit/s).
 func TestSDKBitRateReachesWhatWasAskedFor(t *testing.T) {
-	const kbps = 1200
+	const (
+		kbps = 1200
+		soon = 8 * time.Second
+	)
 	s, b := newScene(t), sharedChromium(t)
 	publisher := s.client(b, "publisher", 1)
 	publisher.joinWith("sendonly", `{audio: true, video: true, videoCodecType: "VP8", videoBitRate: 1200}`)
-	eventually(t, arriveTimeout, "the encoder's target reaches 80 % of 1200 kbps", func() (bool, any) {
+	eventually(t, soon, "the encoder's target reaches 80 % of 1200 kbps", func() (bool, any) {
 		v := publisher.report().Sent.Video
 		return v != nil && v.Target >= 0.8*kbps*1000, v
 	})
