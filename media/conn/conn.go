@@ -25,6 +25,13 @@ const reportInterval = time.Second
 // defaultRTT is assumed until a receiver report has told the round-trip time.
 const defaultRTT = 100 * time.Millisecond
 
+// What a peer may send of RTCP, per second. A browser that receives 50 Mbps sends some 200
+// kbps of feedback in 50 packets; more than these is meant to keep us busy (row RTP-11).
+const (
+	controlBitrate = 2_000_000
+	controlRate    = 1000
+)
+
 // Conn is one connection. See the package comment for who may call it.
 type Conn struct {
 	Index uint32 // names the connection in the plane's tables
@@ -45,6 +52,8 @@ type Conn struct {
 	rtt     time.Duration // smoothed, from receiver reports
 	report  mono.Time     // when the next reports are due
 	policer recv.Policer  // what the peer may send at all
+	control recv.Policer  // and of RTCP
+	lost    bool          // consent is: nothing may be sent any more
 
 	pubs  []*publisher // by slot; nil: free
 	binds []bind       // SSRC -> publisher
@@ -57,7 +66,7 @@ type Conn struct {
 
 	subs    []*subscriber     // by slot; nil: free
 	bySSRC  map[uint32]uint32 // our SSRCs, retransmissions too -> slot
-	rotate  int               // where the next round of sender reports begins
+	retry   mono.Time         // when to look for tracks again that are not there yet
 	results []router.Result   // see TakeResults
 	reduced bool              // the peer takes RTCP of reduced size
 }
@@ -67,6 +76,7 @@ func New(index uint32, now mono.Time) *Conn {
 	c := &Conn{Index: index, bySSRC: make(map[uint32]uint32), rtt: defaultRTT}
 	c.ICE.Init(now)
 	c.policer.Init(0, 0)
+	c.control.Init(controlBitrate, controlRate)
 	// Spread the reports of connections that start together.
 	c.report = now.Add(reportInterval/2 + time.Duration(index%64)*reportInterval/128)
 	return c
@@ -80,20 +90,17 @@ func (c *Conn) Established() bool { return c.session != nil }
 func (c *Conn) DTLSPath(k flow.Key) { c.dtlsKey, c.hasDTLS = k, true }
 
 // SendPath returns the path to send on: the selected one; before nomination the one that
-// the last DTLS record came by.
+// the last DTLS record came by; none once consent is lost.
 func (c *Conn) SendPath() (flow.Key, bool) {
 	if k, ok := c.ICE.Selected(); ok {
 		return k, true
 	}
-	return c.dtlsKey, c.hasDTLS
+	return c.dtlsKey, c.hasDTLS && !c.lost
 }
 
 // SendDTLS queues one DTLS datagram for the peer.
 func (c *Conn) SendDTLS(env *Env, datagram []byte) {
 	to, ok := c.SendPath()
-	if c.hasDTLS && !ok {
-		to, ok = c.dtlsKey, true
-	}
 	if !ok {
 		env.Count.DropNoPath.Inc()
 		return
@@ -138,7 +145,7 @@ func (c *Conn) establish(env *Env, now mono.Time) (bool, error) {
 	c.session = s
 	for slot, sub := range c.subs {
 		if sub != nil {
-			if res := c.activate(env, uint32(slot), sub); res.Last {
+			if res := c.activate(env, now, uint32(slot), sub); res.Last {
 				c.results = append(c.results, res)
 			}
 		}
@@ -146,8 +153,8 @@ func (c *Conn) establish(env *Env, now mono.Time) (bool, error) {
 	return true, nil
 }
 
-// TakeResults returns what establishing the connection has left for the shard to tell the
-// owners of tracks that ended meanwhile.
+// TakeResults returns what SetRemote, HandshakeDone or Tick has left for the shard to tell
+// the owners of tracks that ended meanwhile.
 func (c *Conn) TakeResults() []router.Result {
 	r := c.results
 	c.results = nil
@@ -180,10 +187,11 @@ func (c *Conn) Close(env *Env, tracks []param.TrackID, results []router.Result) 
 
 // Deadline returns when Tick has to be called next.
 func (c *Conn) Deadline() mono.Time {
-	d := mono.Earliest(c.ICE.Deadline(), c.report)
+	d := c.ICE.Deadline()
 	if c.session == nil {
-		return c.ICE.Deadline()
+		return d
 	}
+	d = mono.Earliest(d, mono.Earliest(c.report, c.retry))
 	if c.cc {
 		d = mono.Earliest(d, c.twcc.Deadline())
 	}
@@ -199,15 +207,29 @@ func (c *Conn) Deadline() mono.Time {
 // consent to send has been lost (RFC 7675), which ends the connection.
 func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
 	if c.ICE.Lost(now) {
+		c.lost = true
 		return false
 	}
 	if c.session == nil {
 		return true
 	}
+	if c.retry.Due(now) {
+		c.retryPending(env, now)
+	}
 	c.sendFeedback(env, now)
 	if c.report.Due(now) {
 		c.sendReports(env, now)
+		c.expire(env, now)
 		c.report = now.Add(reportInterval)
 	}
 	return true
+}
+
+// expire lets go of packets that are too old to be sent again, of tracks that are silent.
+func (c *Conn) expire(env *Env, now mono.Time) {
+	for _, p := range c.pubs {
+		if p != nil && p.ring != nil {
+			p.ring.Expire(now, env.Mag)
+		}
+	}
 }

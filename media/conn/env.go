@@ -10,9 +10,6 @@
 package conn
 
 import (
-	"errors"
-
-	"tsubame/media/ice"
 	"tsubame/media/param"
 	"tsubame/media/router"
 	"tsubame/media/rtcp"
@@ -34,7 +31,6 @@ type Env struct {
 	Tracks *router.Table
 	Fanout *router.Fanout
 	Out    *mmsg.TxQueue
-	STUN   *ice.Codec
 	Count  *Counters
 
 	// Routed are the packets that connections have decrypted in this batch, in order of
@@ -67,44 +63,55 @@ type Routed struct {
 
 // Counters are what the connections of one shard count, by reason.
 type Counters struct {
-	RTPIn        count.Word // RTP packets received on a validated path
-	RTPInBytes   count.Word
-	RTPOut       count.Word // RTP packets sealed and queued
-	RTPOutBytes  count.Word
-	RTCPIn       count.Word
-	RTCPOut      count.Word
-	RTXOut       count.Word // retransmissions served from the ring
-	NACKIn       count.Word // sequence numbers that subscribers asked for
-	NACKOut      count.Word // sequence numbers that we asked publishers for
-	NACKMiss     count.Word // asked for, but no longer in the ring
-	NACKRefused  count.Word // asked for too often, or never sent
-	PLIIn        count.Word
-	PLIOut       count.Word
-	FeedbackIn   count.Word // transport-wide feedback and REMB from subscribers
-	Recovered    count.Word // packets that came by RTX
-	PaddingOnly  count.Word // packets without media: probes
-	DropNoKeys   count.Word // RTP before the DTLS handshake was done
-	DropHeader   count.Word // not RTP or RTCP by its header
-	DropSSRC     count.Word // an SSRC that was not negotiated
-	DropAuth     count.Word // did not authenticate
-	DropReplay   count.Word // authenticated, but seen before
-	DropPayload  count.Word // authenticated, but malformed inside
-	DropDup      count.Word // a duplicate by sequence number
-	DropArena    count.Word // no buffer left
-	DropPolicer  count.Word // the publisher sends more than it may
-	DropTxFull   count.Word // no room in the transmit queue
-	DropNoPath   count.Word // nothing to send on
-	DropSeal     count.Word // the sealer refused: a second seal of one index
-	DropNotReady count.Word // forwarded before the subscriber had a key frame
-	RTXMalformed count.Word
-	RTCPBad      count.Word // compound packets with something malformed in them
+	RTPIn       count.Word // RTP packets received on a validated path
+	RTPInBytes  count.Word
+	RTPOut      count.Word // RTP packets sealed and queued
+	RTPOutBytes count.Word
+	RTCPIn      count.Word
+	RTCPOut     count.Word
+	RTXOut      count.Word // retransmissions served from the ring
+	NACKIn      count.Word // sequence numbers that subscribers asked for
+	NACKOut     count.Word // sequence numbers that we asked publishers for
+	NACKMiss    count.Word // asked for, but no longer in the ring
+	NACKAwaited count.Word // asked for, but the publisher has yet to repeat it itself
+	NACKRefused count.Word // asked for too often, or never sent
+	PLIIn       count.Word
+	PLIOut      count.Word
+	FeedbackIn  count.Word // transport-wide feedback and REMB from subscribers
+	Recovered   count.Word // packets that came by RTX
+	PaddingOnly count.Word // packets without media: probes
+
+	SourceSwitches count.Word // tracks whose peer went on under another SSRC
+
+	DropNoKeys      count.Word // RTP before the DTLS handshake was done
+	DropHeader      count.Word // not RTP or RTCP by its header
+	DropSSRC        count.Word // an SSRC that was not negotiated, or one too many
+	DropPayloadType count.Word // a payload type that was not negotiated for its SSRC
+	DropAuth        count.Word // did not authenticate
+	DropReplay      count.Word // seen before
+	DropPayload     count.Word // authenticated, but malformed inside
+	DropDup         count.Word // a duplicate by sequence number
+	DropLate        count.Word // too old to tell, or too far ahead to be believed at once
+	DropArena       count.Word // no buffer left
+	DropPolicer     count.Word // the peer sends more than it may
+	DropTxFull      count.Word // no room in the transmit queue
+	DropNoPath      count.Word // nothing to send on
+	DropSeal        count.Word // the sealer refused: a second seal of one index
+	DropNotReady    count.Word // the subscriber waits for a key frame
+	RTXMalformed    count.Word
+	RTCPBad         count.Word // compound packets with something malformed in them
 }
 
 // refused counts why a packet did not open.
 func (n *Counters) refused(err error) {
-	if errors.Is(err, srtp.ErrReplay) {
+	switch err {
+	case srtp.ErrReplay:
 		n.DropReplay.Inc()
-		return
+	case srtp.ErrTooManySSRCs:
+		n.DropSSRC.Inc()
+	case srtp.ErrShort, srtp.ErrMalformed:
+		n.DropHeader.Inc()
+	default:
+		n.DropAuth.Inc()
 	}
-	n.DropAuth.Inc()
 }

@@ -15,7 +15,7 @@ func (c *Conn) HandleRTCP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		n.DropNoKeys.Inc()
 		return mono.Never
 	}
-	if !c.policer.Allow(now, len(datagram), param.Audio) {
+	if !c.control.Allow(now, len(datagram), param.Audio) {
 		n.DropPolicer.Inc()
 		return mono.Never
 	}
@@ -107,8 +107,8 @@ func (c *Conn) sending(ssrc uint32) *subscriber {
 // senderReport moves the clock of a published stream and lets the shards that send it on
 // know.
 func (c *Conn) senderReport(now mono.Time, sr rtcp.SR) {
-	b, ok := c.lookup(sr.SSRC)
-	if !ok || b.rtx {
+	b := c.lookup(sr.SSRC)
+	if b == nil || b.rtx {
 		return
 	}
 	p := c.pubs[b.slot]

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"tsubame/media/param"
+	"tsubame/media/recv"
 	"tsubame/media/rtcp"
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
@@ -14,35 +15,46 @@ const senderSSRC = 1
 // cname is the same for all that we send: who sent it first is in the SDP's msid.
 const cname = "tsubame"
 
-// maxCompound is how long a compound may grow before it goes out: what fits any path with
-// an MTU of 1,200 once protected.
+// maxCompound is how long a compound may grow: what fits any path with an MTU of 1,200 once
+// it is protected. The parts below are all shorter, each by itself.
 const maxCompound = 1100
+
+// The most that each part of a compound takes, in bytes.
+const (
+	nackSize     = 12 + 4*recv.MaxOutstanding // no two sequence numbers near each other
+	keyFrameSize = 20                         // FIR; a PLI has 12
+	reportsSize  = 8 + 24*param.MaxPublish    // RR
+	rembSize     = 20 + 4*param.MaxPublish
+	senderSize   = 28 // SR
+	sdesSize     = 14 // and the CNAME
+)
 
 // compound gathers RTCP for one peer in a slot of the transmit queue, and goes on in
 // another when it is full.
 type compound struct {
 	c    *Conn
 	env  *Env
-	now  mono.Time
 	to   flow.Key
 	slot []byte
 	buf  []byte
+	head int // of buf: what begin has put there, which is nothing to send by itself
 }
 
-// compose begins a compound; false when there is no path or no room to send it.
-func (c *Conn) compose(env *Env, now mono.Time) (compound, bool) {
+// compose begins a compound; false when there is no path to send it on.
+func (c *Conn) compose(env *Env) (compound, bool) {
 	to, ok := c.SendPath()
 	if !ok {
 		env.Count.DropNoPath.Inc()
 		return compound{}, false
 	}
-	return compound{c: c, env: env, now: now, to: to}, true
+	return compound{c: c, env: env, to: to}, true
 }
 
-// begin returns the buffer to append to; nil when the transmit queue is full. Without
-// reduced size (RFC 5506) every compound has to begin with a report.
-func (w *compound) begin(reduced bool) []byte {
-	if w.buf != nil && len(w.buf) > maxCompound {
+// begin returns the buffer to append a part of at most so many bytes to; nil when the
+// transmit queue is full. Without reduced size (RFC 5506) every compound has to begin with a
+// report: reduced says that the part is one, or that it need not be.
+func (w *compound) begin(reduced bool, size int) []byte {
+	if w.buf != nil && len(w.buf)+size > maxCompound {
 		w.flush()
 	}
 	if w.buf == nil {
@@ -55,18 +67,18 @@ func (w *compound) begin(reduced bool) []byte {
 		if !reduced {
 			w.buf = rtcp.AppendRR(w.buf, senderSSRC, nil)
 		}
+		w.head = len(w.buf)
 	}
 	return w.buf
 }
 
 // flush seals and queues what was gathered.
 func (w *compound) flush() {
-	if len(w.buf) == 0 {
-		w.buf = nil
+	size := len(w.buf)
+	if w.buf = nil; size <= w.head {
 		return
 	}
-	n, err := w.c.session.SealRTCP(w.slot, len(w.buf))
-	w.buf = nil
+	n, err := w.c.session.SealRTCP(w.slot, size)
 	if err != nil {
 		w.env.Count.DropSeal.Inc()
 		return
@@ -76,14 +88,14 @@ func (w *compound) flush() {
 }
 
 // sendFeedback sends what publishers have to be told now: transport-wide feedback, NACKs,
-// key frame requests.
+// key frame requests. What finds no room in the transmit queue stays due.
 func (c *Conn) sendFeedback(env *Env, now mono.Time) {
-	w, ok := c.compose(env, now)
+	w, ok := c.compose(env)
 	if !ok {
 		return
 	}
 	for c.cc && c.twcc.Deadline().Due(now) {
-		buf := w.begin(c.reduced)
+		buf := w.begin(c.reduced, rtcp.MaxTWCCSize)
 		if buf == nil {
 			return
 		}
@@ -91,79 +103,60 @@ func (c *Conn) sendFeedback(env *Env, now mono.Time) {
 		w.flush()
 	}
 	for _, p := range c.pubs {
-		if p == nil {
-			continue
-		}
-		if p.stream.Deadline().Due(now) {
-			env.seqs = p.stream.AppendNACK(now, c.rtt, env.seqs[:0])
-			if len(env.seqs) > 0 {
-				if buf := w.begin(c.reduced); buf != nil {
-					w.buf = rtcp.AppendNACK(buf, senderSSRC, p.spec.SSRC, env.seqs)
-					env.Count.NACKOut.Add(uint64(len(env.seqs)))
-				}
-			}
-		}
-		if p.stream.TakeLost() {
-			p.keys.Request(now)
-		}
-		if p.spec.SSRC != 0 && p.keys.Due(now) {
-			buf := w.begin(c.reduced)
-			if buf == nil {
-				continue
-			}
-			if p.spec.Feedback.PLI || !p.spec.Feedback.FIR {
-				w.buf = rtcp.AppendPLI(buf, senderSSRC, p.spec.SSRC)
-			} else {
-				p.fir++
-				w.buf = rtcp.AppendFIR(buf, senderSSRC, p.spec.SSRC, p.fir)
-			}
-			env.Count.PLIOut.Inc()
+		if p != nil && p.ssrc != 0 && !c.askPublisher(&w, now, p) {
+			return
 		}
 	}
 	w.flush()
 }
 
+// askPublisher appends what the publisher of one track is asked for. It returns false when
+// the transmit queue is full.
+func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
+	env := w.env
+	if p.stream.Deadline().Due(now) {
+		buf := w.begin(c.reduced, nackSize)
+		if buf == nil {
+			return false
+		}
+		env.seqs = p.stream.AppendNACK(now, c.rtt, env.seqs[:0])
+		w.buf = rtcp.AppendNACK(buf, senderSSRC, p.ssrc, env.seqs)
+		env.Count.NACKOut.Add(uint64(len(env.seqs)))
+	}
+	if p.stream.TakeLost() {
+		p.keys.Request(now)
+	}
+	if !p.keys.Deadline().Due(now) {
+		return true
+	}
+	buf := w.begin(c.reduced, keyFrameSize)
+	if buf == nil {
+		return false
+	}
+	p.keys.Due(now)
+	if p.spec.Feedback.PLI || !p.spec.Feedback.FIR {
+		w.buf = rtcp.AppendPLI(buf, senderSSRC, p.ssrc)
+	} else {
+		p.fir++
+		w.buf = rtcp.AppendFIR(buf, senderSSRC, p.ssrc, p.fir)
+	}
+	env.Count.PLIOut.Inc()
+	return true
+}
+
 // sendReports sends a receiver report about what the peer publishes, a sender report of
 // each stream that we send it, and REMB where that is how it is told its bandwidth.
 func (c *Conn) sendReports(env *Env, now mono.Time) {
-	w, ok := c.compose(env, now)
+	w, ok := c.compose(env)
 	if !ok {
 		return
 	}
-	env.blocks = env.blocks[:0]
-	var received, limit uint64
-	var lost uint8
-	for _, p := range c.pubs {
-		if p == nil {
-			continue
-		}
-		if b, ok := p.stream.Report(now); ok {
-			env.blocks = append(env.blocks, b)
-			lost = max(lost, b.FractionLost)
-		}
-		if p.ring != nil {
-			p.ring.Expire(now, env.Mag)
-		}
-		received += p.stream.Bitrate(now)
-		limit += p.spec.MaxBitrate
-	}
-	if len(env.blocks) > 0 {
-		if buf := w.begin(true); buf != nil {
-			buf = rtcp.AppendRR(buf, senderSSRC, env.blocks)
-			w.buf = rtcp.AppendSDES(buf, senderSSRC, cname)
-		}
-	}
-	if c.rembs && !c.cc {
-		if buf := w.begin(c.reduced); buf != nil {
-			env.ssrcs = c.appendSSRCs(env.ssrcs[:0])
-			w.buf = rtcp.AppendREMB(buf, senderSSRC, c.remb.Estimate(now, lost, received, limit), env.ssrcs)
-		}
-	}
+	c.reportReceived(&w, now)
 	for _, s := range c.subs {
-		if s == nil || !s.waiting {
+		if s == nil || s.shared == nil {
 			continue
 		}
-		buf := w.begin(true)
+		buf := w.begin(true, senderSize+sdesSize+len(s.spec.CNAME))
 		if buf == nil {
 			return
 		}
@@ -177,11 +170,42 @@ func (c *Conn) sendReports(env *Env, now mono.Time) {
 	w.flush()
 }
 
+// reportReceived appends the receiver report, and REMB.
+func (c *Conn) reportReceived(w *compound, now mono.Time) {
+	env := w.env
+	env.blocks = env.blocks[:0]
+	var received, limit uint64
+	var lost uint8
+	for _, p := range c.pubs {
+		if p == nil {
+			continue
+		}
+		if b, ok := p.stream.Report(now); ok {
+			env.blocks = append(env.blocks, b)
+			lost = max(lost, b.FractionLost)
+		}
+		received += p.stream.Bitrate(now)
+		limit += p.spec.MaxBitrate
+	}
+	if len(env.blocks) > 0 {
+		if buf := w.begin(true, reportsSize+sdesSize+len(cname)); buf != nil {
+			buf = rtcp.AppendRR(buf, senderSSRC, env.blocks)
+			w.buf = rtcp.AppendSDES(buf, senderSSRC, cname)
+		}
+	}
+	if c.rembs && !c.cc {
+		if buf := w.begin(c.reduced, rembSize); buf != nil {
+			env.ssrcs = c.appendSSRCs(env.ssrcs[:0])
+			w.buf = rtcp.AppendREMB(buf, senderSSRC, c.remb.Estimate(now, lost, received, limit), env.ssrcs)
+		}
+	}
+}
+
 // anySSRC is what transport-wide feedback names as its media source: any of the peer's.
 func (c *Conn) anySSRC() uint32 {
 	for _, p := range c.pubs {
-		if p != nil && p.spec.SSRC != 0 {
-			return p.spec.SSRC
+		if p != nil && p.ssrc != 0 {
+			return p.ssrc
 		}
 	}
 	return 0
@@ -189,8 +213,8 @@ func (c *Conn) anySSRC() uint32 {
 
 func (c *Conn) appendSSRCs(dst []uint32) []uint32 {
 	for _, p := range c.pubs {
-		if p != nil && p.spec.Kind == param.Video && p.spec.SSRC != 0 {
-			dst = append(dst, p.spec.SSRC)
+		if p != nil && p.spec.Kind == param.Video && p.ssrc != 0 {
+			dst = append(dst, p.ssrc)
 		}
 	}
 	return dst

@@ -1,11 +1,9 @@
 package conn
 
 import (
-	"tsubame/media/codec"
 	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/media/router"
-	"tsubame/media/rtp"
 	"tsubame/media/rtx"
 	"tsubame/netio/mono"
 	"tsubame/netio/packet"
@@ -16,10 +14,17 @@ type publisher struct {
 	spec   param.Publish
 	track  param.TrackID
 	shared *router.Track
-	stream recv.Stream
-	keys   recv.KeyFrames
 	ring   *rtx.Ring // nil: nothing is kept for retransmission
-	fir    uint8     // number of the last FIR
+	keys   recv.KeyFrames
+	fir    uint8 // number of the last FIR
+
+	// The source: it may be another one after the peer has restarted its encoder.
+	ssrc     uint32 // 0: not known yet
+	stream   recv.Stream
+	shift    uint64    // what Meta.Seq has more than the stream's own numbers
+	newest   uint64    // the highest Meta.Seq given; 0: none
+	fresh    bool      // the next packet is the first one of a new source
+	switched mono.Time // when the source changed last
 }
 
 // bind ties one SSRC of the peer to the stream that it belongs to.
@@ -30,7 +35,7 @@ type bind struct {
 }
 
 func (p *publisher) deadline() mono.Time {
-	if p.spec.SSRC == 0 { // nothing has come: there is nobody to ask
+	if p.ssrc == 0 { // nobody could be asked for anything
 		return mono.Never
 	}
 	return mono.Earliest(p.stream.Deadline(), p.keys.Deadline())
@@ -41,6 +46,23 @@ func (p *publisher) priority() packet.Priority {
 		return packet.Audio
 	}
 	return packet.Video
+}
+
+// payloadType returns the one that packets of the track have to have.
+func (p *publisher) payloadType(rtx bool) uint8 {
+	if rtx {
+		return p.spec.RTXType
+	}
+	return p.spec.PayloadType
+}
+
+// listen makes the stream that of the source ssrc, which may be 0 for one not known yet.
+func (p *publisher) listen(ssrc uint32) {
+	p.ssrc = ssrc
+	p.stream.Init(recv.Config{
+		SSRC: ssrc, ClockRate: p.spec.ClockRate,
+		NACK: p.spec.Feedback.NACK, Video: p.spec.Kind == param.Video,
+	})
 }
 
 // Publish opens a track that the peer is about to send. It returns false when there is no
@@ -61,23 +83,24 @@ func (c *Conn) Publish(env *Env, now mono.Time, id param.TrackID, spec *param.Pu
 		slot = len(c.pubs) - 1
 	}
 	p := &publisher{spec: *spec, track: id}
-	p.stream.Init(recv.Config{
-		SSRC: spec.SSRC, ClockRate: spec.ClockRate,
-		NACK: spec.Feedback.NACK, Video: spec.Kind == param.Video,
-	})
 	info := router.Info{
 		Owner: env.Shard, Conn: c.Index, Slot: slot, Kind: spec.Kind, Codec: spec.Codec,
+		Repairs: spec.Feedback.NACK,
 	}
-	if rid, ok := env.RTX.Open(); ok {
-		p.ring = env.RTX.Writer(rid)
-		info.RTX, info.HasRTX = rid, true
+	// Audio is retransmitted only where that was asked for; it would hold buffers for nothing.
+	if spec.Kind == param.Video || spec.Feedback.NACK {
+		if rid, ok := env.RTX.Open(); ok {
+			p.ring = env.RTX.Writer(rid)
+			info.RTX, info.HasRTX = rid, true
+		}
 	}
 	p.shared = env.Tracks.Open(id, info)
 	c.pubs[slot] = p
-	if spec.SSRC != 0 {
-		c.bind(bind{ssrc: spec.SSRC, slot: slot})
+	p.listen(0)
+	if spec.SSRC != 0 && c.bind(bind{ssrc: spec.SSRC, slot: slot}) {
+		p.listen(spec.SSRC)
 	}
-	if spec.RTXSSRC != 0 {
+	if spec.RTXSSRC != 0 && spec.RTXType != 0 {
 		c.bind(bind{ssrc: spec.RTXSSRC, slot: slot, rtx: true})
 	}
 	if spec.Feedback.TransportCC && spec.Extensions.TransportCC != 0 {
@@ -96,13 +119,8 @@ func (c *Conn) Unpublish(id param.TrackID) bool {
 			continue
 		}
 		c.pubs[slot] = nil
-		kept := c.binds[:0]
-		for _, b := range c.binds {
-			if b.slot != slot {
-				kept = append(kept, b)
-			}
-		}
-		c.binds = kept
+		c.unbind(slot, false)
+		c.unbind(slot, true)
 		return true
 	}
 	return false
@@ -116,196 +134,41 @@ func (c *Conn) KeyFrameWanted(id param.TrackID, slot int, now mono.Time) mono.Ti
 		return mono.Never
 	}
 	p := c.pubs[slot]
+	p.shared.ClearLossy()
 	if p.spec.Kind != param.Video {
 		return mono.Never
 	}
-	p.shared.ClearLossy()
 	p.keys.Request(now)
-	return p.keys.Deadline()
+	return p.deadline()
 }
 
+// bind adds b. It refuses an SSRC that is bound already: the first to name it has it. There
+// are two for each track at most, fewer than param.MaxSSRC.
 func (c *Conn) bind(b bind) bool {
-	if len(c.binds) >= param.MaxSSRC {
+	if c.lookup(b.ssrc) != nil {
 		return false
 	}
 	c.binds = append(c.binds, b)
 	return true
 }
 
-func (c *Conn) lookup(ssrc uint32) (bind, bool) {
+// unbind takes away what is bound to a slot as its media, or as its retransmissions.
+func (c *Conn) unbind(slot int, rtx bool) {
+	kept := c.binds[:0]
+	for _, b := range c.binds {
+		if b.slot != slot || b.rtx != rtx {
+			kept = append(kept, b)
+		}
+	}
+	c.binds = kept
+}
+
+// lookup returns what is bound to ssrc, or nil.
+func (c *Conn) lookup(ssrc uint32) *bind {
 	for i := range c.binds {
 		if c.binds[i].ssrc == ssrc {
-			return c.binds[i], true
+			return &c.binds[i]
 		}
 	}
-	return bind{}, false
-}
-
-// byMID returns what an SSRC that signaling did not name would be bound to: the m-section
-// that the packet names in the clear (RFC 8843 section 9.2). It binds nothing: anybody who
-// can forge the peer's address may have written that, so bindLate does, once the packet has
-// proven to be the peer's. False: no m-section, or no room for another SSRC.
-func (c *Conn) byMID(v *rtp.View) (bind, bool) {
-	if len(c.binds) >= param.MaxSSRC {
-		return bind{}, false
-	}
-	for slot, p := range c.pubs {
-		if p == nil || p.spec.Extensions.MID == 0 {
-			continue
-		}
-		if mid := v.Extension(p.spec.Extensions.MID); string(mid) != p.spec.MID || len(mid) == 0 {
-			continue
-		}
-		switch {
-		case v.PayloadType == p.spec.PayloadType:
-			return bind{ssrc: v.SSRC, slot: slot}, true
-		case p.spec.RTXType != 0 && v.PayloadType == p.spec.RTXType:
-			return bind{ssrc: v.SSRC, slot: slot, rtx: true}, true
-		}
-	}
-	return bind{}, false
-}
-
-// bindLate binds an SSRC that byMID found. The number of SSRCs is bounded for the life of
-// the connection, because the decrypting context cannot forget one.
-func (c *Conn) bindLate(b bind) {
-	if !c.bind(b) || b.rtx {
-		return
-	}
-	p := c.pubs[b.slot]
-	p.spec.SSRC = b.ssrc
-	p.stream.SetSSRC(b.ssrc)
-}
-
-// HandleRTP takes one SRTP datagram that came by a validated path: decrypts it into a
-// buffer of its own (the one copy on the way in), accounts for it and appends it to
-// env.Routed. It returns when Tick is due because of it.
-func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
-	n := env.Count
-	n.RTPIn.Inc()
-	n.RTPInBytes.Add(uint64(len(datagram)))
-	if c.session == nil {
-		n.DropNoKeys.Inc()
-		return mono.Never
-	}
-	v, err := rtp.ParseHeader(datagram)
-	if err != nil {
-		n.DropHeader.Inc()
-		return mono.Never
-	}
-	b, bound := c.lookup(v.SSRC)
-	if !bound {
-		var ok bool
-		if b, ok = c.byMID(&v); !ok {
-			n.DropSSRC.Inc()
-			return mono.Never
-		}
-	}
-	if !c.policer.Allow(now, len(datagram), c.pubs[b.slot].spec.Kind) {
-		n.DropPolicer.Inc()
-		return mono.Never
-	}
-	p := c.pubs[b.slot]
-	ref, ok := env.Mag.Get(len(datagram), p.priority())
-	if !ok {
-		n.DropArena.Inc()
-		return mono.Never
-	}
-	size, err := c.session.OpenRTP(env.Arena.Bytes(ref), datagram)
-	if err != nil {
-		env.Mag.Release(ref)
-		n.refused(err)
-		return mono.Never
-	}
-	if !bound {
-		c.bindLate(b)
-	}
-	env.Arena.SetLen(ref, size)
-	return c.receive(env, now, p, b, ref)
-}
-
-// receive accounts for one decrypted packet and passes it on. It owns ref.
-func (c *Conn) receive(env *Env, now mono.Time, p *publisher, b bind, ref packet.Ref) mono.Time {
-	n := env.Count
-	data := env.Arena.Data(ref)
-	v, err := rtp.Parse(data)
-	if err != nil {
-		env.Mag.Release(ref)
-		n.DropPayload.Inc()
-		return mono.Never
-	}
-	due := mono.Never
-	x := v.Known(&p.spec.Extensions)
-	if c.cc && x.HasTransportSeq {
-		c.twcc.Record(now, x.TransportSeq)
-		due = c.twcc.Deadline()
-	}
-	m := env.Arena.Meta(ref)
-	m.Arrival, m.Timestamp = now, v.Timestamp
-	m.HeaderLen, m.Padding = uint16(v.HeaderLen), uint8(v.Padding)
-	payload := data[v.HeaderLen : len(data)-v.Padding]
-	seq := v.Seq
-	if b.rtx {
-		if len(payload) == 0 { // bandwidth probes of libwebrtc are RTX packets of padding only
-			env.Mag.Release(ref)
-			n.PaddingOnly.Inc()
-			return due
-		}
-		seq, payload, err = rtx.ParsePayload(payload)
-		if err != nil {
-			env.Mag.Release(ref)
-			n.RTXMalformed.Inc()
-			return due
-		}
-		m.HeaderLen += 2
-		m.Flags |= packet.FlagRecovered
-	}
-	ext, verdict := p.stream.Receive(now, seq, v.Timestamp, len(data), b.rtx)
-	if verdict != recv.Accept {
-		env.Mag.Release(ref)
-		n.DropDup.Inc()
-		return due
-	}
-	if b.rtx {
-		n.Recovered.Inc()
-	}
-	m.Seq = ext
-	if len(payload) == 0 {
-		n.PaddingOnly.Inc()
-	}
-	if v.Marker {
-		m.Flags |= packet.FlagMarker | packet.FlagFrameEnd
-	}
-	if x.HasAudioLevel {
-		m.AudioLevel = x.AudioLevel
-		m.Flags |= packet.FlagAudioLevel
-	}
-	if x.HasVideoOrientation {
-		m.VideoOrientation = x.VideoOrientation
-		m.Flags |= packet.FlagVideoOrientation
-	}
-	c.describe(now, p, m, payload)
-	if p.ring != nil {
-		env.Arena.Retain(ref, 1)
-		p.ring.Insert(ext, ref, now, env.Mag)
-	}
-	env.Routed = append(env.Routed, Routed{Track: p.track, Ref: ref})
-	return mono.Earliest(due, p.deadline())
-}
-
-// describe looks at the payload's descriptor for what routing and rewriting need to know.
-func (c *Conn) describe(now mono.Time, p *publisher, m *packet.Meta, payload []byte) {
-	d, err := codec.Peek(p.spec.Codec, payload)
-	if err != nil {
-		return // an end-to-end encrypted payload, or a probe: it still passes
-	}
-	if d.FrameStart {
-		m.Flags |= packet.FlagFrameStart
-	}
-	m.PictureID, m.TL0PicIdx, m.TID = d.PictureID, d.TL0PicIdx, d.TID
-	if d.KeyFrame {
-		m.Flags |= packet.FlagKeyFrame
-		p.stream.KeyFrame(m.Seq)
-		p.keys.Arrived(now)
-	}
+	return nil
 }

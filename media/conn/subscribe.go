@@ -23,13 +23,17 @@ type subscriber struct {
 	info    router.Info
 	shared  *router.Track
 	waiting bool // in the fan-out
+	pending bool // the track is about to be published: see activate
 	class   mmsg.Class
 }
+
+// retryInterval is how soon a subscription looks again for a track that is not there yet.
+const retryInterval = 10 * time.Millisecond
 
 // Subscribe makes the peer a receiver of a track: at once when the connection is
 // established, else when it will be. It returns false when there is no room or one of the
 // SSRCs is taken.
-func (c *Conn) Subscribe(env *Env, spec *param.Subscribe) (bool, router.Result) {
+func (c *Conn) Subscribe(env *Env, now mono.Time, spec *param.Subscribe) (bool, router.Result) {
 	if _, taken := c.bySSRC[spec.SSRC]; taken || spec.SSRC == 0 {
 		return false, router.Result{}
 	}
@@ -64,18 +68,26 @@ func (c *Conn) Subscribe(env *Env, spec *param.Subscribe) (bool, router.Result) 
 	if c.session == nil {
 		return true, router.Result{}
 	}
-	return true, c.activate(env, uint32(slot), s)
+	return true, c.activate(env, now, uint32(slot), s)
 }
 
 // activate puts a subscription into the fan-out, now that there are keys to send under,
-// and asks for the key frame that every new viewer needs.
-func (c *Conn) activate(env *Env, slot uint32, s *subscriber) router.Result {
-	s.sealer = c.sealer(s.spec.SSRC)
-	if s.spec.RTXSSRC != 0 && s.spec.RTXType != 0 {
-		s.rtx = c.sealer(s.spec.RTXSSRC)
-	}
+// and asks for the key frame that every new viewer needs. A track that has been named but
+// is still on its way to its publisher's shard is looked for again a little later, so that
+// nobody has to wait for one shard before telling another.
+func (c *Conn) activate(env *Env, now mono.Time, slot uint32, s *subscriber) router.Result {
 	if s.sealer == nil {
-		env.Count.DropSeal.Inc()
+		if s.sealer = c.sealer(s.spec.SSRC); s.sealer == nil {
+			env.Count.DropSeal.Inc()
+			return router.Result{}
+		}
+		if s.spec.RTXSSRC != 0 && s.spec.RTXType != 0 {
+			s.rtx = c.sealer(s.spec.RTXSSRC)
+		}
+	}
+	s.pending = env.Tracks.Reserved(s.spec.Track)
+	if s.pending {
+		c.retry = mono.Earliest(c.retry, now.Add(retryInterval))
 		return router.Result{}
 	}
 	info, ok, res := env.Fanout.Add(s.spec.Track, router.Sink{Conn: c.Index, Slot: slot})
@@ -88,6 +100,18 @@ func (c *Conn) activate(env *Env, slot uint32, s *subscriber) router.Result {
 		env.wantKeyFrame(s.spec.Track)
 	}
 	return res
+}
+
+// retryPending looks again for the tracks that were not there yet.
+func (c *Conn) retryPending(env *Env, now mono.Time) {
+	c.retry = mono.Never
+	for slot, s := range c.subs {
+		if s != nil && s.pending {
+			if res := c.activate(env, now, uint32(slot), s); res.Last {
+				c.results = append(c.results, res)
+			}
+		}
+	}
 }
 
 // sealer returns a stream to seal under ssrc, which must not have sent in this connection
@@ -114,8 +138,7 @@ func (c *Conn) Unsubscribe(env *Env, ssrc uint32) router.Result {
 // the fan-out has forgotten it; the subscription itself ends when signaling says so.
 func (c *Conn) Dropped(slot uint32) {
 	if int(slot) < len(c.subs) && c.subs[slot] != nil {
-		c.subs[slot].waiting = false
-		c.subs[slot].shared = nil
+		c.subs[slot].waiting, c.subs[slot].shared = false, nil
 	}
 }
 
@@ -155,10 +178,7 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
 		}
 		out, ok := s.stream.Munge(m)
 		if !ok {
-			env.Count.DropNotReady.Inc()
-			if s.spec.Kind == param.Video && s.stream.Waiting() {
-				env.wantKeyFrame(s.spec.Track)
-			}
+			c.notSent(env, s)
 			continue
 		}
 		buf := env.Out.Slot()
@@ -180,6 +200,19 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
 	}
 }
 
+// notSent counts a packet that the munger has no number for: the viewer waits for a key
+// frame, or the packet comes too late for it.
+func (c *Conn) notSent(env *Env, s *subscriber) {
+	if !s.stream.Waiting() {
+		env.Count.DropLate.Inc()
+		return
+	}
+	env.Count.DropNotReady.Inc()
+	if s.spec.Kind == param.Video {
+		env.wantKeyFrame(s.spec.Track)
+	}
+}
+
 // resend serves one sequence number of a NACK from the track's retransmission ring. Under
 // GCM nothing may be sealed again under its own SSRC and index, so that without RTX there
 // is no resending: a key frame is asked for instead.
@@ -192,25 +225,29 @@ func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16) {
 		return
 	}
 	var ref packet.Ref
-	if s.rtx != nil && s.info.HasRTX {
+	if ok = s.rtx != nil && s.info.HasRTX; ok {
 		ref, ok = env.RTX.Get(s.info.RTX, orig)
-	} else {
-		ok = false
+	}
+	if !ok && s.info.Repairs && s.stream.Awaits(seq) {
+		// It was lost on its way to us, where it has been asked for already, and is sent
+		// on when it comes.
+		n.NACKAwaited.Inc()
+		return
 	}
 	if !ok {
 		n.NACKMiss.Inc()
-		// What has not reached us either is being asked for, and is sent when it comes.
-		if s.spec.Kind == param.Video && !s.stream.Awaits(seq) {
+		if s.spec.Kind == param.Video && s.stream.KeyFrameRequest(now) {
 			env.wantKeyFrame(s.spec.Track)
 		}
 		return
 	}
-	defer env.Mag.Release(ref)
-	size := len(env.Arena.Data(ref))
-	if !s.stream.AllowResend(now, seq, size, c.rtt) {
-		n.NACKRefused.Inc()
-		return
-	}
+	c.retransmit(env, now, s, seq, ref)
+	env.Mag.Release(ref)
+}
+
+// retransmit sends a packet that the viewer knows by seq once more, as RTX, if it may have it.
+func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, ref packet.Ref) {
+	n := env.Count
 	to, ok := c.SendPath()
 	if !ok {
 		n.DropNoPath.Inc()
@@ -221,8 +258,11 @@ func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16) {
 		n.DropTxFull.Inc()
 		return
 	}
-	m := env.Arena.Meta(ref)
-	h, index := s.stream.PutRTXHeader(buf, m, now, env.NTP, c.twccOut)
+	if !s.stream.AllowResend(now, seq, len(env.Arena.Data(ref)), c.rtt) {
+		n.NACKRefused.Inc()
+		return
+	}
+	h, index := s.stream.PutRTXHeader(buf, env.Arena.Meta(ref), now, env.NTP, c.twccOut)
 	body := rtx.AppendPayload(buf[h:h], seq, env.Arena.Payload(ref))
 	size, err := c.session.SealRTP(buf, h, body, s.rtx, index)
 	if err != nil {

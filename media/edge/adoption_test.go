@@ -143,6 +143,11 @@ func TestNominationsAtOnceMakeOneOwnerAndLoseNoCommand(t *testing.T) {
 		if n := r.p.shards[owner].live[p.c.index].Subscriptions(); n != commands-1 {
 			t.Fatalf("round %d: %d subscriptions, want %d", round, n, commands-1)
 		}
+		for _, k := range paths {
+			if !r.p.shards[owner].live[p.c.index].ICE.Validated(k) {
+				t.Fatalf("round %d: the owner did not learn of the nomination on %v", round, k)
+			}
+		}
 		if n := len(r.take()); n != 2 {
 			t.Fatalf("round %d: %d answers to two checks", round, n)
 		}
@@ -151,8 +156,8 @@ func TestNominationsAtOnceMakeOneOwnerAndLoseNoCommand(t *testing.T) {
 		r.advance(lingerTime + 10*time.Millisecond)
 		r.take()
 		for _, s := range r.p.shards {
-			for k, st := range s.foreign {
-				s.forget(k, st)
+			for k := range s.foreign.paths {
+				s.foreign.remove(k)
 			}
 		}
 	}

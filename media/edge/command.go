@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"runtime"
 
 	"tsubame/media/conn"
 	"tsubame/media/param"
@@ -56,11 +57,12 @@ func (s *shard) command(now mono.Time, c *Conn, cmd command) {
 			s.closeTrack(cmd.track)
 		}
 	case opSubscribe:
-		ok, res := l.Subscribe(&s.env, cmd.subscribe)
+		ok, res := l.Subscribe(&s.env, now, cmd.subscribe)
 		if !ok {
 			s.count.SubscribeRefused.Inc()
 		}
 		s.settle(res)
+		s.arm(l, l.Deadline())
 	case opUnsubscribe:
 		s.settle(l.Unsubscribe(&s.env, cmd.ssrc))
 	case opKeyFrame:
@@ -81,9 +83,7 @@ func (s *shard) progress(now mono.Time, l *live, up bool, err error) {
 		s.end(now, l, ReasonDTLSFailed)
 	case up:
 		s.count.Established.Inc()
-		for _, res := range l.TakeResults() {
-			s.settle(res)
-		}
+		s.settleAll(l)
 		l.handle.established()
 		s.arm(l, l.Deadline())
 	}
@@ -111,7 +111,7 @@ func (s *shard) end(now mono.Time, l *live, reason string) {
 func (s *shard) release(l *live) {
 	s.paths = l.ICE.Paths(s.paths[:0])
 	for _, k := range s.paths {
-		delete(s.flows, k)
+		s.unlead(k, l)
 	}
 	s.timers.Cancel(l.Index)
 	s.live[l.Index] = nil
@@ -153,6 +153,13 @@ func (s *shard) trackEnded(i uint32) {
 	s.reap(i)
 }
 
+// settleAll settles what a connection has left to.
+func (s *shard) settleAll(l *live) {
+	for _, res := range l.TakeResults() {
+		s.settle(res)
+	}
+}
+
 // settle tells the owner of a track that nobody reads it any more, if it waits for that.
 func (s *shard) settle(r router.Result) {
 	if r.Last {
@@ -174,17 +181,19 @@ func (s *shard) reap(i uint32) {
 	s.count.TracksReaped.Inc()
 }
 
-// shutdown lets go of everything; the shard's goroutine has ended, and those of all other
-// shards too.
+// shutdown lets go of what is left; the shard's goroutine has ended, and those of all other
+// shards too. Control goroutines may still be about to push, and are refused.
 func (s *shard) shutdown() {
 	s.commands.Close()
-	for {
+	for !s.commands.Drained() {
 		c, ok := s.commands.Pop()
-		if !ok {
-			break
-		}
-		if c.conn != nil {
+		switch {
+		case !ok:
+			runtime.Gosched() // somebody is in the middle of a push that came before Close
+		case c.conn != nil:
 			c.conn.discard(c.cmd)
+		case c.cmd.tap != nil:
+			c.cmd.tap.Detach()
 		}
 	}
 	for {
@@ -194,6 +203,20 @@ func (s *shard) shutdown() {
 		}
 		for _, ref := range m.refs[:m.n] {
 			s.env.Mag.Release(ref)
+		}
+	}
+	// What follows is there when nobody waited for the connections' end.
+	for _, l := range s.live {
+		if l != nil && l.DTLS != nil {
+			l.DTLS.Close()
+		}
+	}
+	for i := range uint32(s.plane.tracks.Len()) {
+		s.sinks, _ = s.env.Fanout.Drop(i, s.sinks[:0])
+		for _, sink := range s.sinks {
+			if sink.Tap != nil {
+				sink.Tap.Detach()
+			}
 		}
 	}
 	s.env.Mag.Drain()

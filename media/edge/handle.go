@@ -62,6 +62,8 @@ type Conn struct {
 	creds atomic.Pointer[credentials]
 	inbox inbox
 
+	shut   atomic.Bool   // Close was called: only Closed is told from now on
+	silent atomic.Bool   // and not even that
 	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
 	told   bool          // Established was delivered; dispatcher only
 	over   bool          // Closed was delivered; dispatcher only
@@ -88,6 +90,13 @@ func (p *Plane) Open(notify func(Event)) (*Conn, error) {
 	c := &Conn{plane: p, index: i, serial: s.serial.Add(1), notify: notify}
 	c.creds.Store(&credentials{Credentials: ice.NewCredentials(i)})
 	s.conn.Store(c)
+	if p.ended.Load() {
+		// Plane.Close may have passed this slot by already. The caller gets an error and
+		// so no event.
+		c.silent.Store(true)
+		c.Close()
+		return nil, ErrFull
+	}
 	return c, nil
 }
 
@@ -170,12 +179,15 @@ func (c *Conn) Unsubscribe(ssrc uint32) { c.post(command{op: opUnsubscribe, ssrc
 // RequestKeyFrame asks the publisher of a track of this connection for a key frame.
 func (c *Conn) RequestKeyFrame(id param.TrackID) { c.post(command{op: opKeyFrame, track: id}) }
 
-// Close ends the connection; the peer is told by a DTLS close_notify. It may be called
-// more than once.
-func (c *Conn) Close() { c.post(command{op: opClose}) }
+// Close ends the connection; the peer is told by a DTLS close_notify. No event begins to be
+// delivered after it but Closed. It may be called more than once.
+func (c *Conn) Close() {
+	c.shut.Store(true)
+	c.post(command{op: opClose})
+}
 
 // established, closed and released note what happened; the shard that owns the connection
-// calls them, and closeUnowned does when no shard ever did.
+// calls them, and post does when none ever did.
 func (c *Conn) established() { c.signal(happenEstablished) }
 func (c *Conn) released()    { c.signal(happenReleased) }
 
@@ -199,13 +211,15 @@ func (c *Conn) signal(bits uint32) {
 // place back when all is over. Dispatcher only.
 func (c *Conn) deliver() {
 	h := c.happen.Swap(0)
-	if h&happenEstablished != 0 && !c.told && !c.over {
+	if h&happenEstablished != 0 && !c.told && !c.over && !c.shut.Load() {
 		c.told = true
 		c.notify(Event{Kind: Established})
 	}
 	if r := h >> happenReason; r != 0 && !c.over {
 		c.over = true
-		c.notify(Event{Kind: Closed, Reason: reasons[r]})
+		if !c.silent.Load() {
+			c.notify(Event{Kind: Closed, Reason: reasons[r]})
+		}
 	}
 	if h&happenReleased != 0 {
 		c.freed = true

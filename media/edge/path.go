@@ -2,37 +2,18 @@ package edge
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"tsubame/media/conn"
 	"tsubame/media/ice"
-	"tsubame/media/param"
 	"tsubame/media/rtp"
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/mono"
-	"tsubame/netio/packet"
 )
-
-// maxStrange is how many paths of one connection a shard remembers that does not own it. A
-// browser checks from a handful of candidates; thousands of source ports are an attack (row
-// ICE-08), and without a bound for each connection one participant could fill the table for
-// all. The path that was not used for longest makes room.
-const maxStrange = 32
-
-// maxForeign bounds the paths that one shard remembers for others.
-const maxForeign = 65536
 
 // sweepInterval is how often paths of others that nobody used are forgotten.
 const sweepInterval = 5 * time.Second
-
-// stranger is a path that this shard has seen a valid check on, of a connection that it
-// does not own: nobody's yet, or another shard's.
-type stranger struct {
-	conn *Conn
-	used mono.Time
-}
 
 // handleSTUN answers a connectivity check: for a connection of ours, or from the seed
 // alone while nobody owns it; a check that belongs to another shard's goes there.
@@ -57,18 +38,15 @@ func (s *shard) handleSTUN(now mono.Time, k flow.Key, b []byte) {
 		return
 	}
 	req.Generation = cr.generation
-	owner, owned := c.owner()
-	switch {
-	case !owned:
-		s.checkUnowned(now, k, &req, c, cr)
-	case owner == s.index:
+	if owner, owned := c.owner(); !owned {
+		if s.checkUnowned(now, k, &req, c, cr) {
+			return
+		}
+	} else if owner == s.index {
 		s.check(now, k, &req, s.live[c.index], cr)
-	case owner == nobody:
-		s.count.DropUfrag.Inc()
-	default:
-		s.remember(now, k, c)
-		s.forward(k, c, owner, b, true)
+		return
 	}
+	s.checkElsewhere(now, k, c, b)
 }
 
 // find returns the connection that a user fragment of ours names, and the credentials.
@@ -96,13 +74,10 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 	}
 	out := l.ICE.HandleCheck(now, k, req)
 	if out.HasEvicted {
-		s.evicted(out.Evicted)
+		s.evicted(out.Evicted, l)
 	}
 	if out.ErrorCode == 0 {
-		s.flows[k] = l.Index
-		if st := s.foreign[k]; st != nil {
-			s.forget(k, st)
-		}
+		s.lead(k, l)
 	}
 	if out.Selected {
 		s.count.PathSwitches.Inc()
@@ -113,25 +88,33 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 }
 
 // checkUnowned answers from the seed alone and remembers the path; the first check that
-// nominates makes the connection this shard's.
-func (s *shard) checkUnowned(now mono.Time, k flow.Key, req *ice.Request, c *Conn, cr *credentials) {
+// nominates makes the connection this shard's. It returns false when somebody else was
+// faster: the check is then the owner's to answer, who would not learn of the nomination
+// otherwise.
+func (s *shard) checkUnowned(now mono.Time, k flow.Key, req *ice.Request, c *Conn, cr *credentials) bool {
 	if req.Controlled {
 		s.reply(k, req, cr, ice.CodeRoleConflict)
-		return
+		return true
 	}
 	if req.UseCandidate {
-		if l := s.adopt(now, k, c); l != nil {
+		l := s.adopt(now, k, c)
+		if l != nil {
 			s.check(now, k, req, l, cr)
-			return
 		}
-		// Another shard was first. The peer repeats the check, which then goes there; until
-		// that one has answered, this path is as good as any other that was validated.
+		return l != nil
 	}
-	if !s.remember(now, k, c) {
-		s.count.DropPaths.Inc()
+	s.remember(now, k, c)
+	s.reply(k, req, cr, 0)
+	return true
+}
+
+// checkElsewhere hands a valid check to the shard that owns the connection.
+func (s *shard) checkElsewhere(now mono.Time, k flow.Key, c *Conn, b []byte) {
+	if owner, _ := c.owner(); owner == nobody {
+		s.count.DropUfrag.Inc()
 		return
 	}
-	s.reply(k, req, cr, 0)
+	s.forward(now, k, s.remember(now, k, c), b)
 }
 
 func (s *shard) reply(k flow.Key, req *ice.Request, cr *credentials, code int) {
@@ -151,74 +134,45 @@ func (s *shard) reply(k flow.Key, req *ice.Request, cr *credentials, code int) {
 	s.env.Out.Commit(len(msg), k, mmsg.Control)
 }
 
-// remember keeps a validated path of a connection that this shard does not own. It returns
-// false when there are too many.
-func (s *shard) remember(now mono.Time, k flow.Key, c *Conn) bool {
-	if st := s.foreign[k]; st != nil {
-		if st.conn == c {
-			st.used = now
-			return true
-		}
-		s.forget(k, st)
-	}
-	if len(s.strange[c]) >= maxStrange {
-		s.forgetOldest(c)
-	}
-	if len(s.foreign) >= maxForeign {
-		return false
+// remember keeps a validated path of a connection that this shard does not own. The path
+// leads to the connection of the latest valid check, whichever it led to before: ports are
+// used again.
+func (s *shard) remember(now mono.Time, k flow.Key, c *Conn) *stranger {
+	st, evicted := s.foreign.add(now, k, c)
+	if evicted {
+		s.count.DropPaths.Inc()
 	}
 	delete(s.flows, k)
-	s.foreign[k] = &stranger{conn: c, used: now}
-	s.strange[c] = append(s.strange[c], k)
-	return true
+	return st
 }
 
-func (s *shard) forget(k flow.Key, st *stranger) {
-	delete(s.foreign, k)
-	left := s.strange[st.conn]
-	if i := slices.Index(left, k); i >= 0 {
-		left[i] = left[len(left)-1]
-		left = left[:len(left)-1]
-	}
-	if len(left) == 0 {
-		delete(s.strange, st.conn)
-		return
-	}
-	s.strange[st.conn] = left
+// lead makes what comes by path k go to l.
+func (s *shard) lead(k flow.Key, l *live) {
+	s.flows[k] = l.Index
+	s.foreign.remove(k)
 }
 
-// forgetOldest makes room for another path of a connection that this shard does not own.
-func (s *shard) forgetOldest(c *Conn) {
-	var oldest flow.Key
-	var st *stranger
-	for _, k := range s.strange[c] {
-		if x := s.foreign[k]; st == nil || x.used < st.used {
-			oldest, st = k, x
-		}
+// unlead takes a path from l, unless it leads to another connection by now.
+func (s *shard) unlead(k flow.Key, l *live) {
+	if i, ok := s.flows[k]; ok && i == l.Index {
+		delete(s.flows, k)
 	}
-	s.forget(oldest, st)
+}
+
+// evicted takes a path from l that has made room for another.
+func (s *shard) evicted(k flow.Key, l *live) {
+	s.unlead(k, l)
 	s.count.DropPaths.Inc()
 }
 
-// evicted forgets a path that a connection of this shard's has given up for another.
-func (s *shard) evicted(k flow.Key) {
-	delete(s.flows, k)
-	s.count.DropPaths.Inc()
-}
-
-// sweep forgets paths of others that have carried nothing for as long as consent lasts.
+// sweep forgets paths of others that nobody checks any more.
 func (s *shard) sweep(now mono.Time) {
 	if now.Sub(s.swept) < sweepInterval {
 		return
 	}
 	s.swept = now
-	for k, st := range s.foreign {
-		owner, owned := st.conn.owner()
-		if now.Sub(st.used) > param.ConsentTimeout || (owned && owner == nobody) {
-			s.forget(k, st)
-		}
-	}
-	s.count.Foreign.Set(uint64(len(s.foreign)))
+	s.foreign.sweep(now)
+	s.count.Foreign.Set(uint64(len(s.foreign.paths)))
 }
 
 // adopt makes the connection this shard's, if nobody was faster, and runs the commands
@@ -233,10 +187,7 @@ func (s *shard) adopt(now mono.Time, k flow.Key, c *Conn) *live {
 	s.count.Adopted.Inc()
 	s.count.Connections.Set(s.count.Connections.Load() + 1)
 	l.ICE.Validate(now, k)
-	s.flows[k] = c.index
-	if st := s.foreign[k]; st != nil { // its other paths follow when they are used: see own
-		s.forget(k, st)
-	}
+	s.lead(k, l) // its other paths follow when they are used: see own
 	for _, cmd := range waiting {
 		s.command(now, c, cmd)
 	}
@@ -244,63 +195,56 @@ func (s *shard) adopt(now mono.Time, k flow.Key, c *Conn) *live {
 	return l
 }
 
-// validate adds a path that a shard has answered a valid check on.
-func (s *shard) validate(now mono.Time, l *live, k flow.Key) {
-	if l.ICE.Validated(k) {
-		return
+// validate adds a path that a shard has answered a valid check on at that time.
+func (s *shard) validate(checked mono.Time, k flow.Key, l *live) {
+	if evicted, has := l.ICE.Validate(checked, k); has {
+		s.evicted(evicted, l)
 	}
-	if k, has := l.ICE.Validate(now, k); has {
-		s.evicted(k)
-	}
-	s.flows[k] = l.Index
+	s.lead(k, l)
 }
 
-// own returns the connection that a path leads to: one of this shard's, or else a handle
-// and its owner (or nobody) to forward to; nothing if no valid check has come by the path.
-func (s *shard) own(now mono.Time, k flow.Key) (l *live, c *Conn, owner int, owned bool) {
+// own returns the connection that a path leads to, if it is one of this shard's; else who
+// the path belongs to; or neither: no valid check has come by it.
+func (s *shard) own(now mono.Time, k flow.Key) (*live, *stranger) {
 	if i, ok := s.flows[k]; ok {
-		return s.live[i], nil, 0, false
+		return s.live[i], nil
 	}
-	st := s.foreign[k]
-	if st == nil {
-		return nil, nil, 0, false
+	st := s.foreign.find(k)
+	if st == nil || !consented(now, st.checked) {
+		return nil, nil
 	}
 	st.used = now
-	owner, owned = st.conn.owner()
-	if owned && owner == s.index { // adopted here since, by another path
-		l = s.live[st.conn.index]
-		s.forget(k, st)
-		if l == nil || l.handle != st.conn {
-			return nil, nil, 0, false
-		}
-		s.validate(now, l, k)
-		return l, nil, 0, false
+	if owner, owned := st.conn.owner(); !owned || owner != s.index {
+		return nil, st
 	}
-	return nil, st.conn, owner, owned
+	// It was adopted here since, by another path.
+	l := s.live[st.conn.index]
+	s.validate(st.checked, k, l)
+	return l, nil
 }
 
 // handleDTLS feeds a record to the connection's endpoint. It is accepted from a validated
 // path only (rows DTLS-01, ICE-10); the first one adopts.
 func (s *shard) handleDTLS(now mono.Time, k flow.Key, b []byte) {
-	l, c, owner, owned := s.own(now, k)
-	if c != nil && !owned {
-		if l = s.adopt(now, k, c); l == nil {
-			owner, owned = c.owner()
+	l, st := s.own(now, k)
+	if st != nil {
+		if _, owned := st.conn.owner(); !owned {
+			l = s.adopt(now, k, st.conn)
 		}
-	}
-	if l == nil && owned {
-		s.forward(k, c, owner, b, true)
-		return
+		if l == nil {
+			s.forward(now, k, st, b)
+			return
+		}
 	}
 	if l == nil || l.closing {
 		s.count.DropPath.Inc()
 		return
 	}
-	s.feed(now, k, l, b)
+	s.feed(k, l, b)
 }
 
 // feed gives one DTLS datagram to the endpoint, which the first one starts.
-func (s *shard) feed(now mono.Time, k flow.Key, l *live, b []byte) {
+func (s *shard) feed(k flow.Key, l *live, b []byte) {
 	l.DTLSPath(k)
 	if l.DTLS == nil {
 		ep, err := s.plane.dtls.Start(uint64(l.Index), k.Remote.Netip(), l.handle)
@@ -318,9 +262,9 @@ func (s *shard) feed(now mono.Time, k flow.Key, l *live, b []byte) {
 
 // handleMedia takes RTP or RTCP.
 func (s *shard) handleMedia(now mono.Time, k flow.Key, b []byte) {
-	l, c, owner, owned := s.own(now, k)
-	if owned {
-		s.forward(k, c, owner, b, true)
+	l, st := s.own(now, k)
+	if st != nil {
+		s.forward(now, k, st, b)
 		return
 	}
 	if l == nil {
@@ -341,70 +285,4 @@ func (s *shard) deliver(now mono.Time, l *live, b []byte) {
 		return
 	}
 	s.arm(l, l.HandleRTP(&s.env, now, b))
-}
-
-// forward hands a datagram to the shard that owns its connection: the flow has landed here
-// because the peer's address changed, or because the peer checks from several. Always
-// right, and slower only for those: most calls never come by here, which Roamed shows.
-func (s *shard) forward(k flow.Key, c *Conn, owner int, b []byte, valid bool) {
-	if owner == nobody {
-		s.count.DropPath.Inc()
-		return
-	}
-	ref, ok := s.env.Mag.Get(len(b), packet.Control)
-	if !ok {
-		s.count.Conn.DropArena.Inc()
-		return
-	}
-	copy(s.env.Arena.Bytes(ref), b)
-	s.env.Arena.SetLen(ref, len(b))
-	m := media{kind: mediaForward, n: 1, conn: c.index, valid: valid, key: k}
-	m.refs[0] = ref
-	if !s.plane.shards[owner].media.TryPush(m) {
-		s.env.Mag.Release(ref)
-		s.count.DropRingForward.Inc()
-		return
-	}
-	s.count.Roamed.Inc()
-	s.later(owner)
-}
-
-// forwarded takes a datagram that another shard received.
-func (s *shard) forwarded(now mono.Time, m *media) {
-	ref := m.refs[0]
-	defer s.env.Mag.Release(ref)
-	l := s.live[m.conn]
-	if l == nil || l.closing {
-		s.count.DropPath.Inc()
-		return
-	}
-	b := s.env.Arena.Data(ref)
-	class := rtp.Classify(b)
-	if class == rtp.ClassSTUN {
-		req, err := s.ice.Parse(b)
-		if err != nil {
-			return
-		}
-		cr := l.handle.match(req.LocalUfrag)
-		if cr == nil || !s.ice.Verify(cr.Password) {
-			s.count.DropUfrag.Inc()
-			return
-		}
-		req.Generation = cr.generation
-		s.check(now, m.key, &req, l, cr)
-		return
-	}
-	if !l.ICE.Validated(m.key) {
-		s.paths = l.ICE.Paths(s.paths[:0])
-		if !m.valid || len(s.paths) == ice.MaxPaths {
-			s.count.DropPath.Inc()
-			return
-		}
-		s.validate(now, l, m.key)
-	}
-	if class == rtp.ClassDTLS {
-		s.feed(now, m.key, l, b)
-		return
-	}
-	s.deliver(now, l, b)
 }

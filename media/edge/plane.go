@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"tsubame/media/dtls"
+	"tsubame/media/ice"
 	"tsubame/media/param"
 	"tsubame/media/router"
 	"tsubame/media/rtx"
@@ -135,6 +136,10 @@ func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker
 	if shards > router.MaxShards {
 		return nil, fmt.Errorf("edge: %d shards, but the most are %d: set shards", shards, router.MaxShards)
 	}
+	if cfg.MaxConnections > ice.MaxIndex+1 {
+		return nil, fmt.Errorf("edge: %d connections, but a user fragment names at most %d: set max_connections",
+			cfg.MaxConnections, ice.MaxIndex+1)
+	}
 	arena, err := packet.New(cfg.Buffers)
 	if err != nil {
 		return nil, fmt.Errorf("packet arena: %w", err)
@@ -171,7 +176,8 @@ func (p *Plane) Shards() int { return len(p.shards) }
 func (p *Plane) Fingerprint() param.Fingerprint { return p.dtls.Fingerprint() }
 
 // Close ends every connection, waits until the shards have seen them out or ctx ends, then
-// stops the shards and gives back sockets and memory. No other method may be called after.
+// stops the shards and gives back sockets and memory. Open may be called at the same time,
+// and fails; no other method may be called after.
 func (p *Plane) Close(ctx context.Context) error {
 	p.ended.Store(true)
 	for i := range p.slots {

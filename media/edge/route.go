@@ -2,7 +2,6 @@ package edge
 
 import (
 	"tsubame/media/conn"
-	"tsubame/media/param"
 	"tsubame/media/router"
 	"tsubame/netio/mono"
 )
@@ -124,35 +123,5 @@ func (s *shard) keyFrameWanted(now mono.Time, i uint32) {
 	info := s.plane.tracks.Index(i).Info()
 	if l := s.live[info.Conn]; l != nil && !l.closing {
 		s.arm(l, l.KeyFrameWanted(id, info.Slot, now))
-	}
-}
-
-// OpenTap attaches a tap to a track: it gets every packet from now on. It is fed by the
-// shard of the publisher. The reader knows by tap.Left when the track has ended.
-func (p *Plane) OpenTap(id param.TrackID, tap *router.Tap) {
-	if !p.shards[p.tracks.Owner(id.Index)].push(control{cmd: command{op: opTap, track: id, tap: tap}}) {
-		tap.Detach()
-	}
-}
-
-// CloseTap takes a tap off its track; tap.Left tells when that has happened.
-func (p *Plane) CloseTap(id param.TrackID, tap *router.Tap) {
-	tap.Close()
-	if !p.shards[p.tracks.Owner(id.Index)].push(control{cmd: command{op: opUntap, track: id, tap: tap}}) {
-		tap.Detach()
-	}
-}
-
-func (s *shard) tapCommand(cmd command) {
-	sink := router.Sink{Tap: cmd.tap}
-	if cmd.op == opUntap {
-		s.settle(s.env.Fanout.Remove(cmd.track, sink))
-		cmd.tap.Detach()
-		return
-	}
-	_, ok, res := s.env.Fanout.Add(cmd.track, sink)
-	s.settle(res)
-	if !ok {
-		cmd.tap.Detach()
 	}
 }

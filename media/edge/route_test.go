@@ -13,40 +13,6 @@ import (
 	"tsubame/netio/packet"
 )
 
-// call is a publisher on shard 0 with viewers on the shards given.
-type call struct {
-	*rig
-	pub     *peer
-	track   param.TrackID
-	viewers []*peer
-	seq     uint16
-}
-
-func newCall(t testing.TB, shards int, viewers []int, change func(*Config)) *call {
-	t.Helper()
-	c := &call{rig: newRig(t, shards, change)}
-	c.pub = c.open(0, key("127.0.0.1", "127.0.0.1:50000"))
-	c.track = c.pub.publish(videoIn)
-	c.pub.establish()
-	for i, shard := range viewers {
-		k := key("127.0.0.1", "127.0.0.1:50001")
-		k.Port += uint16(i)
-		v := c.open(shard, k)
-		v.c.Subscribe(videoOut(c.track, 5000))
-		v.establish()
-		c.viewers = append(c.viewers, v)
-	}
-	c.settle()
-	c.take()
-	return c
-}
-
-// frame sends one packet that is a whole frame.
-func (c *call) frame(keyFrame bool) {
-	c.seq++
-	c.deliver(0, c.pub.key, c.pub.rtp(1000, c.seq, 3000*uint32(c.seq), vp8(keyFrame, byte(c.seq))))
-}
-
 func TestViewersOnEveryShardGetTheSamePayload(t *testing.T) {
 	c := newCall(t, 3, []int{0, 1, 2, 2}, nil)
 	c.frame(true)
@@ -114,17 +80,6 @@ func TestThousandWishesMakeOneKeyFrameRequest(t *testing.T) {
 	c.finish()
 }
 
-// rtcp seals a compound of the peer's.
-func (p *peer) rtcp(compound []byte) []byte {
-	var slot [mmsg.SlotSize]byte
-	copy(slot[:], compound)
-	n, err := p.session.SealRTCP(slot[:], len(compound))
-	if err != nil {
-		p.r.t.Fatal(err)
-	}
-	return append([]byte(nil), slot[:n]...)
-}
-
 func TestNACKIsServedFromAnotherShardsRing(t *testing.T) {
 	c := newCall(t, 2, []int{1}, nil)
 	v := c.viewers[0]
@@ -176,8 +131,7 @@ func TestEmptyArenaRefusesVideoBeforeAudio(t *testing.T) {
 	c := newCall(t, 1, []int{0}, func(c *Config) {
 		c.Buffers = packet.Config{Classes: []packet.ClassConfig{{Size: 1600, Count: 64}}, Reserve: 0.5, MagazineSize: 4}
 	})
-	audio := param.Publish{Kind: param.Audio, Codec: param.Opus, MID: "audio_1", SSRC: 2000, PayloadType: 111, ClockRate: 48000}
-	c.pub.publish(audio)
+	c.pub.publish(audioIn)
 	for range 64 { // the ring holds them: nothing comes back
 		c.frame(c.seq == 0)
 	}
@@ -185,7 +139,7 @@ func TestEmptyArenaRefusesVideoBeforeAudio(t *testing.T) {
 		t.Fatal("the arena was never empty for video")
 	}
 	before := c.sum(func(c *Counters) uint64 { return c.Conn.DropArena.Load() })
-	b := c.pub.rtp(2000, 1, 960, []byte{0x78, 1, 2, 3})
+	b := c.pub.packet(header{PayloadType: 111, Seq: 1, Timestamp: 960, SSRC: 2000}, "", []byte{0x78, 1, 2, 3})
 	c.deliver(0, c.pub.key, b)
 	if n := c.sum(func(c *Counters) uint64 { return c.Conn.DropArena.Load() }); n != before {
 		t.Fatal("audio was refused while its reserve was there")

@@ -41,9 +41,10 @@ type media struct {
 	n     uint8 // packets in refs; a forwarded datagram has one
 	kind  mediaKind
 	// Of a forwarded datagram:
-	conn  uint32
-	valid bool // the path was validated by a check that another shard answered
-	key   flow.Key
+	conn    uint32
+	serial  uint32    // of the connection: its place may be another's by now
+	checked mono.Time // the path's last valid check, on the shard that received this
+	key     flow.Key
 }
 
 type mediaKind uint8
@@ -62,10 +63,9 @@ type shard struct {
 	count Counters
 	ice   ice.Codec
 
-	live    []*live                // by connection index; nil: not owned here
-	flows   map[flow.Key]uint32    // validated paths of connections owned here
-	foreign map[flow.Key]*stranger // paths validated here of connections that are not
-	strange map[*Conn][]flow.Key   // the same paths, by connection
+	live    []*live             // by connection index; nil: not owned here
+	flows   map[flow.Key]uint32 // validated paths of connections owned here
+	foreign strangers           // paths validated here of connections that are not
 	swept   mono.Time
 	timers  *wheel.Wheel
 	wakeSet []bool // shards to wake at the end of this iteration
@@ -97,8 +97,7 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 		plane: p, index: index, waker: waker,
 		live:      make([]*live, len(p.slots)),
 		flows:     make(map[flow.Key]uint32),
-		foreign:   make(map[flow.Key]*stranger),
-		strange:   make(map[*Conn][]flow.Key),
+		foreign:   newStrangers(),
 		timers:    wheel.New(now, len(p.slots)),
 		wakeSet:   make([]bool, shards),
 		commands:  ring.NewMPSC[control](p.cfg.ControlLane),
@@ -225,6 +224,7 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 		case !l.Tick(&s.env, now):
 			s.end(now, l, ReasonConsentLost)
 		default:
+			s.settleAll(l)
 			// What could not be done now (no path, no room) is not tried again at once.
 			s.rearm(l, max(l.Deadline(), now.Add(tickInterval)))
 		}
@@ -232,7 +232,7 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 	s.finish(now)
 	s.sweep(now)
 	next := s.timers.Next()
-	if len(s.foreign) > 0 {
+	if len(s.foreign.paths) > 0 {
 		next = mono.Earliest(next, s.swept.Add(sweepInterval))
 	}
 	return next

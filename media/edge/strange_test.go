@@ -18,16 +18,16 @@ func pathOf(i int) flow.Key {
 // there are.
 func held(t *testing.T, s *shard) (n int) {
 	t.Helper()
-	for c, keys := range s.strange {
+	for c, keys := range s.foreign.of {
 		n += len(keys)
 		for _, k := range keys {
-			if st := s.foreign[k]; st == nil || st.conn != c {
+			if st := s.foreign.paths[k]; st == nil || st.conn != c {
 				t.Fatalf("%v is listed for a connection that it is not known for", k)
 			}
 		}
 	}
-	if n != len(s.foreign) {
-		t.Fatalf("%d paths are listed, %d known", n, len(s.foreign))
+	if n != len(s.foreign.paths) {
+		t.Fatalf("%d paths are listed, %d known", n, len(s.foreign.paths))
 	}
 	return n
 }
@@ -79,7 +79,7 @@ func TestPathInUseIsNotTheOneThatMakesRoom(t *testing.T) {
 		r.deliver(1, pathOf(i), p.check(false))
 		r.deliver(1, pathB, []byte{0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 3, 232, 1, 2, 3, 4})
 	}
-	if r.p.shards[1].foreign[pathB] == nil {
+	if r.p.shards[1].foreign.find(pathB) == nil {
 		t.Error("a path in use was forgotten")
 	}
 	held(t, r.p.shards[1])

@@ -25,6 +25,7 @@ type Tap struct {
 	dropped count.Word
 	closed  atomic.Bool
 	left    atomic.Bool
+	feeder  int
 }
 
 // NewTap makes a tap that holds at most capacity packets, and so as many buffers.
@@ -50,6 +51,13 @@ func (t *Tap) Push(a *packet.Arena, m *packet.Magazine, id param.TrackID, r pack
 	}
 	t.waker.Wake()
 }
+
+// SetFeeder notes which shard is asked to feed the tap, before it is; Feeder returns it. The
+// reader's side calls them.
+func (t *Tap) SetFeeder(shard int) { t.feeder = shard }
+
+// Feeder returns what SetFeeder noted.
+func (t *Tap) Feeder() int { return t.feeder }
 
 // Pop returns the oldest packet. Only the reader may call it.
 func (t *Tap) Pop() (Tapped, bool) { return t.queue.Pop() }

@@ -49,6 +49,8 @@ type Info struct {
 	Codec  param.Codec
 	RTX    rtx.ID
 	HasRTX bool // there is a retransmission ring
+	// Repairs: packets lost on the way from the publisher are asked for by the owner.
+	Repairs bool
 }
 
 // Track is what the shards share about one published RTP stream.
@@ -156,6 +158,12 @@ func (t *Table) Live(id param.TrackID) *Track {
 		return nil
 	}
 	return tr
+}
+
+// Reserved reports whether id names a track that is yet to be opened.
+func (t *Table) Reserved(id param.TrackID) bool {
+	tr := t.at(id)
+	return tr != nil && tr.state.Load() == stateReserved
 }
 
 // Index returns the track at an index, whatever its state: for its owner, which is told

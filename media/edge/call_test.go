@@ -1,0 +1,41 @@
+package edge
+
+import (
+	"testing"
+
+	"tsubame/media/param"
+)
+
+// call is a publisher on shard 0 with viewers on the shards given.
+type call struct {
+	*rig
+	pub     *peer
+	track   param.TrackID
+	viewers []*peer
+	seq     uint16
+}
+
+func newCall(t testing.TB, shards int, viewers []int, change func(*Config)) *call {
+	t.Helper()
+	c := &call{rig: newRig(t, shards, change)}
+	c.pub = c.open(0, key("127.0.0.1", "127.0.0.1:50000"))
+	c.track = c.pub.publish(videoIn)
+	c.pub.establish()
+	for i, shard := range viewers {
+		k := key("127.0.0.1", "127.0.0.1:50001")
+		k.Port += uint16(i)
+		v := c.open(shard, k)
+		v.c.Subscribe(videoOut(c.track, 5000))
+		v.establish()
+		c.viewers = append(c.viewers, v)
+	}
+	c.settle()
+	c.take()
+	return c
+}
+
+// frame sends one packet that is a whole frame.
+func (c *call) frame(keyFrame bool) {
+	c.seq++
+	c.deliver(0, c.pub.key, c.pub.rtp(1000, c.seq, 3000*uint32(c.seq), vp8(keyFrame, byte(c.seq))))
+}
