@@ -44,7 +44,7 @@ check:
 	@unformatted=$$(git ls-files '*.go' | xargs -r gofmt -l); \
 		[ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
 	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
-	@bench/lint.sh ./...
+	@bench/lint.sh -tags browser ./...
 	@$(GO) test -short -timeout 60s $(UNIT_PACKAGES)
 	@$(GO) test -count=1 ./bench/house # what git knows is not part of the key of a cached result
 
