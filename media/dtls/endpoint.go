@@ -183,7 +183,11 @@ func (e *Endpoint) run() {
 	e.server.stats.established.Add(1)
 	e.phase.Store(uint32(phaseLive))
 	e.sink.Done(e.id, result, nil)
-	drain(conn)
+	// A reader of the library that met the end of the pipe before the handshake was complete
+	// has ended without a word to Read, which would wait for ever.
+	if !e.pipe.isHung() {
+		drain(conn)
+	}
 	// Says close_notify unless the peer has ended the session.
 	_ = conn.Close()
 	if !e.closing.Load() {
