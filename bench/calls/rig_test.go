@@ -66,6 +66,9 @@ func (w *world) requireIdle() {
 	eventually(w.t, "nothing is left of the calls", func() (bool, any) {
 		now, left := w.Counters(), ""
 		for _, name := range levels {
+			if _, ok := now[name]; !ok {
+				left += "there is no " + name + "; "
+			}
 			if now[name] != w.idle[name] {
 				left += fmt.Sprintf("%s %d, before %d; ", name, now[name], w.idle[name])
 			}
@@ -77,11 +80,17 @@ func (w *world) requireIdle() {
 // grown returns by how much a counter has grown since the start.
 func (w *world) grown(name string) uint64 {
 	w.t.Helper()
+	return w.level(name) - w.idle[name]
+}
+
+// level returns a counter's present value.
+func (w *world) level(name string) uint64 {
+	w.t.Helper()
 	now, ok := w.Counters()[name]
 	if !ok {
 		w.t.Fatalf("there is no counter %s", name)
 	}
-	return now - w.idle[name]
+	return now
 }
 
 // requireGrown wants a counter to have grown by n.
