@@ -94,8 +94,8 @@ func TestNothingButLoopbackIsAttacked(t *testing.T) {
 		crowd, err := Gather(t.Context(), CrowdConfig{To: netip.MustParseAddrPort(to), Count: 1, Rate: 1})
 		if err == nil {
 			t.Errorf("a crowd at %s was gathered", to)
+			crowd.Close()
 		}
-		crowd.Close()
 	}
 	to, _, _ := sink(t, nil)
 	elsewhere := []netip.Addr{netip.MustParseAddr("192.0.2.1")}

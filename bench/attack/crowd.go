@@ -43,12 +43,12 @@ const (
 )
 
 // Gather opens the sockets, one after the other, from the sources in turn. The crowd is to be
-// closed, also if there is an error.
+// closed, unless there is an error.
 func Gather(ctx context.Context, cfg CrowdConfig) (*Crowd, error) {
-	c := &Crowd{ends: make(map[string]int)}
 	if err := checkTarget(cfg.To.Addr()); err != nil {
-		return c, err
+		return nil, err
 	}
+	c := &Crowd{ends: make(map[string]int)}
 	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", cfg.Path, cfg.To)
 	var failed error
@@ -72,7 +72,11 @@ func Gather(ctx context.Context, cfg CrowdConfig) (*Crowd, error) {
 		c.waiting.Go(func() { c.wait(conn) })
 		return true
 	})
-	return c, errors.Join(err, failed)
+	if err = errors.Join(err, failed); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // wait reads until the server has said why it closes, or has closed.
