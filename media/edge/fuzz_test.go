@@ -1,0 +1,94 @@
+package edge
+
+import (
+	"testing"
+	"time"
+
+	"tsubame/media/rtcp"
+	"tsubame/netio/flow"
+	"tsubame/netio/mmsg"
+	"tsubame/netio/packet"
+)
+
+// FuzzDatagrams feeds whatever it likes to two shards with a live publisher and viewer, and
+// lets time pass: nothing may panic, and in the end nothing may be left. The input is a list
+// of steps: what to do, how much, and the bytes to do it with. Bytes may also be sealed with
+// the keys of the publisher or the viewer, so that what is behind the tags is reached too.
+func FuzzDatagrams(f *testing.F) {
+	f.Add([]byte{0, 12, 0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 3, 232, 2, 200})
+	f.Add([]byte{3, 14, 0x80, 96, 0, 9, 0, 0, 0, 1, 0, 0, 3, 232, 0x10, 0, 2, 50, 1, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42})
+	f.Add(append([]byte{4, 16}, rtcp.AppendNACK(nil, 1, 5000, []uint16{1, 2, 3})...))
+	f.Add(append([]byte{5, 12}, rtcp.AppendPLI(nil, 1, 5000)...))
+	f.Add([]byte{3, 20, 0xb1, 97, 0, 1, 0, 0, 0, 1, 0, 0, 3, 233, 0, 0, 0, 0, 0, 1, 0, 9, 6, 3, 2, 255, 2, 255})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := newCall(t, 2, []int{1}, func(c *Config) {
+			c.MaxConnections, c.MaxTracks, c.MediaLane = 4, 4, 64
+			c.Buffers.Classes = []packet.ClassConfig{{Size: packet.LargeSize, Count: 256}}
+		})
+		c.frame(true)
+		c.settle()
+		v := c.viewers[0]
+		for steps := 0; len(in) >= 2 && steps < 64; steps++ {
+			what, n := in[0]%7, min(int(in[1]), len(in)-2)
+			b := in[2 : 2+n]
+			in = in[2+n:]
+			c.step(what, n, b, v)
+			c.settle()
+			c.take()
+		}
+		c.advance(20 * time.Millisecond)
+		c.finish()
+	})
+}
+
+// step does one thing of a fuzzer's list.
+func (c *call) step(what byte, n int, b []byte, v *peer) {
+	from := []flow.Key{c.pub.key, v.key, pathB}
+	switch {
+	case what == 6 || n == 0:
+		c.advance(time.Duration(n) * time.Millisecond)
+	case what < 3:
+		c.deliver(int(what)%2, from[what], b)
+	case what == 3 && n >= 12:
+		c.sealed(c.pub, b)
+	case what == 4 || what == 5:
+		p := []*peer{v, c.pub}[what-4]
+		if n >= 8 && b[0]>>6 == 2 {
+			c.deliver(p.shard, p.key, p.rtcp(b))
+		}
+	}
+}
+
+// sealed delivers a packet with valid authentication, whatever its header says.
+func (c *call) sealed(p *peer, b []byte) {
+	header := 12 + 4*int(b[0]&15)
+	if b[0]>>6 != 2 {
+		return
+	}
+	if b[0]&0x10 != 0 {
+		if len(b) < header+4 {
+			return
+		}
+		header += 4 + 4*(int(b[header+2])<<8|int(b[header+3]))
+	}
+	if len(b) < header {
+		return
+	}
+	var slot [mmsg.SlotSize]byte
+	copy(slot[:], b[:header])
+	slot[1] &= 0x7f
+	ssrc := uint32(b[8])<<24 | uint32(b[9])<<16 | uint32(b[10])<<8 | uint32(b[11])
+	seq := uint16(b[2])<<8 | uint16(b[3])
+	st := p.streams[ssrc]
+	if st == nil {
+		if len(p.streams) > 8 {
+			return
+		}
+		st = p.session.AddStream(ssrc)
+		p.streams[ssrc] = st
+	}
+	n, err := p.session.SealRTP(slot[:], header, b[header:], st, uint64(seq))
+	if err == nil { // or the number was used before
+		c.deliver(p.shard, p.key, slot[:n])
+	}
+}
