@@ -56,8 +56,8 @@ const (
 	// maxHeld is how many notifications wait for a re-offer; beyond it they go out at
 	// once, ahead of the streams they announce.
 	maxHeld = 256
-	// maxMessages is how many messages a client may send in rateWindow. A browser sends
-	// some twenty candidates and then a pong every few seconds.
+	// maxMessages is how many messages a client may send unasked in rateWindow. A browser
+	// sends some twenty candidates and then a pong every few seconds.
 	maxMessages = 500
 	rateWindow  = 10 * time.Second
 )
@@ -200,15 +200,13 @@ func (s *Session) end(c Close) {
 
 // message takes a message of the client, by the table of which type fits which state.
 func (s *Session) message(now time.Time, m sora.Message) {
-	if now.After(s.windowEnd) {
-		s.windowEnd, s.messages = now.Add(rateWindow), 0
-	}
-	if s.messages++; s.messages > maxMessages {
+	offered := s.state >= WaitAnswer
+	reoffered := s.state == Established && s.offer.Outstanding()
+	reanswer := m.Type == sora.TypeReAnswer || m.Type == sora.TypeUpdate
+	if !(reoffered && reanswer) && s.tooMany(now) {
 		s.close(CodeError, ReasonTooManyMessages)
 		return
 	}
-	offered := s.state >= WaitAnswer
-	reoffered := s.state == Established && s.offer.Outstanding()
 	switch {
 	case m.Type == sora.TypeDisconnect:
 		s.close(CodeNormal, ReasonDisconnect)
@@ -216,7 +214,7 @@ func (s *Session) message(now time.Time, m sora.Message) {
 		s.connect(now, m.Connect)
 	case m.Type == sora.TypeAnswer && s.state == WaitAnswer:
 		s.answer(now, m.SDP)
-	case (m.Type == sora.TypeReAnswer || m.Type == sora.TypeUpdate) && reoffered:
+	case reanswer && reoffered:
 		s.answer(now, m.SDP)
 	case m.Type == sora.TypeCandidate && offered:
 		// Accepted and not needed: connectivity checks tell the same.
@@ -227,6 +225,16 @@ func (s *Session) message(now time.Time, m sora.Message) {
 	default:
 		s.fault(ReasonUnexpectedMessage, m.Type.String()+" in state "+s.state.String())
 	}
+}
+
+// tooMany counts a message that nobody has asked the client for. Answers to re-offers, of
+// which there is never more than one, are as many as others come and go.
+func (s *Session) tooMany(now time.Time) bool {
+	if now.After(s.windowEnd) {
+		s.windowEnd, s.messages = now.Add(rateWindow), 0
+	}
+	s.messages++
+	return s.messages > maxMessages
 }
 
 // tick looks after the deadlines.

@@ -310,6 +310,19 @@ func TestAFloodOfMessagesEndsTheSession(t *testing.T) {
 	}
 }
 
+// A thousand come and go in a moment: whoever answers all that is offered because of it does
+// what is wanted.
+func TestAnswersToReOffersAreNoFlood(t *testing.T) {
+	sc := newScript(t, testConfig())
+	sc.establish("recvonly")
+	for range maxMessages {
+		sc.feed(RemoteChanged{"A", pairOf(10)}, "send re-offer default A A")
+		sc.answers("re-answer", "subscribe audio 10", "subscribe video 11")
+		sc.feed(RemoteChanged{"A", nil}, "unsubscribe", "unsubscribe", "send re-offer default - -")
+		sc.answers("update")
+	}
+}
+
 func TestWhatDoesNotExistIsRefusedByName(t *testing.T) {
 	for members, want := range map[string]string{
 		`"simulcast":true`:                              "SIMULCAST-NOT-SUPPORTED",
