@@ -1,6 +1,7 @@
 package sora
 
 import (
+	"encoding/json"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -23,9 +24,9 @@ func Decode(frame []byte) (Message, error) {
 	if !utf8.Valid(frame) {
 		return Message{}, &Error{Reason: ReasonInvalidJSON, Detail: "not UTF-8"}
 	}
-	// fastjson's parser is lenient about escapes and control characters, its validator is
-	// not.
-	if err := fastjson.ValidateBytes(frame); err != nil {
+	// fastjson's parser is lenient about escapes and control characters, and its validator
+	// lets a control character pass in a string that has an escape.
+	if !json.Valid(frame) {
 		return Message{}, &Error{Reason: ReasonInvalidJSON}
 	}
 	p, _ := parsers.Get().(*fastjson.Parser)
