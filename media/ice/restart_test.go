@@ -43,7 +43,10 @@ func TestRestartStormIsLimitedAndLeavesNoDebt(t *testing.T) {
 	if !l.Allow(now.Add(RestartInterval)) {
 		t.Error("the refused ones count against an honest restart afterwards")
 	}
-	if now = now.Add(time.Hour); !l.Allow(now) || !l.Allow(now) || !l.Allow(now) || l.Allow(now) {
-		t.Error("an hour does not fill the bucket to the burst, or beyond it")
+	now = now.Add(time.Hour)
+	for i := range RestartBurst + 1 {
+		if got, want := l.Allow(now), i < RestartBurst; got != want {
+			t.Errorf("restart %d after an hour: allowed %v, want %v", i+1, got, want)
+		}
 	}
 }
