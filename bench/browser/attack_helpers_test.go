@@ -363,11 +363,18 @@ func (p *tape) record(datagram []byte) bool {
 	return true
 }
 
+// start makes an empty tape record.
+func (p *tape) start(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = limit
+}
+
 // wait returns the tape when it is full.
 func (p *tape) wait(t *testing.T) [][]byte {
 	t.Helper()
 	var full [][]byte
-	eventually(t, arriveTimeout, fmt.Sprintf("%d datagrams are on tape", p.limit), func() (bool, any) {
+	eventually(t, arriveTimeout, "the tape is full", func() (bool, any) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		full = p.kept
