@@ -256,3 +256,16 @@ func TestRepeatedFlightDrawsNoFlight(t *testing.T) {
 		t.Errorf("%d repeats: nothing was shown", repeated)
 	}
 }
+
+// Browsers with large key shares, and links with a small MTU, cut the ClientHello.
+//
+// Row DTLS-04.
+func TestHandshakeInSmallPieces(t *testing.T) {
+	eachIO(t, func(t *testing.T, w *world) {
+		cfg := w.peer(bot.SendRecv)
+		cfg.DTLSMTU = 120
+		a, b := w.join(cfg), w.join(cfg)
+		requireFrames(t, 5, among(a, b)...)
+		requireIntact(t, among(a, b)...)
+	})
+}

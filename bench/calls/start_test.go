@@ -100,7 +100,9 @@ func TestSilentStunServerStopsTheStartWithAdvice(t *testing.T) {
 }
 
 func TestUnknownKeyWarnsWithLineAndNearestName(t *testing.T) {
-	s := harness.Start(t, harness.Options{Config: map[string]string{"shard": "1"}})
+	s := harness.Start(t, harness.Options{Config: map[string]string{
+		"shard": "1", "signaling_port": "0", "udp_port": "0",
+	}})
 	found := false
 	for _, line := range s.Logs() {
 		text := fmt.Sprint(line)
