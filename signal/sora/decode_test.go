@@ -258,6 +258,13 @@ func FuzzDecode(f *testing.F) {
 		`{"type":"connect","role":"sendrecv","channel_id":"c","audio":{"opus_params":{"stereo":true}},"metadata":[1,"\u00e9"]}`,
 		`{"type":"answer","sdp":"v=0\r\n"}`, `{"type":"pong","stats":[{"id":"x"}]}`, `{"type":"disconnect","reason":"NO-ERROR"}`,
 		`{"metadata":{"metadata":1},"type":"connect","role":"recvonly","channel_id":"\ud800"}`, `[[[[`, `{"a":"\"}`,
+		`{"type":"connect","role":"sendonly","channel_id":"c","client_id":"i","bundle_id":"b","multistream":true,"spotlight_number":3,` +
+			`"video":{"codec_type":"VP8","bit_rate":1500,"vp9_params":{"profile_id":0}},"audio":{"codec_type":"OPUS","bit_rate":64,` +
+			`"opus_params":{"channels":2,"maxplaybackrate":48000,"usedtx":false}},"data_channels":[{"label":"#x"}],` +
+			`"forwarding_filters":[{}],"forwarding_filter":{}, "signaling_notify_metadata" : {"k": [1, 2] } }`,
+		`{"type":"connect","role":"other","channel_id":"c","video":{"bit_rate":"x","h264_params":1},"data_channels":{}}`,
+		`{"type":"connect","role":"recvonly","channel_id":"c","audio":false,"video":true,"audio":true}`,
+		`{"type":"connect","role":"recvonly","channel_id":"c","video":{"bit_rate":1e9},"audio":7,"simulcast":"yes","client_id":5}`,
 	} {
 		f.Add([]byte(seed))
 	}
