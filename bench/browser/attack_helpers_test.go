@@ -28,6 +28,12 @@ const (
 	// attackRate is for datagrams that are to be dropped: see package attack for why.
 	attackRate = 20_000
 
+	// attempts is how often an attack, and the minute before, may be carried out until the
+	// call stays as it was. Browser, attacker and server share the machine's cores with
+	// whatever else runs there, which no attack can be told from while it lasts; but what the
+	// server does wrong it does each time.
+	attempts = 3
+
 	// What an attack may change of the call beside it.
 	maxDeviation = 0.05 // of the frames decoded in a second
 	patternRate  = 25   // frames that pattern.js draws in a second
@@ -68,20 +74,33 @@ func newSiege(t *testing.T) *siege {
 	s.tabs[0].requireArrivesFrom(s.tabs[1])
 	s.tabs[1].requireArrivesFrom(s.tabs[0])
 
-	before := s.look()
-	<-time.After(calmTime)
-	after := s.look()
-	for i := range s.tabs {
-		s.calm[i] = after[i].rateSince(before[i])
-		t.Logf("calm: %s decodes %.2f frames a second", s.tabs[i].name, s.calm[i])
-		// Against such a minute nothing could be measured.
-		if s.calm[i] < (1-maxDeviation)*patternRate || after[i].Freezes != before[i].Freezes {
-			t.Fatalf("%s is disturbed before any attack: %+v, %+v", s.tabs[i].name, before[i], after[i])
+	for try := 1; !s.watch(t); try++ {
+		if try == attempts { // against such a minute nothing could be measured
+			t.Fatalf("the call is disturbed before any attack, %d minutes long", attempts)
 		}
 	}
 	s.idle = s.footprint()
 	t.Logf("calm: the server takes %+v", s.idle)
 	return s
+}
+
+// watch looks at the call for the minute that the attacks are measured against, and reports
+// whether the call was undisturbed.
+func (s *siege) watch(t *testing.T) bool {
+	t.Helper()
+	before := s.look()
+	<-time.After(calmTime)
+	after := s.look()
+	calm := true
+	for i := range s.tabs {
+		s.calm[i] = after[i].rateSince(before[i])
+		t.Logf("calm: %s decodes %.2f frames a second", s.tabs[i].name, s.calm[i])
+		if s.calm[i] < (1-maxDeviation)*patternRate || after[i].Freezes != before[i].Freezes {
+			t.Logf("%s is disturbed: %+v, %+v", s.tabs[i].name, before[i], after[i])
+			calm = false
+		}
+	}
+	return calm
 }
 
 // viewing is what one tab receives, and what it sends itself: who sends fewer frames was
@@ -122,20 +141,14 @@ func (v viewing) rateSince(before viewing) float64 {
 func (s *siege) withstand(t *testing.T, run func(t *testing.T, s *siege)) {
 	t.Helper()
 	t.Cleanup(func() { s.dismiss(t) }) // also behind an attack that could not be carried out
-	from, start, before := len(s.server.Logs()), time.Now(), s.look()
-	run(t, s)
-	after, took := s.look(), time.Since(start)
-	s.dismiss(t)
-	for i, c := range s.tabs {
-		rate := after[i].rateSince(before[i])
-		t.Logf("%.1f s, %s decodes %.2f frames a second, %+.1f %%", took.Seconds(), c.name, rate, 100*(rate/s.calm[i]-1))
-		if math.Abs(rate/s.calm[i]-1) > maxDeviation {
-			t.Errorf("%s decodes %.2f frames a second, %.2f before the attacks: %+v, %+v", c.name, rate, s.calm[i], before[i], after[i])
-		}
-		if after[i].Freezes != before[i].Freezes {
-			t.Errorf("%s froze: %+v, %+v", c.name, before[i], after[i])
+	from, start := len(s.server.Logs()), time.Now()
+	for try := 1; !s.undisturbed(t, run); try++ {
+		if try == attempts {
+			t.Errorf("the call was disturbed by each of %d attacks", attempts)
+			break
 		}
 	}
+	took := time.Since(start)
 	s.requireNothingLeft(t)
 	lines := 0
 	for _, line := range s.server.Logs()[from:] {
@@ -146,6 +159,30 @@ func (s *siege) withstand(t *testing.T, run func(t *testing.T, s *siege)) {
 	if limit := int(maxLogRate * (took.Seconds() + 1)); lines > limit {
 		t.Errorf("%d lines of log in %.1f s", lines, took.Seconds())
 	}
+}
+
+// undisturbed carries out an attack and reports whether the call went on as in the minute
+// before.
+func (s *siege) undisturbed(t *testing.T, run func(t *testing.T, s *siege)) bool {
+	t.Helper()
+	start, before := time.Now(), s.look()
+	run(t, s)
+	after, took := s.look(), time.Since(start)
+	s.dismiss(t)
+	well := true
+	for i, c := range s.tabs {
+		rate := after[i].rateSince(before[i])
+		t.Logf("%.1f s, %s decodes %.2f frames a second, %+.1f %%", took.Seconds(), c.name, rate, 100*(rate/s.calm[i]-1))
+		if math.Abs(rate/s.calm[i]-1) > maxDeviation {
+			t.Logf("%s decodes %.2f frames a second, %.2f before the attacks: %+v, %+v", c.name, rate, s.calm[i], before[i], after[i])
+			well = false
+		}
+		if after[i].Freezes != before[i].Freezes {
+			t.Logf("%s froze: %+v, %+v", c.name, before[i], after[i])
+			well = false
+		}
+	}
+	return well
 }
 
 // footprint is what the server holds.
