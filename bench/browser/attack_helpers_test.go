@@ -142,11 +142,20 @@ func (s *siege) withstand(t *testing.T, run func(t *testing.T, s *siege)) {
 	t.Helper()
 	t.Cleanup(func() { s.dismiss(t) }) // also behind an attack that could not be carried out
 	from, start := len(s.server.Logs()), time.Now()
-	for try := 1; !s.undisturbed(t, run); try++ {
-		if try == attempts {
-			t.Errorf("the call was disturbed by each of %d attacks", attempts)
+	for try := 1; ; try++ {
+		well, starved := s.undisturbed(t, run)
+		if well {
 			break
 		}
+		if try < attempts {
+			continue
+		}
+		if starved {
+			t.Logf("the browser had no processor to encode with in each of %d attacks; what it encoded was decoded", attempts)
+		} else {
+			t.Errorf("the call was disturbed by each of %d attacks", attempts)
+		}
+		break
 	}
 	took := time.Since(start)
 	s.requireNothingLeft(t)
@@ -162,16 +171,23 @@ func (s *siege) withstand(t *testing.T, run func(t *testing.T, s *siege)) {
 }
 
 // undisturbed carries out an attack and reports whether the call went on as in the minute
-// before.
-func (s *siege) undisturbed(t *testing.T, run func(t *testing.T, s *siege)) bool {
+// before. If not, starved says that it was not for the server: the tabs encoded too few
+// frames themselves, before any of them reached a network, and each of those that one
+// encoded the other decoded, with no packet lost.
+func (s *siege) undisturbed(t *testing.T, run func(t *testing.T, s *siege)) (well, starved bool) {
 	t.Helper()
 	start, before := time.Now(), s.look()
 	run(t, s)
 	after, took := s.look(), time.Since(start)
 	s.dismiss(t)
-	well := true
+	well, starved = true, true
 	for i, c := range s.tabs {
 		rate := after[i].rateSince(before[i])
+		source := 1 - i
+		encoded := float64(after[source].Encoded-before[source].Encoded) * 1000 / (after[source].At - before[source].At)
+		if encoded >= (1-maxDeviation)*patternRate || rate < (1-maxDeviation)*encoded || after[i].Lost != before[i].Lost {
+			starved = false
+		}
 		t.Logf("%.1f s, %s decodes %.2f frames a second, %+.1f %%", took.Seconds(), c.name, rate, 100*(rate/s.calm[i]-1))
 		if math.Abs(rate/s.calm[i]-1) > maxDeviation {
 			t.Logf("%s decodes %.2f frames a second, %.2f before the attacks: %+v, %+v", c.name, rate, s.calm[i], before[i], after[i])
@@ -182,7 +198,7 @@ func (s *siege) undisturbed(t *testing.T, run func(t *testing.T, s *siege)) bool
 			well = false
 		}
 	}
-	return well
+	return well, starved
 }
 
 // footprint is what the server holds.
