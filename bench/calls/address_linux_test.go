@@ -13,7 +13,6 @@ import (
 // Row OPS-06.
 func TestAnswersComeFromTheInterfaceAddressThatWasHit(t *testing.T) {
 	t.Parallel()
-	requireNft(t)
 	for name, io := range map[string]map[string]string{
 		"fast":  {},
 		"plain": {"plain_io": "true", "steering": "false", "shards": "1"},
@@ -52,7 +51,6 @@ func TestAnswersComeFromTheInterfaceAddressThatWasHit(t *testing.T) {
 // A bot that checks all pairs of its addresses and the server's, as browsers do.
 func TestAllPairsOfAddressesAreValidated(t *testing.T) {
 	t.Parallel()
-	requireNft(t)
 	s := newSpace(t, map[string]string{
 		"ipv4_address": server4 + " " + second4, "ipv6": "true", "ipv6_address": server6 + " " + second6,
 	})

@@ -2,6 +2,7 @@ package calls
 
 import (
 	"testing"
+	"time"
 
 	"tsubame/bench/bot"
 	"tsubame/media/param"
@@ -95,6 +96,31 @@ func TestLateJoinerGetsAKeyFrame(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 		requireIntact(t, flow{publisher, late}, flow{publisher, early})
+	})
+}
+
+// Forty viewers come at the same time, and each of them needs a key frame: the publisher is
+// asked for one every half second at most, and all of them see the picture.
+//
+// Row RTP-08.
+func TestMassJoinAsksForFewKeyFrames(t *testing.T) {
+	eachIO(t, func(t *testing.T, w *world) {
+		publisher := w.join(w.peer(bot.SendOnly))
+		before, begin := track(publisher, param.Video), time.Now()
+		viewers := w.crowd(40, func(int) bot.Config { return w.peer(bot.RecvOnly) })
+		var flows []flow
+		for _, v := range viewers {
+			if err := v.WaitConnected(within(t)); err != nil {
+				t.Fatal(err)
+			}
+			flows = append(flows, flow{publisher, v})
+		}
+		requireFrames(t, 5, flows...)
+		requireIntact(t, flows...)
+		after, took := track(publisher, param.Video), time.Since(begin)
+		if n := after.PLI + after.FIR - before.PLI - before.FIR; n == 0 || n > 2+uint64(took/(500*time.Millisecond)) {
+			t.Errorf("%d requests for key frames within %v", n, took)
+		}
 	})
 }
 

@@ -156,14 +156,18 @@ func credentials(t *testing.T, b *bot.Bot) (ufrag, password string) {
 	return ufrag, password
 }
 
-// nomination is a check of a controlling agent with USE-CANDIDATE.
-func nomination(t *testing.T, ufrag, password string) *stun.Message {
+// check is one of a controlling agent, with USE-CANDIDATE if it nominates.
+func check(t *testing.T, ufrag, password string, nominates bool) *stun.Message {
 	t.Helper()
-	m, err := stun.Build(stun.TransactionID, stun.BindingRequest, stun.NewUsername(ufrag+":bot"),
+	setters := []stun.Setter{
+		stun.TransactionID, stun.BindingRequest, stun.NewUsername(ufrag + ":bot"),
 		stun.RawAttribute{Type: stun.AttrPriority, Value: []byte{110, 0, 1, 255}},
 		stun.RawAttribute{Type: stun.AttrICEControlling, Value: []byte("tiebreak")},
-		stun.RawAttribute{Type: stun.AttrUseCandidate},
-		stun.NewShortTermIntegrity(password), stun.Fingerprint)
+	}
+	if nominates {
+		setters = append(setters, stun.RawAttribute{Type: stun.AttrUseCandidate})
+	}
+	m, err := stun.Build(append(setters, stun.NewShortTermIntegrity(password), stun.Fingerprint)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +191,7 @@ func TestNominationsAtOnceFromAllShards(t *testing.T) {
 		var all sync.WaitGroup
 		begin := make(chan struct{})
 		for _, a := range onEachShard(t, shards) {
-			check := nomination(t, ufrag, password)
+			nomination := check(t, ufrag, password, true)
 			c, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(a), server)
 			if err != nil {
 				t.Fatal(err)
@@ -195,7 +199,7 @@ func TestNominationsAtOnceFromAllShards(t *testing.T) {
 			defer c.Close()
 			all.Go(func() {
 				<-begin
-				if err := ask(c, check); err != nil {
+				if err := ask(c, nomination); err != nil {
 					t.Errorf("from %v: %v", a, err)
 				}
 			})
@@ -235,6 +239,34 @@ func ask(c *net.UDPConn, check *stun.Message) error {
 		}
 	}
 	return fmt.Errorf("no answer")
+}
+
+// Whoever knows the credentials may check from as many ports as it likes: it is answered, a few
+// paths are remembered, and media stays where it was nominated to.
+//
+// Row ICE-08.
+func TestChecksFromAThousandPortsLeaveTheCallAlone(t *testing.T) {
+	eachIO(t, func(t *testing.T, w *world) {
+		a, b := w.join(w.peer(bot.SendRecv)), w.join(w.peer(bot.SendRecv))
+		requireFrames(t, 10, among(a, b)...)
+		ufrag, password := credentials(t, b)
+		server := net.UDPAddrFromAddrPort(netip.AddrPortFrom(loopback.Addr(), uint16(w.UDPPort())))
+		for range 1000 {
+			c, err := net.DialUDP("udp4", nil, server)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = ask(c, check(t, ufrag, password, false))
+			c.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		requireFrames(t, 10, among(a, b)...)
+		requireIntact(t, among(a, b)...)
+		w.requireGrown("path_switches", 2)
+		w.requireGrown("adopted", 2)
+	})
 }
 
 // Handing datagrams over between shards is for the few who move. A client that has one path
