@@ -36,7 +36,7 @@ func (s *shard) command(now mono.Time, c *Conn, cmd command) {
 		s.progress(now, l, up, err)
 	case opHandshake:
 		if cmd.err != nil {
-			s.plane.log.Info("dtls handshake failed", "connection", l.Index, "err", cmd.err)
+			s.plane.log.Debug("dtls handshake failed", "connection", l.Index, "err", cmd.err)
 			s.count.HandshakesFailed.Inc()
 			s.end(now, l, ReasonDTLSFailed)
 			return
