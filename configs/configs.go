@@ -33,11 +33,16 @@ type Server struct {
 type Signaling struct {
 	Port           uint16 // TCP; 0: any
 	LoopbackOnly   bool
-	AllowedOrigins []string      // host patterns that a page may come from; none: all
-	ConnectTimeout time.Duration // from accept to the first message
-	MaxHalfOpen    int           // sockets that have not sent connect
-	MaxHalfOpenPer int           // the same, per source address
-	SendQueueBytes int           // what may wait for a slow reader
+	AllowedOrigins []string       // host patterns that a page may come from; none: all
+	ConnectTimeout time.Duration  // from accept to the first message
+	MaxHalfOpen    int            // sockets that have not sent connect
+	MaxHalfOpenPer int            // the same, per source address
+	SendQueueBytes int            // what may wait for a slow reader
+	MaxPerAddress  int            // sockets of one source address in all; 0: no bound
+	RatePerAddress int            // new sockets of one source address a second; 0: no bound
+	MaxJoining     int            // sessions between connect and established media
+	ShedAtLoad     int            // percent of a shard's time in use beyond which joins are shed; 0: never
+	Proxies        []netip.Prefix // whose X-Forwarded-For is believed
 }
 
 // Session is for the state machine of one signaling session.
@@ -46,10 +51,31 @@ type Session struct {
 	PongTimeout     time.Duration
 	AnswerTimeout   time.Duration // from offer or re-offer to its answer
 	CreatedTimeout  time.Duration // from answer to an established connection
-	BundleID        bool          // clients may give a bundle_id
+	StatsInterval   time.Duration // between pings that ask for statistics; 0: none does
 	Notify          bool          // clients are told of each other
+	UpdatedInterval time.Duration // between notifications connection.updated; 0: none
+	DefaultCodec    string        // of video: VP8, VP9, AV1, H264 or H265
 	DefaultAudioBPS uint64        // bits per second; 0: the client's choice
 	DefaultVideoBPS uint64        // bits per second; 0: the client's choice
+	Allow           Allow
+}
+
+// Allow says what clients may ask for.
+type Allow struct {
+	ClientID   bool
+	BundleID   bool
+	OpusParams bool
+	VP9Params  bool
+	AV1Params  bool
+	H264Params bool
+	H265Params bool
+	H264BFrame bool // with b_frame in h264_params
+	H265BFrame bool
+	VP8        bool // as the codec of what a client sends, here and below
+	VP9        bool
+	AV1        bool
+	H264       bool
+	H265       bool
 }
 
 // Addresses decides which addresses clients are told to send media to.

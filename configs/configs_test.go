@@ -64,7 +64,7 @@ func TestReferenceFileHasEveryKeyWithItsDefault(t *testing.T) {
 func TestDefaultsSaidInWords(t *testing.T) {
 	c := Defaults()
 	if c.Signaling.Port != 5000 || c.Media.Port != 3478 || c.Session.PingInterval != 5*time.Second ||
-		c.Session.PongTimeout != time.Minute || !c.Session.Notify || c.Session.BundleID || !c.Media.Steering ||
+		c.Session.PongTimeout != time.Minute || !c.Session.Notify || c.Session.Allow.BundleID || !c.Media.Steering ||
 		c.Session.DefaultVideoBPS != 500_000 || c.Addresses.IPv4 != nil || c.Addresses.Public != "" {
 		t.Errorf("got %+v", c)
 	}

@@ -1,5 +1,7 @@
 package configs
 
+import "net/netip"
+
 // key is one key of the file. Its text forms are the source of the defaults, so that the
 // reference file and the code cannot say different things in different syntax.
 type key struct {
@@ -30,8 +32,30 @@ var keys = []key{
 	{name: "signaling_max_half_open", def: "8192", set: integer(func(c *Config) *int { return &c.Signaling.MaxHalfOpen }, 1, 1_000_000)},
 	{name: "signaling_max_half_open_per_address", def: "4096", set: integer(func(c *Config) *int { return &c.Signaling.MaxHalfOpenPer }, 1, 1_000_000)},
 	{name: "signaling_send_queue", def: "1048576", set: integer(func(c *Config) *int { return &c.Signaling.SendQueueBytes }, 64<<10, 256*mib)},
-	{name: "signaling_bundle_id", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.BundleID })},
+	{name: "signaling_max_connections_per_address", def: "0", set: integer(func(c *Config) *int { return &c.Signaling.MaxPerAddress }, 0, 1_000_000)},
+	{name: "signaling_connect_rate_per_address", def: "1000", set: integer(func(c *Config) *int { return &c.Signaling.RatePerAddress }, 0, 1_000_000)},
+	{name: "signaling_proxies", set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Signaling.Proxies })},
+	{name: "max_joining", def: "1000", set: integer(func(c *Config) *int { return &c.Signaling.MaxJoining }, 1, 1_000_000)},
+	{name: "shed_joins_at_load", def: "90", set: integer(func(c *Config) *int { return &c.Signaling.ShedAtLoad }, 0, 100)},
+	{name: "websocket_signaling_stats_interval", def: "60 s", set: intervalOrZero(func(c *Config) *dur { return &c.Session.StatsInterval }, "1 s", "1 h")},
+	{name: "signaling_client_id", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.ClientID })},
+	{name: "signaling_bundle_id", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.BundleID })},
+	{name: "signaling_opus_params", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.OpusParams })},
+	{name: "signaling_vp9_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.VP9Params })},
+	{name: "signaling_av1_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.AV1Params })},
+	{name: "signaling_h264_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H264Params })},
+	{name: "signaling_h265_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H265Params })},
+	{name: "h264_b_frame", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H264BFrame })},
+	{name: "h265_b_frame", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H265BFrame })},
 	{name: "signaling_notify", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Notify })},
+	{name: "connection_updated_notify_interval", def: "1 min", set: intervalOrZero(func(c *Config) *dur { return &c.Session.UpdatedInterval }, "1 s", "1 h")},
+	{name: "vp8", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.VP8 })},
+	{name: "vp9", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.VP9 })},
+	{name: "av1", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.AV1 })},
+	{name: "h264", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H264 })},
+	{name: "h265", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H265 })},
+	{name: "default_audio_codec_type", def: "OPUS", set: constant("OPUS")},
+	{name: "default_video_codec_type", def: "VP9", set: word(func(c *Config) *string { return &c.Session.DefaultCodec }, "VP8", "VP9", "AV1", "H264", "H265")},
 	{name: "default_audio_bit_rate", def: "0", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultAudioBPS }, 6, 510)},
 	{name: "default_video_bit_rate", def: "500", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultVideoBPS }, 1, 50_000)},
 

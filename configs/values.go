@@ -188,3 +188,50 @@ func interval(field func(*Config) *dur, low, high string) set {
 		return nil
 	}
 }
+
+// intervalOrZero is interval for something that a zero of any unit switches off.
+func intervalOrZero(field func(*Config) *dur, low, high string) set {
+	within := interval(field, low, high)
+	return func(c *Config, v string) error {
+		if d, err := parseInterval(v); err == nil && d == 0 {
+			*field(c) = 0
+			return nil
+		}
+		return within(c, v)
+	}
+}
+
+// constant is for a key of which only one value exists.
+func constant(only string) set {
+	return func(_ *Config, v string) error {
+		if v != only {
+			return fmt.Errorf("%q is not %s", v, only)
+		}
+		return nil
+	}
+}
+
+// maxPrefixes bounds the entries of one key.
+const maxPrefixes = 64
+
+// prefixes reads addresses and networks.
+func prefixes(field func(*Config) *[]netip.Prefix) set {
+	return func(c *Config, v string) error {
+		var out []netip.Prefix
+		for _, w := range list(v) {
+			p, err := netip.ParsePrefix(w)
+			if a, e := netip.ParseAddr(w); e == nil {
+				p, err = netip.PrefixFrom(a, a.BitLen()), nil
+			}
+			if err != nil {
+				return fmt.Errorf("%q is neither an address nor a network", w)
+			}
+			out = append(out, p.Masked())
+		}
+		if len(out) == 0 || len(out) > maxPrefixes {
+			return fmt.Errorf("%d entries, want 1..%d", len(out), maxPrefixes)
+		}
+		*field(c) = out
+		return nil
+	}
+}

@@ -41,6 +41,25 @@ const (
 	H265
 )
 
+// String returns the name in signaling, which is that of the rtpmap in capitals.
+func (c Codec) String() string {
+	switch c {
+	case Opus:
+		return "OPUS"
+	case VP8:
+		return "VP8"
+	case VP9:
+		return "VP9"
+	case AV1:
+		return "AV1"
+	case H264:
+		return "H264"
+	case H265:
+		return "H265"
+	}
+	return "unknown"
+}
+
 // Extensions maps RTP header extensions (RFC 8285) to their negotiated ids; 0 means that
 // an extension was not negotiated. Ids are 1..14 (one-byte form) or up to 255.
 type Extensions struct {

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tsubame/media/param"
 	"tsubame/signal/channel"
 	"tsubame/signal/channel/fakeplane"
 	"tsubame/signal/offer/offertest"
@@ -41,7 +42,9 @@ func newRigWith(t *testing.T, notify bool) *rig {
 	r.registry = channel.NewRegistry(channel.Config{
 		Plane: r.plane, Notify: notify, Candidates: func() []string { return nil },
 		Session: session.Config{ConnectTimeout: time.Minute, AnswerTimeout: time.Minute, CreatedTimeout: time.Minute,
-			PingInterval: time.Hour, PongTimeout: time.Hour, BundleID: true},
+			PingInterval: time.Hour, PongTimeout: time.Hour,
+			Allow:    session.Allow{ClientID: true, BundleID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},
+			Defaults: session.Defaults{VideoCodec: param.VP8}},
 	})
 	t.Cleanup(func() {
 		r.close()

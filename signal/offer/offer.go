@@ -48,14 +48,16 @@ type OwnAudio struct {
 // OwnVideo describes the video that the client sends; nil in Config: none.
 type OwnVideo struct {
 	Codec   param.Codec
+	Params  string // format parameters as in a=fmtp; empty: those of the codec's usual form
 	Bitrate uint64 // bits per second; 0: the client's choice
 }
 
 // Track is a published track as others receive it.
 type Track struct {
-	Kind  param.Kind
-	Codec param.Codec
-	ID    param.TrackID
+	Kind   param.Kind
+	Codec  param.Codec
+	Params string // format parameters as in a=fmtp; empty: those of the codec's usual form
+	ID     param.TrackID
 }
 
 // State is the offer/answer state of one connection (RFC 8829): which m-section carries

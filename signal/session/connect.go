@@ -2,7 +2,6 @@ package session
 
 import (
 	"cmp"
-	"strings"
 	"time"
 
 	"tsubame/media/param"
@@ -19,7 +18,7 @@ func (s *Session) refusal(c *sora.Connect) string {
 		bad    bool
 		reason string
 	}{
-		{c.BundleID != "" && !s.cfg.BundleID, ReasonBundleIDNotAllowed},
+		{c.BundleID != "" && !s.cfg.Allow.BundleID, ReasonBundleIDNotAllowed},
 		{!c.Multistream, "MULTISTREAM-FALSE-NOT-SUPPORTED"},
 		{!c.Spotlight && c.SpotlightFocusRID != "", "SPOTLIGHT-FOCUS-RID-WITHOUT-SPOTLIGHT"},
 		{!c.Spotlight && c.SpotlightUnfocusRID != "", "SPOTLIGHT-UNFOCUS-RID-WITHOUT-SPOTLIGHT"},
@@ -29,14 +28,17 @@ func (s *Session) refusal(c *sora.Connect) string {
 		{c.SimulcastRequestRID != "" && c.SimulcastRequestRID != "none", "SIMULCAST-REQUEST-RID-NOT-SUPPORTED"},
 		{c.Spotlight, "SPOTLIGHT-NOT-SUPPORTED"},
 		{c.SpotlightNumber != 0, "SPOTLIGHT-NUMBER-NOT-SUPPORTED"},
-		{c.DataChannelSignaling, "DATA-CHANNEL-SIGNALING-NOT-SUPPORTED"},
-		{c.IgnoreDisconnectWebSocket, "IGNORE-DISCONNECT-WEBSOCKET-NOT-SUPPORTED"},
-		{c.DataChannels, "DATA-CHANNELS-NOT-SUPPORTED"},
-		{c.ForwardingFilter, "FORWARDING-FILTER-NOT-SUPPORTED"},
-		{c.ForwardingFilters, "FORWARDING-FILTERS-NOT-SUPPORTED"},
+		{c.DataChannelSignaling == sora.True, "DATA-CHANNEL-SIGNALING-NOT-SUPPORTED"},
+		{c.IgnoreDisconnectWebSocket == sora.True, "IGNORE-DISCONNECT-WEBSOCKET-NOT-SUPPORTED"},
+		{len(c.DataChannels) > 0, "DATA-CHANNELS-NOT-SUPPORTED"},
+		{c.ForwardingFilter != nil, "FORWARDING-FILTER-NOT-SUPPORTED"},
+		{len(c.ForwardingFilters) > 0, "FORWARDING-FILTERS-NOT-SUPPORTED"},
 		{audio != "" && audio != "OPUS", ReasonUnknownCodec},
 		{video != "" && video != "VP8", ReasonUnknownCodec},
-		{c.Video.Params != "", strings.ToUpper(strings.ReplaceAll(c.Video.Params, "_", "-")) + "-NOT-SUPPORTED"},
+		{c.Video.VP9 != nil, "VP9-PARAMS-NOT-SUPPORTED"},
+		{c.Video.AV1 != nil, "AV1-PARAMS-NOT-SUPPORTED"},
+		{c.Video.H264 != nil, "H264-PARAMS-NOT-SUPPORTED"},
+		{c.Video.H265 != nil, "H265-PARAMS-NOT-SUPPORTED"},
 	} {
 		if r.bad {
 			return r.reason
@@ -92,10 +94,10 @@ func (s *Session) offerConfig(e Opened) offer.Config {
 	}
 	if c.Audio.Enabled {
 		cfg.Audio = opus(c.Audio.Opus)
-		cfg.Audio.Bitrate = bitrate(c.Audio.BitRate, s.cfg.DefaultAudio)
+		cfg.Audio.Bitrate = bitrate(c.Audio.BitRate, s.cfg.Defaults.AudioBitrate)
 	}
 	if c.Video.Enabled {
-		cfg.Video = &offer.OwnVideo{Codec: param.VP8, Bitrate: bitrate(c.Video.BitRate, s.cfg.DefaultVideo)}
+		cfg.Video = &offer.OwnVideo{Codec: param.VP8, Bitrate: bitrate(c.Video.BitRate, s.cfg.Defaults.VideoBitrate)}
 	}
 	return cfg
 }
@@ -144,10 +146,10 @@ func (s *Session) onJoined(now time.Time, e Joined) {
 		o.VideoCodecType = "VP8"
 	}
 	if audioMID != "" {
-		o.AudioBitRate = int(bitrate(c.Audio.BitRate, s.cfg.DefaultAudio) / 1000)
+		o.AudioBitRate = int(bitrate(c.Audio.BitRate, s.cfg.Defaults.AudioBitrate) / 1000)
 	}
 	if videoMID != "" {
-		o.VideoBitRate = int(bitrate(c.Video.BitRate, s.cfg.DefaultVideo) / 1000)
+		o.VideoBitRate = int(bitrate(c.Video.BitRate, s.cfg.Defaults.VideoBitrate) / 1000)
 	}
 	s.send(o.Append(nil))
 	s.state, s.stageBy = WaitAnswer, now.Add(s.cfg.AnswerTimeout)

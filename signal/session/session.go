@@ -44,11 +44,36 @@ type Config struct {
 	CreatedTimeout time.Duration     // from answer to established media
 	PingInterval   time.Duration
 	PongTimeout    time.Duration
-	BundleID       bool          // clients may give a bundle_id
-	DefaultAudio   uint64        // bits per second; 0: the client's choice
-	DefaultVideo   uint64        // bits per second; 0: the client's choice
+	StatsInterval  time.Duration // between pings that ask for statistics; 0: none does
+	Allow          Allow
+	Defaults       Defaults
 	Rand           io.Reader     // of mids and SSRCs; nil: crypto/rand
 	NewID          func() string // of connections; nil: sora.NewID
+}
+
+// Allow says what clients may ask for.
+type Allow struct {
+	ClientID   bool
+	BundleID   bool
+	OpusParams bool
+	VP9Params  bool
+	AV1Params  bool
+	H264Params bool
+	H265Params bool
+	H264BFrame bool // with b_frame in h264_params
+	H265BFrame bool
+	VP8        bool // as the codec of what a client sends, here and below
+	VP9        bool
+	AV1        bool
+	H264       bool
+	H265       bool
+}
+
+// Defaults hold where a client asks for nothing.
+type Defaults struct {
+	VideoCodec   param.Codec // of what a client sends
+	AudioBitrate uint64      // bits per second; 0: the client's choice
+	VideoBitrate uint64      // bits per second; 0: the client's choice
 }
 
 // Bounds of one session.

@@ -362,7 +362,7 @@ func TestWhatDoesNotExistIsRefusedByName(t *testing.T) {
 
 func TestIdsOfTheClientAreKept(t *testing.T) {
 	cfg := testConfig()
-	cfg.BundleID = true
+	cfg.Allow.BundleID = true
 	sc := newScript(t, cfg)
 	sc.client(`{"type":"connect","role":"sendrecv","channel_id":"room","client_id":"me","bundle_id":"us","signaling_notify_metadata":{"a":1},"metadata":"secret"}`, "openmedia")
 	sc.feed(opened, "join room")

@@ -23,11 +23,14 @@ func (f *fields) connect(frame []byte) *Connect {
 		SpotlightFocusRID:   cut(f.str("spotlight_focus_rid")),
 		SpotlightUnfocusRID: cut(f.str("spotlight_unfocus_rid")),
 
-		DataChannelSignaling:      f.boolean("data_channel_signaling", false),
-		IgnoreDisconnectWebSocket: f.boolean("ignore_disconnect_websocket", false),
-		DataChannels:              f.list("data_channels"),
-		ForwardingFilters:         f.list("forwarding_filters"),
-		ForwardingFilter:          f.object("forwarding_filter") != nil,
+		DataChannelSignaling:      f.flag("data_channel_signaling"),
+		IgnoreDisconnectWebSocket: f.flag("ignore_disconnect_websocket"),
+		DataChannels:              make([]DataChannel, f.list("data_channels")),
+		ForwardingFilters:         make([]ForwardingFilter, f.list("forwarding_filters")),
+		AudioStreamingLanguage:    cut(f.str("audio_streaming_language_code")),
+	}
+	if f.object("forwarding_filter") != nil {
+		c.ForwardingFilter = &ForwardingFilter{}
 	}
 	// Some clients put a throw-away offer here to show what they are.
 	f.str("sdp")
@@ -94,10 +97,17 @@ func (f *fields) video() Video {
 	in := fields{v: o}
 	v.CodecType = cut(in.str("codec_type"))
 	v.BitRate = in.integer("bit_rate", 1, 50000)
-	for _, name := range []string{"vp9_params", "av1_params", "h264_params", "h265_params"} {
-		if in.object(name) != nil {
-			v.Params = name
-		}
+	if in.object("vp9_params") != nil {
+		v.VP9 = &VP9Params{ProfileID: -1}
+	}
+	if in.object("av1_params") != nil {
+		v.AV1 = &AV1Params{Profile: -1, LevelIdx: -1, Tier: -1}
+	}
+	if in.object("h264_params") != nil {
+		v.H264 = &H264Params{}
+	}
+	if in.object("h265_params") != nil {
+		v.H265 = &H265Params{LevelID: -1, ProfileID: -1, TierFlag: -1}
 	}
 	f.inherit(in.err, "INVALID-VIDEO-FORMAT")
 	return v
@@ -128,17 +138,17 @@ func (f *fields) inherit(err *Error, reason string) {
 	}
 }
 
-// list reports whether a member is an array with members.
-func (f *fields) list(name string) bool {
+// list returns how many members an array has.
+func (f *fields) list(name string) int {
 	v := f.get(name)
 	if v == nil {
-		return false
+		return 0
 	}
 	a, err := v.Array()
 	if err != nil {
 		f.invalid(name)
 	}
-	return len(a) > 0
+	return len(a)
 }
 
 func (f *fields) object(name string) *fastjson.Value {

@@ -73,11 +73,12 @@ func decode(p *fastjson.Parser, frame []byte) (Message, error) {
 	case TypeCandidate:
 		// The content is of no use to an ICE-lite server, which learns addresses from
 		// connectivity checks; its types still have to be right.
-		f.str("candidate")
+		m.Candidate = &Candidate{Candidate: f.str("candidate"), SDPMLineIndex: -1}
 	case TypePong:
 		if s := v.Get("stats"); s != nil && s.Type() != fastjson.TypeArray && s.Type() != fastjson.TypeNull {
 			f.invalid("stats")
 		}
+		m.Stats = clone(rawMember(frame, "stats"))
 	case TypeDisconnect:
 		m.Reason = cut(f.str("reason"))
 	}

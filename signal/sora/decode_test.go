@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -59,7 +60,7 @@ func TestConnectDefaults(t *testing.T) {
 	if !c.Audio.Enabled || !c.Video.Enabled || !c.Multistream {
 		t.Errorf("absent audio, video and multistream mean true: %+v", c)
 	}
-	if c.ClientID != "" || c.Metadata != nil || c.Simulcast || c.DataChannelSignaling {
+	if c.ClientID != "" || c.Metadata != nil || c.Simulcast || c.DataChannelSignaling != Unset {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -87,14 +88,14 @@ func TestOtherMessagesAreRead(t *testing.T) {
 		`{"type":"answer","sdp":"v=0"}`:                                                              {Type: TypeAnswer, SDP: "v=0"},
 		`{"type":"re-answer","sdp":"v=0"}`:                                                           {Type: TypeReAnswer, SDP: "v=0"},
 		`{"type":"update","sdp":"v=0"}`:                                                              {Type: TypeUpdate, SDP: "v=0"},
-		`{"type":"candidate","candidate":"candidate:1 1 udp 1 10.0.0.1 9 typ host"}`:                 {Type: TypeCandidate},
-		`{"candidate":"","sdpMLineIndex":0,"sdpMid":"a","type":"candidate","usernameFragment":null}`: {Type: TypeCandidate},
+		`{"type":"candidate","candidate":"candidate:1 1 udp 1 10.0.0.1 9 typ host"}`:                 {Type: TypeCandidate, Candidate: &Candidate{Candidate: "candidate:1 1 udp 1 10.0.0.1 9 typ host", SDPMLineIndex: -1}},
+		`{"candidate":"","sdpMLineIndex":0,"sdpMid":"a","type":"candidate","usernameFragment":null}`: {Type: TypeCandidate, Candidate: &Candidate{SDPMLineIndex: -1}},
 		`{"type":"pong"}`: {Type: TypePong},
-		`{"type":"pong","stats":[{"id":"a","type":"codec","timestamp":1.5}]}`: {Type: TypePong},
+		`{"type":"pong","stats":[{"id":"a","type":"codec","timestamp":1.5}]}`: {Type: TypePong, Stats: []byte(`[{"id":"a","type":"codec","timestamp":1.5}]`)},
 		`{"type":"disconnect"}`:                     {Type: TypeDisconnect},
 		`{"type":"disconnect","reason":"NO-ERROR"}`: {Type: TypeDisconnect, Reason: "NO-ERROR"},
 	} {
-		if got := mustDecode(t, frame); got != want {
+		if got := mustDecode(t, frame); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", frame, got, want)
 		}
 	}

@@ -76,7 +76,11 @@ type Message struct {
 	Type    Type
 	Connect *Connect // TypeConnect only
 	SDP     string   // TypeAnswer, TypeReAnswer, TypeUpdate
-	Reason  string   // TypeDisconnect; empty: not given. At most maxText bytes
+	// Candidate is set with TypeCandidate. An ICE-lite server does not need it.
+	Candidate *Candidate
+	// Stats is the array of a pong as it was sent, valid JSON; nil: none.
+	Stats  []byte
+	Reason string // TypeDisconnect; empty: not given. At most maxText bytes
 }
 
 // Connect is the first message. Optional members that were absent or null are zero unless
@@ -111,11 +115,32 @@ type Connect struct {
 	SpotlightNumber           int // 0: not given
 	SpotlightFocusRID         string
 	SpotlightUnfocusRID       string
-	DataChannelSignaling      bool
-	IgnoreDisconnectWebSocket bool
-	DataChannels              bool // a list with members was given
-	ForwardingFilter          bool // the singular form was given
-	ForwardingFilters         bool // a list with members was given
+	DataChannelSignaling      Flag
+	IgnoreDisconnectWebSocket Flag
+	DataChannels              []DataChannel
+	ForwardingFilter          *ForwardingFilter // the singular form; nil: not given
+	ForwardingFilters         []ForwardingFilter
+	AudioStreamingLanguage    string // audio_streaming_language_code; empty: not given
+}
+
+// Candidate is a trickled candidate; only JavaScript clients send more than the first.
+type Candidate struct {
+	Candidate        string // empty: no more will come
+	SDPMid           string // empty: not given
+	SDPMLineIndex    int    // -1: not given
+	UsernameFragment string // empty: not given
+}
+
+// DataChannel is an entry of connect's data_channels.
+type DataChannel struct {
+	Label     string
+	Direction string // sendrecv, sendonly or recvonly
+}
+
+// ForwardingFilter is an entry of connect's forwarding_filters.
+type ForwardingFilter struct {
+	Name   string // empty: not given
+	Action string // block or allow
 }
 
 // Audio is connect's audio member.
@@ -131,7 +156,38 @@ type Video struct {
 	Enabled   bool
 	CodecType string // empty: the server's choice
 	BitRate   int    // kbps, 1..50000; 0: the server's choice
-	Params    string // name of the codec parameters that were given ("vp9_params"); empty: none
+
+	// What was given for the codecs; nil: nothing.
+	VP9  *VP9Params
+	AV1  *AV1Params
+	H264 *H264Params
+	H265 *H265Params
+}
+
+// VP9Params is video's vp9_params. Numbers are -1 where they were not given, here and in the
+// types below.
+type VP9Params struct{ ProfileID int } // 0..3
+
+// AV1Params is video's av1_params.
+type AV1Params struct {
+	Profile  int // 0..2
+	LevelIdx int // 0..31
+	Tier     int // 0..1
+}
+
+// H264Params is video's h264_params.
+type H264Params struct {
+	ProfileLevelID string // six hexadecimal digits, lower case; empty: not given
+	BFrame         Flag
+}
+
+// H265Params is video's h265_params.
+type H265Params struct {
+	LevelID   int
+	ProfileID int
+	TierFlag  int
+	TxMode    string // SRST, MRST or MRMT; empty: not given
+	BFrame    Flag
 }
 
 // Flag is an optional boolean.

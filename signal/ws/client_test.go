@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	"tsubame/media/param"
 	"tsubame/signal/channel"
 	"tsubame/signal/channel/fakeplane"
 	"tsubame/signal/offer/offertest"
@@ -48,7 +49,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	return &rig{t: t, plane: &fakeplane.Plane{},
 		session: session.Config{Version: "test", ConnectTimeout: 10 * time.Second, AnswerTimeout: 10 * time.Second,
-			CreatedTimeout: 10 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 20 * time.Second, BundleID: true, DefaultVideo: 500_000},
+			CreatedTimeout: 10 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 20 * time.Second, Allow: session.Allow{ClientID: true, BundleID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true}, Defaults: session.Defaults{VideoCodec: param.VP8, VideoBitrate: 500_000}},
 		edge: Config{MaxHalfOpen: 1000, MaxHalfOpenPer: 1000, SendQueueBytes: 1 << 20}}
 }
 
