@@ -2,7 +2,10 @@
 
 package netio
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 const (
 	multiShard = false // SO_REUSEPORT gives everything to one socket
@@ -14,6 +17,11 @@ const (
 
 // newPoller returns the system's best poller.
 func newPoller() (poller, error) { return newPortablePoller() }
+
+// threadID and wanted are for Linux only.
+func threadID() int { return 0 }
+
+func wanted(int) (time.Duration, bool) { return 0, false }
 
 // pin is for Linux only.
 func pin(int) error { return errors.ErrUnsupported }

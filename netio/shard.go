@@ -43,6 +43,7 @@ type shard struct {
 
 	counters loopCounters
 	waker    *ring.Waker
+	thread   atomic.Int64 // its id in the kernel; 0: not running, or unknown
 	started  atomic.Bool
 	stop     atomic.Bool
 }
@@ -108,6 +109,7 @@ func (s *shard) close() {
 // ends with it, so that a CPU pinned here is inherited by nobody.
 func (s *shard) run(h Handler) {
 	runtime.LockOSThread()
+	s.thread.Store(int64(threadID()))
 	if s.cpu >= 0 {
 		if err := pin(s.cpu); err != nil {
 			s.log.Warn("a shard could not be bound to its CPU and runs on any", "shard", s.index, "cpu", s.cpu, "error", err)

@@ -175,6 +175,9 @@ func (p *Plane) Shards() int { return len(p.shards) }
 // Fingerprint returns that of our certificate, for the SDP.
 func (p *Plane) Fingerprint() param.Fingerprint { return p.dtls.Fingerprint() }
 
+// LoadMeter returns a meter of the shards' load, for one goroutine.
+func (p *Plane) LoadMeter() *netio.LoadMeter { return netio.NewLoadMeter(p.group) }
+
 // Close ends every connection, waits until the shards have seen them out or ctx ends, then
 // stops the shards and gives back sockets and memory. Open may be called at the same time,
 // and fails; no other method may be called after.
