@@ -23,6 +23,7 @@ export const COLOURS = [
 // ones even, black and white again. Large cells survive scaling and low bit rates.
 export const STRIP = { cells: 20, top: 0.88, colourBits: 3, counterBits: 12 };
 
+// Everything but the strip is drawn in units of a picture of this size and scaled.
 const WIDTH = 640;
 const HEIGHT = 360;
 
@@ -39,15 +40,16 @@ export function stripBits(colour, frame) {
 }
 
 // TestPattern draws `fps` pictures a second until stop() and offers them as
-// `track`.
+// `track`. Below about 160 pixels of width the strip is too fine to be read back
+// after a codec.
 export class TestPattern {
-  constructor(colour, fps = 25) {
+  constructor(colour, fps = 25, width = WIDTH, height = HEIGHT) {
     this.colour = colour % COLOURS.length;
     this.frame = 0;
     this.started = performance.now();
     this.canvas = document.createElement("canvas");
-    this.canvas.width = WIDTH;
-    this.canvas.height = HEIGHT;
+    this.canvas.width = width;
+    this.canvas.height = height;
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.draw();
     this.track = this.canvas.captureStream(fps).getVideoTracks()[0];
@@ -64,10 +66,13 @@ export class TestPattern {
 
   draw() {
     const seconds = (performance.now() - this.started) / 1000;
+    const { width, height } = this.canvas;
+    this.context.setTransform(width / WIDTH, 0, 0, height / HEIGHT, 0, 0);
     drawSky(this.context, this.colour, seconds);
     drawBird(this.context, seconds);
     drawBand(this.context, this.colour, this.frame, seconds);
-    drawStrip(this.context, stripBits(this.colour, this.frame));
+    this.context.resetTransform();
+    drawStrip(this.context, stripBits(this.colour, this.frame), width, height);
     this.frame++;
   }
 }
@@ -152,22 +157,42 @@ function drawBand(c, colour, frame, seconds) {
   c.fillText(`${seconds.toFixed(1)} s  #${frame}`, WIDTH - 18, height / 2);
 }
 
-function drawStrip(c, bits) {
-  const top = Math.round(HEIGHT * STRIP.top);
-  const width = WIDTH / bits.length;
+// drawStrip works in pixels, so that the edges of the cells stay sharp.
+function drawStrip(c, bits, width, height) {
+  const top = Math.round(height * STRIP.top);
+  const cell = width / bits.length;
   bits.forEach((bit, i) => {
     c.fillStyle = bit ? "#fff" : "#000";
-    c.fillRect(Math.round(i * width), top, Math.ceil(width), HEIGHT - top);
+    c.fillRect(Math.round(i * cell), top, Math.ceil(cell), height - top);
   });
 }
 
-// Tone is a quiet, slowly breathing note, another one for each colour. Browsers
-// keep it silent until the person has touched the page: resume() after that.
+// Tone is a quiet, slowly breathing note, another one for each colour. With
+// stereo it is two notes, the colour's own on the left and a fifth above it on
+// the right. Browsers keep it silent until the person has touched the page:
+// resume() after that.
 export class Tone {
-  constructor(colour) {
+  constructor(colour, { stereo = false } = {}) {
     this.context = new AudioContext();
+    const out = this.context.createMediaStreamDestination();
+    const note = 220 * 2 ** ((colour % COLOURS.length) / 6);
+    if (stereo) {
+      const sides = this.context.createChannelMerger(2);
+      this.breathe(note).connect(sides, 0, 0);
+      this.breathe(note * 1.5).connect(sides, 0, 1);
+      sides.connect(out);
+    } else {
+      out.channelCount = 1;
+      this.breathe(note).connect(out);
+    }
+    this.track = out.stream.getAudioTracks()[0];
+    this.resume();
+  }
+
+  // breathe starts a note whose level goes slowly up and down.
+  breathe(frequency) {
     const note = this.context.createOscillator();
-    note.frequency.value = 220 * 2 ** ((colour % COLOURS.length) / 6);
+    note.frequency.value = frequency;
     const level = this.context.createGain();
     level.gain.value = 0.04;
     const breath = this.context.createOscillator();
@@ -175,12 +200,10 @@ export class Tone {
     const depth = this.context.createGain();
     depth.gain.value = 0.02;
     breath.connect(depth).connect(level.gain);
-    const out = this.context.createMediaStreamDestination();
-    note.connect(level).connect(out);
+    note.connect(level);
     note.start();
     breath.start();
-    this.track = out.stream.getAudioTracks()[0];
-    this.resume();
+    return level;
   }
 
   resume() {
