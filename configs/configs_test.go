@@ -102,7 +102,17 @@ websocket_signaling_ping_interval = 1_000 ms
 websocket_signaling_pong_timeout = 1  h
 signaling_allowed_origins = a.example,b.example
 default_audio_bit_rate = 64
+signaling_proxies = 10.1.2.3/8, 127.0.0.1 2001:db8::1/64
+connection_updated_notify_interval = 0 s
+vp9 = false
+default_video_codec_type = H264
 `)
+	if p := c.Signaling.Proxies; len(p) != 3 || p[0].String() != "10.0.0.0/8" || p[1].String() != "127.0.0.1/32" || p[2].String() != "2001:db8::/64" {
+		t.Errorf("proxies %v", p)
+	}
+	if c.Session.UpdatedInterval != 0 || c.Session.Allow.VP9 || !c.Session.Allow.AV1 || c.Session.DefaultCodec != "H264" {
+		t.Errorf("got %+v", c.Session)
+	}
 	if len(c.Addresses.IPv4) != 2 || c.Addresses.IPv4[1].String() != "192.0.2.2" || len(c.Addresses.IPv6s) != 2 ||
 		c.Addresses.Public != "stun:[2001:db8::1]:3478" || c.Session.PingInterval != time.Second ||
 		c.Session.PongTimeout != time.Hour || len(c.Signaling.AllowedOrigins) != 2 || c.Session.DefaultAudioBPS != 64000 {
@@ -153,6 +163,16 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"default_video_bit_rate = 50001":                         "f:1: default_video_bit_rate: ",
 		"label = \xff":                                           "f:1: label: ",
 		"signaling_allowed_origins = ,":                          "f:1: signaling_allowed_origins: ",
+		"signaling_proxies = 10.0.0.0/33":                        "f:1: signaling_proxies: ",
+		"signaling_proxies = ,":                                  "f:1: signaling_proxies: 0 entries",
+		"signaling_proxies = " + strings.Repeat("10.0.0.1 ", 65): "f:1: signaling_proxies: 65 entries",
+		"default_audio_codec_type = PCMU":                        `f:1: default_audio_codec_type: "PCMU" is not OPUS`,
+		"default_video_codec_type = vp8":                         "f:1: default_video_codec_type: ",
+		"label = a\nvp9 = false":                                 "f:2: vp9: is false, but default_video_codec_type is VP9",
+		"h265 = false\n\ndefault_video_codec_type = H265":        "f:3: h265: is false, but default_video_codec_type is H265",
+		"shed_joins_at_load = 101":                               "f:1: shed_joins_at_load: ",
+		"connection_updated_notify_interval = 500 ms":            "f:1: connection_updated_notify_interval: ",
+		"connection_updated_notify_interval = 0":                 "f:1: connection_updated_notify_interval: ",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {

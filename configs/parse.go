@@ -74,7 +74,20 @@ func Parse(name string, data []byte) (Config, []Warning, error) {
 			return Config{}, nil, fmt.Errorf("%s:%d: %s: %w", name, number, k, err)
 		}
 	}
+	if problem, k := c.contradiction(); problem != "" {
+		return Config{}, nil, fmt.Errorf("%s:%d: %s: %s", name, max(seen[k], seen["default_video_codec_type"]), k, problem)
+	}
 	return c, warnings, nil
+}
+
+// contradiction says what no single value shows: which key goes against another, and how.
+func (c *Config) contradiction() (problem, key string) {
+	a, codec := &c.Session.Allow, c.Session.DefaultCodec
+	on := map[string]bool{"VP8": a.VP8, "VP9": a.VP9, "AV1": a.AV1, "H264": a.H264, "H265": a.H265}
+	if !on[codec] {
+		return "is false, but default_video_codec_type is " + codec, strings.ToLower(codec)
+	}
+	return "", ""
 }
 
 // parseLine returns an empty key for a line without content. A # after the start of a line

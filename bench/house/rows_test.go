@@ -56,6 +56,23 @@ var threats = map[string]string{
 	"RTP-11":  "bombs of RTCP",
 	"RTP-12":  "header extensions: collisions, two-byte forms, faked levels",
 	"RTP-17":  "RTX for unknown, of RTX, too short",
+	"SIG-01":  "silence, one byte a second, endless handshake headers",
+	"SIG-02":  "broken and endless WebSocket frames",
+	"SIG-03":  "compression bomb",
+	"SIG-04":  "broken, deep and huge JSON, wrong types for every field",
+	"SIG-05":  "messages out of order for the state",
+	"SIG-06":  "SDP bombs",
+	"SIG-07":  "storm of renegotiation, recycled sections, flipped directions",
+	"SIG-08":  "thousands of connects a second, connect and drop",
+	"SIG-09":  "WebSocket from a page of somebody else",
+	"SIG-10":  "metadata of the maximum size in a channel of 1,000",
+	"SIG-11":  "ids with separators, control characters, look-alikes",
+	"SIG-12":  "duplicate connection ids, resumption of somebody else's session",
+	"SIG-13":  "client that never pongs, pongs late or unasked",
+	"SIG-14":  "slow reader in a busy channel",
+	"OPS-05":  "socket buffer overflow, refusals by firewall and network",
+	"OPS-06":  "changing and several addresses, IPv6 off",
+	"OPS-07":  "SIGTERM once and twice, SIGHUP, SIGKILL during start-up",
 }
 
 const rowsPreamble = `# Which test shows which row
@@ -132,7 +149,7 @@ func rowsTable(named map[string][]string, reasons map[string]string) string {
 			ids = append(ids, id)
 		}
 	}
-	families := []string{"ICE", "DTLS", "RTP"}
+	families := []string{"ICE", "DTLS", "RTP", "SIG", "OPS"}
 	slices.SortFunc(ids, func(a, b string) int {
 		family := func(id string) int {
 			i := slices.Index(families, strings.Split(id, "-")[0])
@@ -196,12 +213,12 @@ func TestRowsNameTheirTests(t *testing.T) {
 }
 
 func TestReasonsSurviveWritingTheTable(t *testing.T) {
-	named := map[string][]string{"ICE-04": {"media/ice TestB", "media/ice TestA", "media/edge TestC"}, "SIG-04": {"signal/sora TestD"}}
+	named := map[string][]string{"ICE-04": {"media/ice TestB", "media/ice TestA", "media/edge TestC"}, "HTTP-04": {"signal/sora TestD"}}
 	text := rowsTable(named, map[string]string{"ICE-01": "needs the edge", "ICE-04": "old"})
 	for _, want := range []string{
 		"| ICE-01 | " + threats["ICE-01"] + " | not done: needs the edge |\n",
 		"| ICE-04 | " + threats["ICE-04"] + " | media/edge: TestC; media/ice: TestA, TestB |\n",
-		"| SIG-04 |  | signal/sora: TestD |\n",
+		"| HTTP-04 |  | signal/sora: TestD |\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no line %q in\n%s", want, text)
