@@ -143,12 +143,19 @@ func (b *chromium) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
+// browser is what opens tabs.
+type browser interface {
+	open(t *testing.T, name, url string) *tab
+}
+
 // tab is one page in a browser, watched by the probe.
 type tab struct {
 	t    *testing.T
 	name string
 	ctx  context.Context
 	dead bool // the test killed it: nothing can be asked any more
+	// evaluate runs an expression and decodes the result into out; nil: chromedp does.
+	evaluate func(ctx context.Context, expression string, out any) error
 }
 
 // open loads a page into a new tab with a profile of its own. When the test ends,
@@ -191,7 +198,13 @@ func eval[T any](tb *tab, expression string) T {
 	tb.t.Helper()
 	ctx, cancel := context.WithTimeout(tb.ctx, callTimeout)
 	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	var v T
+	var err error
+	if tb.evaluate != nil {
+		err = tb.evaluate(ctx, expression, &v)
+	} else {
+		v, err = chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	}
 	if err != nil {
 		tb.t.Fatalf("%s: %s: %v", tb.name, expression, err)
 	}

@@ -31,7 +31,7 @@ type client struct {
 }
 
 // client opens a tab whose pattern has the given number; it joins nothing yet.
-func (s *scene) client(b *chromium, name string, pattern int) *client {
+func (s *scene) client(b browser, name string, pattern int) *client {
 	s.t.Helper()
 	c := &client{tab: b.open(s.t, name, s.site.URL+"/sdk.html"), scene: s, pattern: pattern}
 	eventually(s.t, callTimeout, name+" loads the SDK", func() (bool, any) {
