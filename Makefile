@@ -48,13 +48,15 @@ check:
 	@$(GO) test -short -timeout 60s $(UNIT_PACKAGES)
 	@$(GO) test -count=1 ./bench/house # what git knows is not part of the key of a cached result
 
-# The stages of a packet's way: time and allocations of each.
+# The stages of a packet's way, and of a session's: time and allocations of each.
 bench:
-	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./netio/... ./media/... | \
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./netio/... ./media/... ./signal/... | \
 		awk '/^pkg:/ {sub("tsubame/", "", $$2); package = $$2} \
 		     /^Benchmark/ {name = $$1; sub("^Benchmark", "", name); sub("-[0-9]+$$", "", name); ns = allocs = "?"; \
-		       for (i = 3; i < NF; i += 2) { if ($$(i+1) == "ns/op") ns = $$i; if ($$(i+1) == "allocs/op") allocs = $$i } \
-		       printf "%-18s %-44s %12s ns/op %6s allocs/op\n", package, name, ns, allocs} \
+		       more = ""; \
+		       for (i = 3; i < NF; i += 2) { if ($$(i+1) == "ns/op") ns = $$i; else if ($$(i+1) == "allocs/op") allocs = $$i; \
+		         else if ($$(i+1) != "B/op" && $$(i+1) != "MB/s") more = more "  " $$i " " $$(i+1) } \
+		       printf "%-18s %-44s %12s ns/op %6s allocs/op%s\n", package, name, ns, allocs, more} \
 		     /^(FAIL|panic|---)/ {print; failed = 1} END {exit failed}'
 
 # Every fuzz target for FUZZTIME each; what was run is written to bench/FUZZ.md.
