@@ -42,6 +42,9 @@ type actor struct {
 	// Of the goroutine only.
 	members []*member // in order of arrival
 	counts  [4]int    // established members by role; 0: all
+	updates updates
+	begun   int       // members that were ever established
+	armed   time.Time // what the timer is set to; zero: nothing
 }
 
 // member is one session in a channel.
@@ -51,6 +54,8 @@ type member struct {
 	established bool
 	since       time.Time // of establishment
 	tracks      []offer.Track
+	updateAt    time.Time // of the next connection.updated
+	updateIndex int       // in actor.updates; -1: not there
 }
 
 func newActor(r *Registry, id string) *actor {
@@ -59,10 +64,16 @@ func newActor(r *Registry, id string) *actor {
 
 func (a *actor) run() {
 	defer a.registry.running.Done()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
 	for {
+		a.arm(timer)
 		select {
 		case c := <-a.mail:
 			a.handle(c)
+		case now := <-timer.C:
+			a.armed = time.Time{}
+			a.update(now)
 		case <-a.stop:
 			return
 		}
@@ -74,7 +85,7 @@ func (a *actor) handle(c command) {
 		a.join(c)
 		return
 	}
-	m := a.member(c.peer)
+	m := c.peer.member
 	if m == nil {
 		panic("channel: command of a session that is not a member")
 	}
@@ -90,20 +101,12 @@ func (a *actor) handle(c command) {
 	}
 }
 
-func (a *actor) member(p *Peer) *member {
-	for _, m := range a.members {
-		if m.peer == p {
-			return m
-		}
-	}
-	return nil
-}
-
 // related reports whether two members know of each other: those of one bundle do not.
 func related(m, o *member) bool { return m != o && m.BundleID != o.BundleID }
 
 func (a *actor) join(c command) {
-	m := &member{Member: c.member, peer: c.peer}
+	m := &member{Member: c.member, peer: c.peer, updateIndex: -1}
+	c.peer.member = m
 	a.members = append(a.members, m)
 	joined := session.Joined{SessionID: a.sessionID}
 	for _, o := range a.members {
@@ -128,6 +131,7 @@ func (a *actor) tellTracks(m *member, tracks []offer.Track) {
 func (a *actor) announce(m *member, tracks []offer.Track) {
 	m.established, m.since, m.tracks = true, time.Now(), tracks
 	a.count(m, 1)
+	a.updatesBegin(m)
 	e := a.event(sora.EventCreated, m)
 	e.Data = a.present(m)
 	own := session.Announced{}
@@ -153,6 +157,7 @@ func (a *actor) leave(m *member) {
 		return
 	}
 	a.count(m, -1)
+	a.updatesEnd(m)
 	if len(m.tracks) > 0 {
 		a.tellTracks(m, nil)
 	}

@@ -37,7 +37,7 @@ func startQuiet(r *Registry) (*Peer, quiet) {
 	q := quiet{reason: make(chan string, 1)}
 	s := r.NewSession(time.Now())
 	m, _ := sora.Decode([]byte(`{"type":"connect","role":"recvonly","channel_id":"room"}`))
-	return r.Start(s, s.Handle(nil, time.Now(), session.Message{Message: m}), q), q
+	return r.Start(s, s.Handle(nil, time.Now(), session.Message{Message: m}), q, ""), q
 }
 
 func quietRegistry() *Registry {
@@ -70,7 +70,7 @@ func TestAJoinIsRefusedWhenTheChannelIsTooBusy(t *testing.T) {
 // A session that is too far behind its channel is ended, since its view has holes.
 func TestTheQueueOfASessionIsBounded(t *testing.T) {
 	r := quietRegistry()
-	p := newPeer(r, r.NewSession(time.Now()), quiet{})
+	p := newPeer(r, r.NewSession(time.Now()), quiet{}, "")
 	for range maxQueue {
 		p.post(session.Notify{})
 	}

@@ -75,6 +75,12 @@ type Config struct {
 	Session        session.Config
 	Notify         bool // tell clients of each other
 	MaxConnections int  // beyond them sessions are refused; 0: no bound of ours
+	// MaxJoining bounds the sessions between connect and established; beyond it they are
+	// refused with SERVER-BUSY. 0: no bound.
+	MaxJoining int
+	// UpdatedInterval is between two connection.updated of one connection; 0: there are
+	// none.
+	UpdatedInterval time.Duration
 	Log            *slog.Logger
 }
 
@@ -95,6 +101,7 @@ type Registry struct {
 	mu       sync.Mutex
 	channels map[string]*actor
 	peers    map[*Peer]struct{}
+	joining  int // peers that are not established
 	closing  bool
 }
 
@@ -119,9 +126,10 @@ func (r *Registry) NewSession(now time.Time) *session.Session {
 }
 
 // Start takes over a session whose connect has been accepted, carries out the actions of
-// that event, and runs it in a goroutine of its own until it is closed.
-func (r *Registry) Start(s *session.Session, actions []session.Action, t Transport) *Peer {
-	p := newPeer(r, s, t)
+// that event, and runs it in a goroutine of its own until it is closed. remote is the
+// client's address, for the log.
+func (r *Registry) Start(s *session.Session, actions []session.Action, t Transport, remote string) *Peer {
+	p := newPeer(r, s, t, remote)
 	r.mu.Lock()
 	refuse := session.Kicked{}
 	switch {
@@ -129,6 +137,8 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 		refuse = session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown}
 	case r.cfg.MaxConnections > 0 && len(r.peers) >= r.cfg.MaxConnections:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerFull}
+	case r.cfg.MaxJoining > 0 && r.joining >= r.cfg.MaxJoining:
+		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}
 	}
 	if refuse.Code != 0 {
 		r.mu.Unlock()
@@ -136,16 +146,27 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 		return p
 	}
 	r.peers[p] = struct{}{}
+	r.joining++
 	r.running.Add(1)
 	r.mu.Unlock()
 	go p.run(actions)
 	return p
 }
 
+// joined is called by a session's goroutine when its media is established.
+func (r *Registry) joined() {
+	r.mu.Lock()
+	r.joining--
+	r.mu.Unlock()
+}
+
 // forget is called by a session's goroutine when it ends.
 func (r *Registry) forget(p *Peer) {
 	r.mu.Lock()
 	delete(r.peers, p)
+	if !p.announced {
+		r.joining--
+	}
 	r.mu.Unlock()
 	r.running.Done()
 }
@@ -155,6 +176,13 @@ func (r *Registry) Counts() (channels, sessions int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.channels), len(r.peers)
+}
+
+// Joining returns how many sessions are between connect and established at this moment.
+func (r *Registry) Joining() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.joining
 }
 
 // acquire returns the actor of a channel for one session, and starts it if the channel has

@@ -30,7 +30,8 @@ func (t *Tally) Counters() map[string]uint64 {
 }
 
 // Counters returns how sessions ended, those refused before their connect was accepted
-// included (signal_closed_CODE_REASON), and how many channels and sessions there are.
+// included (signal_closed_CODE_REASON), how many channels and sessions there are, and how many
+// of the sessions are joining.
 func (r *Registry) Counters() map[string]uint64 {
 	out := r.Closes.Counters()
 	if out == nil {
@@ -38,5 +39,6 @@ func (r *Registry) Counters() map[string]uint64 {
 	}
 	channels, sessions := r.Counts()
 	out["signal_channels"], out["signal_sessions"] = uint64(channels), uint64(sessions)
+	out["signal_joining"] = uint64(r.Joining())
 	return out
 }

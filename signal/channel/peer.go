@@ -25,6 +25,7 @@ type Peer struct {
 	registry  *Registry
 	machine   *session.Session
 	transport Transport
+	remote    string // address of the client
 	inbox     chan session.Event
 	wake      chan struct{}
 	done      chan struct{}
@@ -34,12 +35,15 @@ type Peer struct {
 	overrun bool
 
 	// Of the goroutine only.
-	conn  Conn
-	actor *actor
+	conn      Conn
+	actor     *actor
+	announced bool // it is no longer joining
+	// Of the actor's goroutine only, from join to leave.
+	member *member
 }
 
-func newPeer(r *Registry, s *session.Session, t Transport) *Peer {
-	return &Peer{registry: r, machine: s, transport: t, inbox: make(chan session.Event, inboxSize),
+func newPeer(r *Registry, s *session.Session, t Transport, remote string) *Peer {
+	return &Peer{registry: r, machine: s, transport: t, remote: remote, inbox: make(chan session.Event, inboxSize),
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
@@ -210,9 +214,11 @@ func (p *Peer) join(m session.Member, result func(session.Event)) {
 }
 
 func (p *Peer) established() {
+	p.announced = true
+	p.registry.joined()
 	m := p.machine.Member()
 	p.registry.log.Info("session established", "channel_id", m.ChannelID, "connection_id", m.ConnectionID,
-		"client_id", m.ClientID, "role", m.Role.String(), "client", m.Client, "environment", m.Environment)
+		"client_id", m.ClientID, "role", m.Role.String(), "remote", p.remote, "client", m.Client, "environment", m.Environment)
 }
 
 // ended closes the transport and writes the session's last log line. What a client did
@@ -223,7 +229,7 @@ func (p *Peer) ended(c session.Close) {
 	p.registry.Closes.CountClose(c.Code, c.Reason)
 	m := p.machine.Member()
 	attributes := []any{"channel_id", m.ChannelID, "connection_id", m.ConnectionID, "client_id", m.ClientID,
-		"role", m.Role.String(), "code", c.Code, "reason", c.Reason}
+		"role", m.Role.String(), "remote", p.remote, "code", c.Code, "reason", c.Reason}
 	if c.Code == session.CodeError {
 		p.registry.faults.Log("session refused or aborted", append(attributes, "detail", c.Detail)...)
 		return

@@ -223,7 +223,7 @@ func (r *rig) connectAs(c *client, channelID, role, members string) {
 		return
 	}
 	s := r.registry.NewSession(time.Now())
-	c.peer = r.registry.Start(s, s.Handle(nil, time.Now(), session.Message{Message: m}), c)
+	c.peer = r.registry.Start(s, s.Handle(nil, time.Now(), session.Message{Message: m}), c, "192.0.2.1")
 }
 
 // join connects and stays for its own connection.created.

@@ -5,14 +5,21 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+
+	"tsubame/signal/admission"
 )
 
 // room holds the connections that have not sent connect: open TCP connections, HTTP
 // requests and silent WebSockets alike. It is bounded in all and per source. At a bound the
 // oldest of them (of that source) is closed, not the newest refused: a real client sends
-// its connect as soon as it can, so a flood of silent sockets pushes out itself.
+// its connect as soon as it can, so a flood of silent sockets pushes out itself. So does
+// a health check get in: nothing is newer than it.
+//
+// A proxy's connections belong to no source until their request tells the client's; until
+// then only the bound in all holds for them.
 type room struct {
 	max, maxPer int
+	proxies     proxies
 
 	mu      sync.Mutex
 	guests  map[net.Conn]*guest
@@ -25,58 +32,82 @@ type guest struct {
 	conn   net.Conn
 	source netip.Addr
 	inAll  *list.Element
-	inOwn  *list.Element
+	inOwn  *list.Element // nil: of no source yet
 }
 
-func newRoom(max, maxPer int) *room {
-	return &room{max: max, maxPer: maxPer, guests: map[net.Conn]*guest{}, all: list.New(), sources: map[netip.Addr]*list.List{}}
+func newRoom(max, maxPer int, p proxies) *room {
+	return &room{max: max, maxPer: maxPer, proxies: p, guests: map[net.Conn]*guest{}, all: list.New(), sources: map[netip.Addr]*list.List{}}
 }
 
-// sourceOf returns what counts as one source: an IPv4 address, or the /64 that one IPv6
-// customer usually has. Anything else is one source together.
-func sourceOf(c net.Conn) netip.Addr {
+// addressOf returns the address that connected; what has none is one source together.
+func addressOf(c net.Conn) netip.Addr {
 	a, ok := c.RemoteAddr().(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
-	ip := a.AddrPort().Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		if p, err := ip.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return ip
+	return a.AddrPort().Addr().Unmap().WithZone("")
 }
 
 // enter adds a connection, or does nothing if it is there already.
 func (r *room) enter(c net.Conn) {
+	from := addressOf(c)
 	r.mu.Lock()
 	if r.guests[c] != nil {
 		r.mu.Unlock()
 		return
 	}
-	g := &guest{conn: c, source: sourceOf(c)}
+	g := &guest{conn: c}
+	var out *guest
+	if !r.proxies.contain(from) {
+		out = r.attribute(g, from)
+	}
+	if out == nil && r.max > 0 && r.all.Len() >= r.max {
+		out = r.all.Front().Value.(*guest)
+	}
+	g.inAll = r.all.PushBack(g)
+	r.guests[c] = g
+	r.evict(out)
+	r.mu.Unlock()
+	if out != nil {
+		out.conn.Close()
+	}
+}
+
+// comesFrom says which client a proxy's connection is for.
+func (r *room) comesFrom(c net.Conn, client netip.Addr) {
+	r.mu.Lock()
+	var out *guest
+	if g := r.guests[c]; g != nil && g.inOwn == nil {
+		out = r.attribute(g, client)
+	}
+	r.evict(out)
+	r.mu.Unlock()
+	if out != nil {
+		out.conn.Close()
+	}
+}
+
+// attribute puts a guest behind the others of its source, and returns the oldest of them if
+// it has to make room.
+func (r *room) attribute(g *guest, from netip.Addr) (out *guest) {
+	g.source = admission.SourceOf(from)
 	own := r.sources[g.source]
 	if own == nil {
 		own = list.New()
 		r.sources[g.source] = own
 	}
-	var out *guest
-	switch {
-	case r.maxPer > 0 && own.Len() >= r.maxPer:
+	if r.maxPer > 0 && own.Len() >= r.maxPer {
 		out = own.Front().Value.(*guest)
-	case r.max > 0 && r.all.Len() >= r.max:
-		out = r.all.Front().Value.(*guest)
 	}
-	g.inAll, g.inOwn = r.all.PushBack(g), own.PushBack(g)
-	r.guests[c] = g
+	g.inOwn = own.PushBack(g)
+	return out
+}
+
+// evict removes a guest, if there is one, which its caller closes outside the lock.
+func (r *room) evict(out *guest) {
 	if out != nil {
 		r.remove(out)
 		r.evicted++
-	}
-	r.mu.Unlock()
-	if out != nil {
-		out.conn.Close()
 	}
 }
 
@@ -92,6 +123,9 @@ func (r *room) leave(c net.Conn) {
 func (r *room) remove(g *guest) {
 	delete(r.guests, g.conn)
 	r.all.Remove(g.inAll)
+	if g.inOwn == nil {
+		return
+	}
 	own := r.sources[g.source]
 	own.Remove(g.inOwn)
 	if own.Len() == 0 {

@@ -53,7 +53,7 @@ func (s *socket) serve() {
 		defer close(written)
 		s.out.run()
 	}()
-	s.peer = s.handler.registry.Start(machine, actions, s.out)
+	s.peer = s.handler.registry.Start(machine, actions, s.out, s.remote)
 	for {
 		e := s.read()
 		if !s.peer.Deliver(e) {

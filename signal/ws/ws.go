@@ -1,23 +1,58 @@
-// Package ws is the WebSocket edge of signaling: the HTTP handler of /signaling and the
-// server around it. It turns frames into events of a session and a session's messages into
-// frames; it decides nothing about either. A socket costs one goroutine and some 8 KiB
-// until its connect has been accepted, and a second goroutine, which writes, from then on. Everything exported may be called from any goroutine.
+// Package ws is the WebSocket edge of signaling: the HTTP handlers of /signaling and /.ok and
+// the server around them. It turns frames into events of a session and a session's messages
+// into frames; it decides nothing about either. It lets sockets in as package admission
+// decides, and never touches one whose connect has been accepted for the sake of others. A
+// socket costs one goroutine and some 8 KiB until its connect has been accepted, and a
+// second goroutine, which writes, from then on. Everything exported may be called from any
+// goroutine.
 //
 // Close codes of its own, beside those of package session: 1009 for a message beyond 1 MiB
 // and 1002, or no frame at all, for frames against RFC 6455, both by the WebSocket library.
 // A socket that has to make room for others before its connect is closed without a frame.
+//
+// Every size and count of a client, where it is, and what happens at it:
+//
+//	HTTP header                   16 KiB   maxHeader               431, closed
+//	time to send the header       5 s      Config.HeaderTimeout    closed
+//	time to send connect          10 s     Config.ConnectTimeout   4490 CONNECT-WAIT-TIMEOUT-ERROR
+//	sockets without connect       8,192    Config.MaxHalfOpen      the oldest is closed
+//	 and of one source            4,096    Config.MaxHalfOpenPer   the oldest of it is closed
+//	sockets of one source         none     Config.MaxPerAddress    429, Retry-After
+//	 and new ones a second        1,000    Config.RatePerAddress   429, Retry-After
+//	sources remembered            65,536   package admission       the longest idle is forgotten
+//	sessions that are joining     1,000    Config.MaxJoining       503, Retry-After; after the
+//	                                                               upgrade 4490 SERVER-BUSY
+//	share of a shard's time       90 %     Config.ShedAt           503, Retry-After
+//	sessions                      10,000   package channel         4490 SERVER-FULL
+//	one message                   1 MiB    sora.MaxFrame           1009
+//	its depth and values          32, 2^16 package sora            4490 JSON-TOO-COMPLEX
+//	ids, texts, metadata                   package sora            4490 INVALID-..., or cut
+//	messages unasked              500/10 s package session         4490 TOO-MANY-MESSAGES
+//	messages ahead of a session   4        package channel         the client waits (TCP)
+//	bytes that it has not read    1 MiB    Config.SendQueueBytes   4490 SLOW-READER
+//	time to write one message     10 s     Config.WriteTimeout     closed
+//	events behind its channel     4,096    package channel         4490 SERVER-BUSY
+//	m-sections                    512      package offer           further streams wait
+//	log lines of faults           10/s     channel.FaultLog        counted and left out
+//
+// The numbers are the defaults of package configs where there is a key. Limits of a plain
+// HTTP request (of the page, say) are the constants beside maxHeader.
 package ws
 
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"tsubame/signal/admission"
 	"tsubame/signal/channel"
 	"tsubame/signal/sora"
 )
@@ -28,9 +63,22 @@ type Config struct {
 	HeaderTimeout  time.Duration // from accept to the end of a request's header; 0: 5 s
 	MaxHalfOpen    int           // sockets without connect, in all
 	MaxHalfOpenPer int           // and of one address; an IPv6 address counts by its /64
-	SendQueueBytes int           // what may wait for a slow reader
-	WriteTimeout   time.Duration // of one message; 0: 10 s
-	AllowedOrigins []string      // host patterns; none: pages from anywhere
+	// Bounds of package admission. Zeros are none.
+	MaxPerAddress  int // open sockets of one address
+	RatePerAddress int // new ones of it a second
+	MaxJoining     int // sessions between connect and established, in all
+	// Load is the share of its time, 0..1, that the busiest shard is in use; nil: nobody
+	// knows. Above ShedAt nobody is let in. It is called for every request to /signaling.
+	Load           func() float64
+	ShedAt         float64
+	Proxies        []netip.Prefix // whose X-Forwarded-For is believed
+	SendQueueBytes int            // what may wait for a slow reader
+	WriteTimeout   time.Duration  // of one message; 0: 10 s
+	// AllowedOrigins are host patterns (path.Match, in any case) of the pages that may
+	// connect; none: pages from anywhere. A host with a port needs a pattern with one; the
+	// host that serves us is always allowed, and so is a client that sends no Origin, which
+	// is no browser.
+	AllowedOrigins []string
 	Log            *slog.Logger
 }
 
@@ -45,6 +93,7 @@ type Handler struct {
 	cfg      Config
 	faults   *channel.FaultLog
 	room     *room
+	gate     *admission.Gate
 
 	mu      sync.Mutex
 	closing bool
@@ -65,7 +114,11 @@ func NewHandler(r *channel.Registry, cfg Config) *Handler {
 	if cfg.ConnectTimeout > 0 {
 		cfg.HeaderTimeout = min(cfg.HeaderTimeout, cfg.ConnectTimeout)
 	}
-	return &Handler{registry: r, cfg: cfg, faults: channel.NewFaultLog(cfg.Log), room: newRoom(cfg.MaxHalfOpen, cfg.MaxHalfOpenPer)}
+	return &Handler{registry: r, cfg: cfg, faults: channel.NewFaultLog(cfg.Log),
+		room: newRoom(cfg.MaxHalfOpen, cfg.MaxHalfOpenPer, cfg.Proxies),
+		gate: admission.New(admission.Config{
+			RatePerAddress: cfg.RatePerAddress, MaxPerAddress: cfg.MaxPerAddress, MaxJoining: cfg.MaxJoining, ShedAt: cfg.ShedAt,
+		})}
 }
 
 // enter counts a request; false: the server is ending.
@@ -79,12 +132,18 @@ func (h *Handler) enter() bool {
 	return true
 }
 
-// ServeHTTP upgrades the request. It returns then, so that the request and the deep stack of
-// net/http are freed; a goroutine of its own serves the socket until it is closed, and
-// Shutdown waits for it.
+// ServeHTTP upgrades the request if it is admitted. It returns then, so that the request and
+// the deep stack of net/http are freed; a goroutine of its own serves the socket until it is
+// closed, and Shutdown waits for it. A refusal costs no more than its answer.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.enter() {
-		http.Error(w, "the server is ending", http.StatusServiceUnavailable)
+		refuse(w, admission.Decision{Status: http.StatusServiceUnavailable, RetryAfter: retryEnding, Text: "the server is ending"})
+		return
+	}
+	from, remote := proxies(h.cfg.Proxies).client(r)
+	if d := h.gate.Ask(time.Now(), from, h.state()); !d.Admitted() {
+		h.serving.Done()
+		refuse(w, d)
 		return
 	}
 	spy := &hijackSpy{ResponseWriter: w}
@@ -96,15 +155,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		CompressionMode:    websocket.CompressionDisabled, // nothing to inflate, no bombs
 	})
 	if err != nil {
+		h.gate.Leave(time.Now(), from)
 		h.serving.Done()
-		h.faults.Log("no websocket", "remote", r.RemoteAddr, "error", err)
+		h.faults.Log("no websocket", "remote", remote, "error", err)
 		return
 	}
 	h.room.enter(spy.conn)
+	h.room.comesFrom(spy.conn, from)
 	conn.SetReadLimit(sora.MaxFrame)
-	s := &socket{handler: h, conn: conn, raw: spy.conn, remote: r.RemoteAddr}
+	s := &socket{handler: h, conn: conn, raw: spy.conn, remote: remote}
 	go func() {
 		defer h.serving.Done()
+		defer func() { h.gate.Leave(time.Now(), from) }()
 		defer h.room.leave(s.raw)
 		if h.ending() {
 			// Shutdown may have emptied the room before this one was in it.
@@ -112,6 +174,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.serve()
 	}()
+}
+
+// state is what admission has to know of the server.
+func (h *Handler) state() admission.State {
+	s := admission.State{Joining: h.registry.Joining()}
+	if h.cfg.Load != nil {
+		s.Load = h.cfg.Load()
+	}
+	return s
+}
+
+// retryEnding is how many seconds a restart takes, roughly.
+const retryEnding = 5
+
+// refuse answers a request that is not let in. The connection is closed: one that stays
+// would be one of those without connect. Browsers do not show any of it to the page, whose
+// WebSocket fails.
+func refuse(w http.ResponseWriter, d admission.Decision) {
+	header := w.Header()
+	header.Set("Retry-After", strconv.Itoa(d.RetryAfter))
+	header.Set("Cache-Control", "no-store")
+	header.Set("Connection", "close")
+	http.Error(w, d.Text, d.Status)
 }
 
 func (h *Handler) ending() bool {
@@ -141,10 +226,11 @@ func (h *Handler) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Counters returns the registry's counters, how many connections have not sent connect, and
-// how many of those had to make room.
+// Counters returns the registry's and admission's counters, how many connections have not
+// sent connect, and how many of those had to make room.
 func (h *Handler) Counters() map[string]uint64 {
 	out := h.registry.Counters()
+	maps.Copy(out, h.gate.Counters())
 	n, evicted := h.room.size()
 	out["signal_half_open"], out["signal_half_open_evicted"] = uint64(n), evicted
 	return out
