@@ -38,7 +38,7 @@ func (d *Descriptor) readVP8(b []byte) bool {
 	if n >= len(b) {
 		return false
 	}
-	d.Size = uint8(n)
+	d.Size = uint16(n)
 	d.NonReference = b[0]&vp8N != 0
 	d.FrameStart = b[0]&vp8S != 0 && b[0]&vp8PID == 0
 	d.KeyFrame = d.FrameStart && b[n]&vp8P == 0

@@ -80,6 +80,8 @@ type Counters struct {
 	FeedbackIn  count.Word // transport-wide feedback and REMB from subscribers
 	Recovered   count.Word // packets that came by RTX
 	PaddingOnly count.Word // packets without media: probes
+	KeyFrames   count.Word // that publishers began
+	BlindStarts count.Word // viewers that began without one, having waited for long
 
 	SourceSwitches count.Word // tracks whose peer went on under another SSRC
 

@@ -124,9 +124,13 @@ func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
 		env.Count.NACKOut.Add(uint64(len(env.seqs)))
 	}
 	if p.stream.TakeLost() {
-		p.keys.Request(now)
+		p.ask(now)
 	}
 	if !p.keys.Deadline().Due(now) {
+		return true
+	}
+	if p.forgotten(now) {
+		p.keys.Arrived(now) // as far as asking goes
 		return true
 	}
 	buf := w.begin(c.reduced, keyFrameSize)

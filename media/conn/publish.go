@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/media/router"
@@ -16,7 +18,8 @@ type publisher struct {
 	shared *router.Track
 	ring   *rtx.Ring // nil: nothing is kept for retransmission
 	keys   recv.KeyFrames
-	fir    uint8 // number of the last FIR
+	wanted mono.Time // when a key frame was wanted last
+	fir    uint8     // number of the last FIR
 
 	// The source: it may be another one after the peer has restarted its encoder.
 	ssrc     uint32 // 0: not known yet
@@ -25,6 +28,10 @@ type publisher struct {
 	newest   uint64    // the highest Meta.Seq given; 0: none
 	fresh    bool      // the next packet is the first one of a new source
 	switched mono.Time // when the source changed last
+
+	keyed   bool   // a key frame has come from the source: the last one began with
+	keySeq  uint64 // this packet, by its stream's own number,
+	keyTime uint32 // of this timestamp
 }
 
 // bind ties one SSRC of the peer to the stream that it belongs to.
@@ -58,7 +65,7 @@ func (p *publisher) payloadType(rtx bool) uint8 {
 
 // listen makes the stream that of the source ssrc, which may be 0 for one not known yet.
 func (p *publisher) listen(ssrc uint32) {
-	p.ssrc = ssrc
+	p.ssrc, p.keyed = ssrc, false
 	p.stream.Init(recv.Config{
 		SSRC: ssrc, ClockRate: p.spec.ClockRate,
 		NACK: p.spec.Feedback.NACK, Video: p.spec.Kind == param.Video,
@@ -138,8 +145,43 @@ func (c *Conn) KeyFrameWanted(id param.TrackID, slot int, now mono.Time) mono.Ti
 	if p.spec.Kind != param.Video {
 		return mono.Never
 	}
-	p.keys.Request(now)
+	p.ask(now)
 	return p.deadline()
+}
+
+// requestMemory is for how long a key frame is asked for that nobody has wanted again: as
+// long as the longest back-off of media/recv. Viewers that wait want one with every packet,
+// so that the asking ends when none is left, be it because the publisher's key frames
+// cannot be recognised and the viewers went on without (media/send). Otherwise such a
+// publisher would be asked, and send key frames, for ever.
+const requestMemory = 4 * time.Second
+
+// ask notes that a key frame is wanted.
+func (p *publisher) ask(now mono.Time) {
+	p.wanted = now
+	p.keys.Request(now)
+}
+
+// forgotten reports whether the key frame that is asked for is wanted by nobody any more.
+func (p *publisher) forgotten(now mono.Time) bool { return now.Sub(p.wanted) > requestMemory }
+
+// keyFrame takes a packet that looks like the beginning of a key frame and reports whether
+// it is. One with a key frame's timestamp that comes behind its first packet is not: a
+// publisher of H.265 sends VPS and SPS in packets of their own, and a viewer who begins
+// with the second has missed the first. One that comes ahead of it is, and was late; the
+// frame is counted once.
+func (p *publisher) keyFrame(n *Counters, ext uint64, ts uint32) bool {
+	same := p.keyed && ts == p.keyTime
+	if same && ext > p.keySeq {
+		return false
+	}
+	if !same {
+		n.KeyFrames.Inc()
+	}
+	if same || !p.keyed || ext > p.keySeq { // else one from before the last was recovered
+		p.keyed, p.keySeq, p.keyTime = true, ext, ts
+	}
+	return true
 }
 
 // bind adds b. It refuses an SSRC that is bound already: the first to name it has it. There

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"tsubame/media/codec"
-	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/media/rtp"
 	"tsubame/media/rtx"
@@ -134,7 +133,7 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 		m.VideoOrientation = x.VideoOrientation
 		m.Flags |= packet.FlagVideoOrientation
 	}
-	if describe(p.spec.Codec, m, payload) {
+	if p.describe(n, m, ext, payload) {
 		p.stream.KeyFrame(ext)
 		p.keys.Arrived(now)
 	}
@@ -161,18 +160,20 @@ func padding(v *rtp.View, data []byte) (int, bool) {
 }
 
 // describe looks at the payload's descriptor for what routing and rewriting need to know. It
-// reports whether the packet begins a key frame.
-func describe(c param.Codec, m *packet.Meta, payload []byte) (keyFrame bool) {
-	d, err := codec.Peek(c, payload)
+// reports whether the packet, which the stream knows by ext, begins a key frame: once for
+// each.
+func (p *publisher) describe(n *Counters, m *packet.Meta, ext uint64, payload []byte) (keyFrame bool) {
+	d, err := codec.Peek(p.spec.Codec, payload)
 	if err != nil {
 		return false // an end-to-end encrypted payload, or a probe: it still passes
 	}
 	if d.FrameStart {
 		m.Flags |= packet.FlagFrameStart
 	}
-	if d.KeyFrame {
+	keyFrame = d.KeyFrame && p.keyFrame(n, ext, m.Timestamp)
+	if keyFrame {
 		m.Flags |= packet.FlagKeyFrame
 	}
 	m.PictureID, m.TL0PicIdx, m.TID = d.PictureID, d.TL0PicIdx, d.TID
-	return d.KeyFrame
+	return keyFrame
 }

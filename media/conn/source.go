@@ -65,7 +65,7 @@ func (c *Conn) settle(env *Env, now mono.Time, b bind) {
 	p.fresh, p.switched = true, now
 	p.shared.Clock.Reset()
 	if p.spec.Kind == param.Video {
-		p.keys.Request(now)
+		p.ask(now)
 	}
 }
 

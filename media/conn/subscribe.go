@@ -176,10 +176,14 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
 		if len(payload) == 0 && s.stream.Skip(m) {
 			continue // a probe of the publisher's: its gap is closed
 		}
+		waited := s.stream.Waiting()
 		out, ok := s.stream.Munge(m)
 		if !ok {
 			c.notSent(env, s)
 			continue
+		}
+		if waited && s.spec.Kind == param.Video && m.Flags&packet.FlagKeyFrame == 0 {
+			env.Count.BlindStarts.Inc()
 		}
 		buf := env.Out.Slot()
 		if buf == nil {

@@ -38,6 +38,7 @@ type Stats struct {
 	Refused     uint64 // packets refused: duplicates, and late beyond the window
 	Skipped     uint64 // packets not sent on, their gap closed
 	Restarts    uint64 // times that the source jumped too far to be followed
+	Blind       uint64 // starts without a key frame: none could be recognised for startPatience
 
 	NACKForeign   uint64 // asked for, but never sent by us or too long ago
 	NACKThrottled uint64 // asked for again too soon or too often
@@ -60,6 +61,7 @@ type Stream struct {
 	needsKey bool // the codec's key frames are known: video starts at one
 	waiting  bool // for a packet to start with
 	same     bool // the source is the one before the wait
+	wait     wait
 
 	munger munger
 	rtxSeq uint64 // next index of the RTX stream
@@ -105,7 +107,13 @@ func (s *Stream) initHeader(t *rtp.Template, payloadType uint8, ssrc uint32, ids
 
 // describes reports whether media/codec finds the key frames of c. The others start with
 // whatever packet comes first.
-func describes(c param.Codec) bool { return c == param.VP8 }
+func describes(c param.Codec) bool {
+	switch c {
+	case param.VP8, param.VP9, param.AV1, param.H264, param.H265:
+		return true
+	}
+	return false
+}
 
 // distinct returns ids without those that repeat an earlier one.
 func distinct(ids param.Extensions) param.Extensions {
@@ -131,7 +139,7 @@ func (s *Stream) Munge(m *packet.Meta) (Out, bool) {
 	g := &s.munger
 	if !s.waiting && m.Seq >= g.next && g.far(m.Seq) {
 		s.stats.Restarts++
-		s.waiting, s.same = true, true
+		s.waiting, s.same, s.wait = true, true, wait{}
 	}
 	// What is late from before the loss is no start, even if it begins a key frame.
 	if s.waiting && !(s.same && m.Seq < g.next) {
@@ -153,12 +161,6 @@ func (s *Stream) Munge(m *packet.Meta) (Out, bool) {
 		s.requests.served = m.Arrival
 	}
 	return g.newest(m), true
-}
-
-// starts reports whether a viewer can begin with m.
-func (s *Stream) starts(m *packet.Meta) bool {
-	const first = packet.FlagKeyFrame | packet.FlagFrameStart
-	return !s.needsKey || m.Flags&first == first
 }
 
 // Skip notes that the packet m is not to be sent on, because it is a probe without payload
@@ -183,7 +185,7 @@ func (s *Stream) Skip(m *packet.Meta) bool {
 // this; numbers of the old source are no longer resent.
 func (s *Stream) Retarget() {
 	s.munger.stop()
-	s.waiting, s.same = true, false
+	s.waiting, s.same, s.wait = true, false, wait{}
 }
 
 // Original returns which packet of the source the viewer knows by the sequence number seq;
