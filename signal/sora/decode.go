@@ -1,19 +1,20 @@
 package sora
 
 import (
+	"bytes"
 	"encoding/json"
-	"strings"
+	"slices"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
 )
 
-// parsers holds idle parsers. A parser keeps the memory of its largest message, so the
+// decoders holds idle decoders. A decoder keeps the memory of its largest message, so the
 // ones that met a large message are left to the garbage collector.
-var parsers sync.Pool
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-const keepParserBelow = 64 << 10
+const keepDecoderBelow = 64 << 10
 
 // Decode reads one message of a client. The error is always an *Error, whose Reason is fit
 // for a close frame. A message of more than MaxFrame bytes is refused unseen.
@@ -29,183 +30,164 @@ func Decode(frame []byte) (Message, error) {
 	if !json.Valid(frame) {
 		return Message{}, &Error{Reason: ReasonInvalidJSON}
 	}
-	p, _ := parsers.Get().(*fastjson.Parser)
-	if p == nil {
-		p = new(fastjson.Parser)
+	// Half a surrogate pair is no character (RFC 8259 section 8.2): readers disagree about
+	// what it is, and some of those to whom metadata goes refuse the whole message.
+	if !surrogatesPaired(frame) {
+		return Message{}, &Error{Reason: ReasonInvalidJSON, Detail: "unpaired surrogate"}
 	}
-	m, err := decode(p, frame)
-	if len(frame) < keepParserBelow {
-		parsers.Put(p)
+	d := decoders.Get().(*decoder)
+	m, err := d.decode(frame)
+	if d.large {
+		return m, err
 	}
-	if err != nil {
+	d.err, d.raw = nil, rawMembers{}
+	decoders.Put(d)
+	return m, err
+}
+
+// decoder is the state of one Decode.
+type decoder struct {
+	parser  fastjson.Parser
+	raw     rawMembers
+	reduced []byte
+	keys    [][]byte
+	large   bool
+	err     *Error // the first fault
+}
+
+func (d *decoder) fail(reason, detail string) {
+	if d.err == nil {
+		d.err = &Error{Reason: reason, Detail: detail}
+	}
+}
+
+func (d *decoder) decode(frame []byte) (Message, error) {
+	m, err := d.message(frame)
+	switch {
+	case err != nil:
 		return Message{}, err
+	case d.err != nil:
+		return Message{}, d.err
 	}
 	return m, nil
 }
 
-func decode(p *fastjson.Parser, frame []byte) (Message, error) {
-	v, err := p.ParseBytes(frame)
+func (d *decoder) message(frame []byte) (Message, error) {
+	v, err := d.parse(frame)
 	if err != nil {
-		return Message{}, &Error{Reason: ReasonInvalidJSON}
+		return Message{}, err
 	}
-	if v.Type() != fastjson.TypeObject {
-		return Message{}, &Error{Reason: ReasonMissingType, Detail: "not an object"}
-	}
-	f := fields{v: v}
-	f.refuseDuplicates()
+	d.refuseDuplicates(v)
 	name := v.Get("type")
 	if name == nil || name.Type() != fastjson.TypeString {
 		return Message{}, &Error{Reason: ReasonMissingType}
 	}
 	t, ok := typeNames[string(name.GetStringBytes())]
 	if !ok {
-		return Message{}, &Error{Reason: ReasonUnknownType, Detail: cut(string(name.GetStringBytes()))}
+		return Message{}, &Error{Reason: ReasonUnknownType, Detail: cut(name.GetStringBytes())}
 	}
-	m := Message{Type: t}
+	m, f := Message{Type: t}, fields{d: d, v: v}
 	switch t {
 	case TypeConnect:
-		m.Connect = f.connect(frame)
+		m.Connect = f.connect()
+		d.walk(v)
 	case TypeAnswer, TypeReAnswer, TypeUpdate:
-		m.SDP = f.str("sdp")
-		if m.SDP == "" {
+		if m.SDP = f.str("sdp"); m.SDP == "" {
 			f.invalid("sdp")
 		}
 	case TypeCandidate:
-		// The content is of no use to an ICE-lite server, which learns addresses from
-		// connectivity checks; its types still have to be right.
-		m.Candidate = &Candidate{Candidate: f.str("candidate"), SDPMLineIndex: -1}
+		m.Candidate = f.candidate()
 	case TypePong:
-		if s := v.Get("stats"); s != nil && s.Type() != fastjson.TypeArray && s.Type() != fastjson.TypeNull {
-			f.invalid("stats")
-		}
-		m.Stats = clone(rawMember(frame, "stats"))
+		f.stats(&m)
 	case TypeDisconnect:
-		m.Reason = cut(f.str("reason"))
+		m.Reason = f.text("reason")
 	}
-	return m, f.result()
+	return m, nil
 }
 
-// fields reads members of an object and remembers the first that was wrong.
-type fields struct {
-	v   *fastjson.Value
-	err *Error
-}
-
-func (f *fields) result() error {
-	if f.err == nil {
-		return nil
+// parse builds the tree of a message, except for an array of statistics: it is passed on as
+// it came, and would be most of the tree.
+func (d *decoder) parse(frame []byte) (*fastjson.Value, error) {
+	if !isObject(frame) {
+		return nil, &Error{Reason: ReasonMissingType, Detail: "not an object"}
 	}
-	return f.err
+	d.raw = findRaw(frame)
+	if s := d.raw.stats; len(s) > 0 && s[0] == '[' {
+		start := d.raw.statsAt
+		d.reduced = append(append(append(d.reduced[:0], frame[:start]...), "[]"...), frame[start+len(s):]...)
+		frame = d.reduced
+	}
+	d.large = len(frame) >= keepDecoderBelow
+	v, err := d.parser.ParseBytes(frame)
+	if err != nil {
+		return nil, &Error{Reason: ReasonInvalidJSON}
+	}
+	return v, nil
 }
 
-func (f *fields) fail(reason, detail string) {
-	if f.err == nil {
-		f.err = &Error{Reason: reason, Detail: detail}
+// candidate reads either shape: all of RTCIceCandidate's members or only the text. Nothing
+// of it is of use to an ICE-lite server, which learns addresses from connectivity checks.
+func (f fields) candidate() *Candidate {
+	c := &Candidate{
+		Candidate:        f.bounded("candidate", maxCandidate),
+		SDPMid:           f.bounded("sdpMid", maxCandidate),
+		SDPMLineIndex:    f.number("sdpMLineIndex", 0, 65535, -1),
+		UsernameFragment: f.bounded("usernameFragment", maxCandidate),
+	}
+	return c
+}
+
+func (f fields) stats(m *Message) {
+	s := f.get("stats")
+	switch {
+	case s == nil:
+	case s.Type() != fastjson.TypeArray:
+		f.invalid("stats")
+	case len(f.d.raw.stats) > MaxStats:
+		m.StatsTooLarge = true
+	default:
+		m.Stats = bytes.Clone(f.d.raw.stats)
 	}
 }
 
-// invalid refuses the message because of the named member.
-func (f *fields) invalid(name string) {
-	f.fail("INVALID-"+strings.ToUpper(strings.ReplaceAll(name, "_", "-")), "")
-}
-
-// get returns a member, or nil if it is absent or null.
-func (f *fields) get(name string) *fastjson.Value {
-	v := f.v.Get(name)
-	if v == nil || v.Type() == fastjson.TypeNull {
-		return nil
-	}
-	return v
-}
-
-// refuseDuplicates refuses a message that has a member twice at the top level: readers of
-// JSON disagree about which one counts.
-func (f *fields) refuseDuplicates() {
-	o := f.v.GetObject()
+// refuseDuplicates refuses an object that has a member twice: readers of JSON disagree
+// about which one counts.
+func (d *decoder) refuseDuplicates(v *fastjson.Value) {
+	o := v.GetObject()
 	if o.Len() > maxMembers {
-		f.fail(ReasonTooComplex, "")
+		d.fail(ReasonTooComplex, "")
 		return
 	}
-	seen := make(map[string]struct{}, o.Len())
-	o.Visit(func(key []byte, _ *fastjson.Value) {
-		if _, dup := seen[string(key)]; dup {
-			f.fail(ReasonDuplicateKey, cut(string(key)))
+	d.unique(o)
+}
+
+// unique sorts the names, since a map would cost an allocation for every object.
+func (d *decoder) unique(o *fastjson.Object) {
+	d.keys = d.keys[:0]
+	o.Visit(func(key []byte, _ *fastjson.Value) { d.keys = append(d.keys, key) })
+	slices.SortFunc(d.keys, bytes.Compare)
+	for i := 1; i < len(d.keys); i++ {
+		if bytes.Equal(d.keys[i-1], d.keys[i]) {
+			d.fail(ReasonDuplicateKey, cut(d.keys[i]))
 		}
-		seen[string(key)] = struct{}{}
-	})
+	}
 }
 
-// maxMembers is the most members of a message's top level; connect has about 30.
-const maxMembers = 256
-
-func (f *fields) str(name string) string {
-	v := f.get(name)
-	if v == nil {
-		return ""
+// walk looks at everything below v, whose depth is bounded, for what others who read it
+// again may stumble over: names that come twice and numbers that are none to them.
+func (d *decoder) walk(v *fastjson.Value) {
+	switch v.Type() {
+	case fastjson.TypeObject:
+		o := v.GetObject()
+		d.unique(o)
+		o.Visit(func(_ []byte, member *fastjson.Value) { d.walk(member) })
+	case fastjson.TypeArray:
+		for _, element := range v.GetArray() {
+			d.walk(element)
+		}
+	case fastjson.TypeNumber:
+		if n, err := v.Float64(); err != nil || n-n != 0 {
+			d.fail(ReasonNumberRange, "")
+		}
 	}
-	b, err := v.StringBytes()
-	if err != nil {
-		f.invalid(name)
-	}
-	return string(b)
-}
-
-func (f *fields) boolean(name string, absent bool) bool {
-	v := f.get(name)
-	if v == nil {
-		return absent
-	}
-	b, err := v.Bool()
-	if err != nil {
-		f.invalid(name)
-	}
-	return b
-}
-
-func (f *fields) flag(name string) Flag {
-	switch {
-	case f.get(name) == nil:
-		return Unset
-	case f.boolean(name, false):
-		return True
-	}
-	return False
-}
-
-// integer returns 0 for an absent member; low is at least 1.
-func (f *fields) integer(name string, low, high int) int {
-	v := f.get(name)
-	if v == nil {
-		return 0
-	}
-	n, err := v.Int()
-	if err != nil || n < low || n > high {
-		f.invalid(name)
-		return 0
-	}
-	return n
-}
-
-// id reads a channel, client or bundle id.
-func (f *fields) id(name string) string {
-	if f.get(name) == nil {
-		return ""
-	}
-	s := f.str(name)
-	if s == "" || len(s) > maxID || !utf8.ValidString(s) || strings.ContainsFunc(s, isControl) {
-		f.invalid(name)
-	}
-	return s
-}
-
-// isControl matches the C0 and C1 control characters and DEL, which have no business in a
-// name and could deceive whoever reads a log.
-func isControl(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }
-
-// cut shortens a descriptive text to maxText bytes without splitting a character.
-func cut(s string) string {
-	if len(s) <= maxText {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxText], "")
 }

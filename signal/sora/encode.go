@@ -1,8 +1,8 @@
 package sora
 
 import (
+	"slices"
 	"strconv"
-	"time"
 	"unicode/utf8"
 )
 
@@ -31,11 +31,13 @@ type Offer struct {
 	VideoCodecType string
 	AudioBitRate   int
 	VideoBitRate   int
+
+	Metadata []byte // JSON from whoever authenticated the client; nil: none
 }
 
-// Append appends the message to dst.
+// Append appends the message to dst. The order of the members is fixed.
 func (o *Offer) Append(dst []byte) []byte {
-	w := writer{b: dst}
+	w := writer{b: slices.Grow(dst, len(o.SDP)+len(o.SDP)/8+len(o.Metadata)+2048)}
 	w.open()
 	w.str("type", "offer")
 	w.str("sdp", o.SDP)
@@ -65,15 +67,21 @@ func (o *Offer) Append(dst []byte) []byte {
 	w.strIf("video_codec_type", o.VideoCodecType)
 	w.integerIf("audio_bit_rate", o.AudioBitRate)
 	w.integerIf("video_bit_rate", o.VideoBitRate)
+	w.rawIf("metadata", o.Metadata)
 	w.close()
 	return w.b
 }
 
 // AppendReOffer appends a re-offer to dst.
 func AppendReOffer(dst []byte, sdp string) []byte {
-	w := writer{b: dst}
+	return appendSDP(dst, "re-offer", sdp)
+}
+
+func appendSDP(dst []byte, kind, sdp string) []byte {
+	// Every line end takes two bytes more.
+	w := writer{b: slices.Grow(dst, len(sdp)+len(sdp)/8+64)}
 	w.open()
-	w.str("type", "re-offer")
+	w.str("type", kind)
 	w.str("sdp", sdp)
 	w.close()
 	return w.b
@@ -91,103 +99,51 @@ func AppendPing(dst []byte, stats bool) []byte {
 	return w.b
 }
 
-// ConnectionEvent is a notify connection.created or connection.destroyed.
-type ConnectionEvent struct {
-	EventType    string // EventCreated or EventDestroyed
-	Timestamp    time.Time
-	Role         Role
-	SessionID    string
-	ClientID     string
-	BundleID     string
-	ConnectionID string
-	Audio        bool
-	Video        bool
-	Minutes      int // since the connection was established
+// AppendUpdate appends an update to dst: what a re-offer is called for clients from before
+// 2022.1, which know nothing else and answer with an update.
+func AppendUpdate(dst []byte, sdp string) []byte { return appendSDP(dst, "update", sdp) }
 
-	AuthnMetadata []byte // JSON; nil: none
-
-	// Connections of the channel, this one included in connection.created and left out in
-	// connection.destroyed.
-	Total    int
-	SendRecv int
-	SendOnly int
-	RecvOnly int
-
-	// Data lists who is there already. It belongs only into the copy for the new
-	// connection itself; nil: no such member.
-	Data []Present
-}
-
-// The values of EventType.
-const (
-	EventCreated   = "connection.created"
-	EventDestroyed = "connection.destroyed"
-)
-
-// Present is one entry of ConnectionEvent.Data.
-type Present struct {
-	ClientID      string
-	BundleID      string
-	ConnectionID  string
-	AuthnMetadata []byte // JSON; nil: none
-}
-
-// maxDataMetadata bounds the metadata in one connection.created: entries beyond it come
-// without theirs. Without a bound, a channel of 1,000 members could grow the message to
-// 64 MiB, and clients take 1 MiB.
-const maxDataMetadata = 512 << 10
-
-// Append appends the message to dst.
-func (e *ConnectionEvent) Append(dst []byte) []byte {
+// AppendSwitched appends a switched to dst: the DataChannels have taken over.
+func AppendSwitched(dst []byte, ignoreDisconnectWebSocket bool) []byte {
 	w := writer{b: dst}
 	w.open()
-	w.str("type", "notify")
-	w.str("event_type", e.EventType)
-	w.str("timestamp", Timestamp(e.Timestamp))
-	w.str("role", e.Role.String())
-	w.str("session_id", e.SessionID)
-	w.str("client_id", e.ClientID)
-	w.str("bundle_id", e.BundleID)
-	w.str("connection_id", e.ConnectionID)
-	w.boolean("audio", e.Audio)
-	w.boolean("video", e.Video)
-	w.rawIf("authn_metadata", e.AuthnMetadata)
-	w.integer("minutes", e.Minutes)
-	w.integer("channel_connections", e.Total)
-	w.integer("channel_sendrecv_connections", e.SendRecv)
-	w.integer("channel_sendonly_connections", e.SendOnly)
-	w.integer("channel_recvonly_connections", e.RecvOnly)
-	w.str("turn_transport_type", "udp")
-	if e.Data != nil {
-		w.data(e.Data)
-	}
+	w.str("type", "switched")
+	w.boolean("ignore_disconnect_websocket", ignoreDisconnectWebSocket)
 	w.close()
 	return w.b
 }
 
-func (w *writer) data(present []Present) {
-	w.key("data")
-	w.b = append(w.b, '[')
-	metadata := 0
-	for i := range present {
-		p := &present[i]
-		if i > 0 {
-			w.b = append(w.b, ',')
-		}
-		w.open()
-		w.str("client_id", p.ClientID)
-		w.str("bundle_id", p.BundleID)
-		w.str("connection_id", p.ConnectionID)
-		if metadata += len(p.AuthnMetadata); metadata <= maxDataMetadata {
-			w.rawIf("authn_metadata", p.AuthnMetadata)
-		}
-		w.close()
-	}
-	w.b = append(w.b, ']')
+// AppendRedirect appends a redirect to dst. The WebSocket has to be closed after it.
+func AppendRedirect(dst []byte, location string) []byte {
+	w := writer{b: dst}
+	w.open()
+	w.str("type", "redirect")
+	w.str("location", location)
+	w.close()
+	return w.b
 }
 
-// Timestamp formats t as the protocol does: RFC 3339 in UTC with microseconds.
-func Timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z") }
+// AppendPush appends a push to dst; data is JSON.
+func AppendPush(dst, data []byte) []byte {
+	w := writer{b: dst}
+	w.open()
+	w.str("type", "push")
+	w.rawIf("data", data)
+	w.close()
+	return w.b
+}
+
+// AppendClose appends a close to dst, which is for the DataChannel only: a WebSocket has a
+// frame of its own for it.
+func AppendClose(dst []byte, code int, reason string) []byte {
+	w := writer{b: dst}
+	w.open()
+	w.str("type", "close")
+	w.integer("code", code)
+	w.str("reason", reason)
+	w.close()
+	return w.b
+}
 
 // writer appends members to an object. It inserts a comma unless the last byte opened an
 // object.
@@ -200,8 +156,10 @@ func (w *writer) key(name string) {
 	if n := len(w.b); n > 0 && w.b[n-1] != '{' {
 		w.b = append(w.b, ',')
 	}
-	w.b = AppendString(w.b, name)
-	w.b = append(w.b, ':')
+	// Our names need no escapes.
+	w.b = append(w.b, '"')
+	w.b = append(w.b, name...)
+	w.b = append(w.b, '"', ':')
 }
 
 func (w *writer) str(name, value string) {

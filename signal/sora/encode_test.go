@@ -68,7 +68,7 @@ func TestConnectionEventHasAllMembers(t *testing.T) {
 // Row SIG-10.
 func TestMetadataOfOthersIsBounded(t *testing.T) {
 	big := []byte(`"` + strings.Repeat("x", MaxNotifyMetadata-2) + `"`)
-	e := ConnectionEvent{Data: make([]Present, 100)}
+	e := ConnectionEvent{EventType: EventCreated, Data: make([]Present, 100)}
 	for i := range e.Data {
 		e.Data[i].AuthnMetadata = big
 	}

@@ -78,138 +78,20 @@ type Message struct {
 	SDP     string   // TypeAnswer, TypeReAnswer, TypeUpdate
 	// Candidate is set with TypeCandidate. An ICE-lite server does not need it.
 	Candidate *Candidate
-	// Stats is the array of a pong as it was sent, valid JSON; nil: none.
-	Stats  []byte
-	Reason string // TypeDisconnect; empty: not given. At most maxText bytes
-}
-
-// Connect is the first message. Optional members that were absent or null are zero unless
-// the comment says otherwise.
-type Connect struct {
-	Role      Role
-	ChannelID string // 1..255 bytes
-	ClientID  string // empty: not given
-	BundleID  string // empty: not given
-
-	// Metadata is for whoever authenticates this client and is never shown to others: it
-	// carries access tokens. NotifyMetadata is what others see. Both are valid JSON as it
-	// was sent; nil: not given.
-	Metadata       []byte
-	NotifyMetadata []byte
-
-	// Who the client says it is, for logs; cut to maxText bytes.
-	SoraClient  string
-	Libwebrtc   string
-	Environment string
-
-	Redirect    bool
-	Multistream bool // true unless refused by the client
-	Audio       Audio
-	Video       Video
-
-	Simulcast                 bool
-	SimulcastMulticodec       bool
-	SimulcastRID              string
-	SimulcastRequestRID       string
-	Spotlight                 bool
-	SpotlightNumber           int // 0: not given
-	SpotlightFocusRID         string
-	SpotlightUnfocusRID       string
-	DataChannelSignaling      Flag
-	IgnoreDisconnectWebSocket Flag
-	DataChannels              []DataChannel
-	ForwardingFilter          *ForwardingFilter // the singular form; nil: not given
-	ForwardingFilters         []ForwardingFilter
-	AudioStreamingLanguage    string // audio_streaming_language_code; empty: not given
+	// Stats is the array of a pong as it was sent, valid JSON of at most MaxStats bytes; nil:
+	// none. A longer one is not kept, since a pong has to count whatever it brings along:
+	// StatsTooLarge says so.
+	Stats         []byte
+	StatsTooLarge bool
+	Reason        string // TypeDisconnect; empty: not given. At most maxText bytes
 }
 
 // Candidate is a trickled candidate; only JavaScript clients send more than the first.
 type Candidate struct {
-	Candidate        string // empty: no more will come
+	Candidate        string // at most maxCandidate bytes; empty: no more will come
 	SDPMid           string // empty: not given
-	SDPMLineIndex    int    // -1: not given
+	SDPMLineIndex    int    // 0..65535; -1: not given
 	UsernameFragment string // empty: not given
-}
-
-// DataChannel is an entry of connect's data_channels.
-type DataChannel struct {
-	Label     string
-	Direction string // sendrecv, sendonly or recvonly
-}
-
-// ForwardingFilter is an entry of connect's forwarding_filters.
-type ForwardingFilter struct {
-	Name   string // empty: not given
-	Action string // block or allow
-}
-
-// Audio is connect's audio member.
-type Audio struct {
-	Enabled   bool
-	CodecType string // empty: the server's choice
-	BitRate   int    // kbps, 6..510; 0: the server's choice
-	Opus      OpusParams
-}
-
-// Video is connect's video member.
-type Video struct {
-	Enabled   bool
-	CodecType string // empty: the server's choice
-	BitRate   int    // kbps, 1..50000; 0: the server's choice
-
-	// What was given for the codecs; nil: nothing.
-	VP9  *VP9Params
-	AV1  *AV1Params
-	H264 *H264Params
-	H265 *H265Params
-}
-
-// VP9Params is video's vp9_params. Numbers are -1 where they were not given, here and in the
-// types below.
-type VP9Params struct{ ProfileID int } // 0..3
-
-// AV1Params is video's av1_params.
-type AV1Params struct {
-	Profile  int // 0..2
-	LevelIdx int // 0..31
-	Tier     int // 0..1
-}
-
-// H264Params is video's h264_params.
-type H264Params struct {
-	ProfileLevelID string // six hexadecimal digits, lower case; empty: not given
-	BFrame         Flag
-}
-
-// H265Params is video's h265_params.
-type H265Params struct {
-	LevelID   int
-	ProfileID int
-	TierFlag  int
-	TxMode    string // SRST, MRST or MRMT; empty: not given
-	BFrame    Flag
-}
-
-// Flag is an optional boolean.
-type Flag uint8
-
-// The values of a Flag.
-const (
-	Unset Flag = iota
-	False
-	True
-)
-
-// OpusParams is audio's opus_params. Zero values were not given.
-type OpusParams struct {
-	Channels        int
-	MaxPlaybackRate int // Hz
-	MinPTime        int // ms
-	PTime           int // ms
-	Stereo          Flag
-	SpropStereo     Flag
-	UseInbandFEC    Flag
-	UseDTX          Flag
 }
 
 // Limits of what a client may send, in bytes unless said otherwise.
@@ -217,18 +99,44 @@ const (
 	// MaxFrame is the longest message: an answer or a pong with statistics can take
 	// hundreds of KiB.
 	MaxFrame = 1 << 20
+	// MaxStats is the most of a pong's statistics that is kept.
+	MaxStats = 512 << 10
 	// maxDepth is the deepest nesting of arrays and objects. Statistics and metadata stay
 	// below ten.
 	maxDepth = 32
 	// maxValues is the most values in one message. A report of 900 streams fits.
 	maxValues = 1 << 16
+	// maxMembers is the most members of a message's top level; connect has about 30.
+	maxMembers = 256
 	// maxID bounds channel_id, client_id and bundle_id.
 	maxID = 255
 	// maxText bounds descriptive texts, which are cut rather than refused.
 	maxText = 256
+	// maxCandidate bounds the texts of a candidate, which have 100 bytes or so.
+	maxCandidate = 1024
 	// MaxNotifyMetadata bounds what one client shows to all others, since a channel of n
 	// members sends it n times.
 	MaxNotifyMetadata = 64 << 10
+	// maxNotifyDepth bounds its nesting: in the list of connection.created it lies three
+	// levels deeper, and some clients read no more than 32 levels.
+	maxNotifyDepth = 24
+)
+
+// Limits of connect's lists. Beyond them the connect is refused.
+const (
+	// MaxDataChannels is the most entries of data_channels.
+	MaxDataChannels = 32
+	// maxLabel is the most characters of a label, the # included.
+	maxLabel = 32
+	// maxFilters is the most entries of forwarding_filters.
+	maxFilters = 32
+	// maxRules bounds a filter's alternatives, and the rules of each of them.
+	maxRules = 64
+	// maxRuleValues is the most values of all rules of a connect: 1,000 members by name, a
+	// few times.
+	maxRuleValues = 4096
+	// maxFilterMetadata bounds the metadata of one filter.
+	maxFilterMetadata = 16 << 10
 )
 
 // Error says why a message was refused.
@@ -246,11 +154,21 @@ func (e *Error) Error() string {
 }
 
 // The reasons of Decode. A member of a wrong type or range is refused with INVALID- and
-// the member's name, as in INVALID-CHANNEL-ID.
+// the member's name, as in INVALID-CHANNEL-ID; what is wrong inside of audio or video with
+// INVALID-AUDIO-FORMAT or INVALID-VIDEO-FORMAT, and inside of another member with the name
+// of that one. Error.Detail then names the place.
 const (
 	ReasonInvalidJSON  = "INVALID-JSON"
 	ReasonTooComplex   = "JSON-TOO-COMPLEX"
 	ReasonMissingType  = "MISSING-TYPE"
 	ReasonUnknownType  = "UNKNOWN-TYPE"
 	ReasonDuplicateKey = "DUPLICATED-KEY"
+	// ReasonNumberRange refuses a number in connect that is no float64: some clients fail
+	// over a notification that passes it on.
+	ReasonNumberRange      = "NUMBER-OUT-OF-RANGE"
+	ReasonMetadataTooLarge = "SIGNALING-NOTIFY-METADATA-TOO-LARGE"
+	ReasonMetadataTooDeep  = "SIGNALING-NOTIFY-METADATA-TOO-DEEP"
+	reasonInvalidAudio     = "INVALID-AUDIO-FORMAT"
+	reasonInvalidVideo     = "INVALID-VIDEO-FORMAT"
+	reasonInvalidChannels  = "INVALID-DATA-CHANNELS"
 )
