@@ -81,7 +81,7 @@ type Config struct {
 	// UpdatedInterval is between two connection.updated of one connection; 0: there are
 	// none.
 	UpdatedInterval time.Duration
-	Log            *slog.Logger
+	Log             *slog.Logger
 }
 
 // Registry knows every channel and every session.

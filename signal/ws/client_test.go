@@ -44,6 +44,7 @@ type rig struct {
 	session        session.Config
 	edge           Config
 	maxConnections int
+	maxJoining     int // of the registry
 }
 
 func newRig(t *testing.T) *rig {
@@ -55,11 +56,12 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) start() *rig {
 	r.t.Helper()
-	r.registry = channel.NewRegistry(channel.Config{Plane: r.plane, Session: r.session, Notify: true, MaxConnections: r.maxConnections,
+	r.registry = channel.NewRegistry(channel.Config{Plane: r.plane, Session: r.session, Notify: true, MaxConnections: r.maxConnections, MaxJoining: r.maxJoining,
 		Candidates: func() []string { return []string{"1 1 udp 2130706431 127.0.0.1 3478 typ host"} }})
 	r.handler = NewHandler(r.registry, r.edge)
 	mux := http.NewServeMux()
 	mux.Handle("/signaling", r.handler)
+	mux.Handle("/.ok", OK(r.handler))
 	r.server = NewServer(r.handler, mux)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
