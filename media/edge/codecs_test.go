@@ -240,7 +240,7 @@ func TestViewerOfAPublisherWithoutRecognisableKeyFramesStartsAndThePublisherIsLe
 // Row RTP-09.
 func TestPublisherIsAskedForAsLongAsSomebodyWaits(t *testing.T) {
 	c := newShaped(t, param.VP8)
-	for joined := range 10 { // one every 4 s, and each waits for 5 s
+	for joined := range 6 { // one every 4 s, and each waits for 5 s
 		c.join(param.VP8)
 		asked := 0
 		for range 100 {
