@@ -86,6 +86,27 @@ func TestTheQueueOfASessionIsBounded(t *testing.T) {
 	}
 }
 
+// A process that did not run for a while does not make up for what it missed.
+func TestMissedUpdatesAreLeftOut(t *testing.T) {
+	r := quietRegistry()
+	r.cfg.Notify, r.cfg.UpdatedInterval = true, time.Minute
+	a := newActor(r, "room")
+	p := newPeer(r, r.NewSession(time.Now()), quiet{}, "")
+	a.join(command{kind: join, peer: p})
+	a.announce(p.member, nil)
+	p.take()
+	now := p.member.since.Add(10*time.Minute + time.Second)
+	a.update(now)
+	if n := len(p.take()); n != 1 || !p.member.updateAt.Equal(now.Add(time.Minute)) {
+		t.Errorf("%d updates, the next in %v", n, p.member.updateAt.Sub(now))
+	}
+	a.leave(p.member)
+	a.update(now.Add(time.Hour))
+	if n := len(p.take()); n != 0 {
+		t.Errorf("%d updates of who left", n)
+	}
+}
+
 func TestFaultsAreLoggedButSampled(t *testing.T) {
 	var out bytes.Buffer
 	f := NewFaultLog(slog.New(slog.NewTextHandler(&out, nil)))

@@ -38,14 +38,20 @@ type rig struct {
 func newRig(t *testing.T) *rig { return newRigWith(t, true) }
 
 func newRigWith(t *testing.T, notify bool) *rig {
+	return newRigOf(t, func(c *channel.Config) { c.Notify = notify })
+}
+
+func newRigOf(t *testing.T, edit func(*channel.Config)) *rig {
 	r := &rig{t: t, plane: &fakeplane.Plane{}}
-	r.registry = channel.NewRegistry(channel.Config{
-		Plane: r.plane, Notify: notify, Candidates: func() []string { return nil },
+	cfg := channel.Config{
+		Plane: r.plane, Notify: true, Candidates: func() []string { return nil },
 		Session: session.Config{ConnectTimeout: time.Minute, AnswerTimeout: time.Minute, CreatedTimeout: time.Minute,
 			PingInterval: time.Hour, PongTimeout: time.Hour,
 			Allow:    session.Allow{ClientID: true, BundleID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},
 			Defaults: session.Defaults{VideoCodec: param.VP8}},
-	})
+	}
+	edit(&cfg)
+	r.registry = channel.NewRegistry(cfg)
 	t.Cleanup(func() {
 		r.close()
 		if n := r.plane.OpenConns(); n != 0 {

@@ -1,0 +1,4 @@
+package channel
+
+// MaxUpdatedToAll is for tests.
+const MaxUpdatedToAll = maxUpdatedToAll
