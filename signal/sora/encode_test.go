@@ -43,51 +43,70 @@ func TestOfferToAViewerHasAnEmptyMid(t *testing.T) {
 	}
 }
 
-func TestConnectionEventHasAllMembers(t *testing.T) {
-	e := ConnectionEvent{EventType: EventCreated, Timestamp: time.Date(2026, 1, 2, 3, 4, 5, 6789000, time.FixedZone("", 3600)),
-		Role: SendOnly, SessionID: "s", ClientID: "cl", BundleID: "b", ConnectionID: "conn", Audio: true, Minutes: 3,
-		AuthnMetadata: []byte(`{"a":1}`), Total: 6, SendRecv: 1, SendOnly: 2, RecvOnly: 3,
-		Data: []Present{{ClientID: "x", BundleID: "y", ConnectionID: "z", AuthnMetadata: []byte(`null`)}, {ConnectionID: "w"}}}
-	got := object(t, e.Append(nil))
-	want := map[string]any{
-		"type": "notify", "event_type": "connection.created", "timestamp": "2026-01-02T02:04:05.006789Z", "role": "sendonly",
-		"session_id": "s", "client_id": "cl", "bundle_id": "b", "connection_id": "conn", "audio": true, "video": false,
-		"authn_metadata": map[string]any{"a": 1.0}, "minutes": 3.0, "channel_connections": 6.0,
-		"channel_sendrecv_connections": 1.0, "channel_sendonly_connections": 2.0, "channel_recvonly_connections": 3.0,
-		"turn_transport_type": "udp",
-		"data": []any{
-			map[string]any{"client_id": "x", "bundle_id": "y", "connection_id": "z", "authn_metadata": nil},
-			map[string]any{"client_id": "", "bundle_id": "", "connection_id": "w"},
-		},
+func TestOfferPassesOnMetadataAsItIs(t *testing.T) {
+	o := Offer{Metadata: []byte(`{"a":[1, "\u0007"]}`)}
+	if b := o.Append(nil); !strings.HasSuffix(string(b), `,"metadata":{"a":[1, "\u0007"]}}`) {
+		t.Errorf("got %s", b)
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
+	if _, has := object(t, (&Offer{}).Append(nil))["metadata"]; has {
+		t.Error("no metadata is no member")
 	}
 }
 
-// Row SIG-10.
-func TestMetadataOfOthersIsBounded(t *testing.T) {
-	big := []byte(`"` + strings.Repeat("x", MaxNotifyMetadata-2) + `"`)
-	e := ConnectionEvent{EventType: EventCreated, Data: make([]Present, 100)}
-	for i := range e.Data {
-		e.Data[i].AuthnMetadata = big
-	}
-	b := e.Append(nil)
-	object(t, b)
-	if n := strings.Count(string(b), "authn_metadata"); n != maxDataMetadata/MaxNotifyMetadata {
-		t.Errorf("%d entries with metadata, %d bytes", n, len(b))
+func TestMembersKeepTheirOrder(t *testing.T) {
+	o := Offer{SDP: "s", ChannelID: "c", ClientID: "cl", BundleID: "b", ConnectionID: "conn", SessionID: "se", Version: "v",
+		AudioMID: "a", AudioCodecType: "OPUS", AudioBitRate: 64}
+	want := `{"type":"offer","sdp":"s","channel_id":"c","client_id":"cl","bundle_id":"b","connection_id":"conn","session_id":"se","version":"v",` +
+		`"config":{"iceTransportPolicy":"all","iceServers":[]},"mid":{"audio":"a"},"multistream":true,"simulcast":false,"simulcast_multicodec":false,` +
+		`"spotlight":false,"data_channel_signaling":false,"ignore_disconnect_websocket":false,"audio":false,"video":false,` +
+		`"audio_codec_type":"OPUS","audio_bit_rate":64}`
+	if got := string(o.Append(nil)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 
-func TestPingAndReOffer(t *testing.T) {
-	if got := string(AppendPing(nil, false)); got != `{"type":"ping"}` {
-		t.Error(got)
+func TestMessagesOfTheServerHaveTheirShapes(t *testing.T) {
+	now := time.Date(2023, 12, 31, 23, 59, 59, 999999999, time.UTC)
+	for want, got := range map[string][]byte{
+		`{"type":"ping"}`:                                                     AppendPing(nil, false),
+		`{"type":"ping","stats":true}`:                                        AppendPing(nil, true),
+		`{"type":"re-offer","sdp":"v=0\r\n"}`:                                 AppendReOffer(nil, "v=0\r\n"),
+		`{"type":"update","sdp":"v=0\r\n\"\u0001"}`:                           AppendUpdate(nil, "v=0\r\n\"\x01"),
+		`{"type":"push","data":{"a":[1, 2]}}`:                                 AppendPush(nil, []byte(`{"a":[1, 2]}`)),
+		`{"type":"switched","ignore_disconnect_websocket":true}`:              AppendSwitched(nil, true),
+		`{"type":"switched","ignore_disconnect_websocket":false}`:             AppendSwitched(nil, false),
+		`{"type":"redirect","location":"wss://example.com/signaling?a=\"\\"}`: AppendRedirect(nil, `wss://example.com/signaling?a="\`),
+		`{"type":"close","code":1000,"reason":"LIFETIME-EXPIRED"}`:            AppendClose(nil, 1000, "LIFETIME-EXPIRED"),
+		`{"type":"notify","event_type":"network.status","timestamp":"2023-12-31T23:59:59.999999Z","unstable_level":2}`: AppendNetworkStatus(nil, now, 2),
+	} {
+		if string(got) != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+		object(t, got)
 	}
-	if got := string(AppendPing(nil, true)); got != `{"type":"ping","stats":true}` {
-		t.Error(got)
-	}
-	if got := string(AppendReOffer(nil, "v=0\r\n")); got != `{"type":"re-offer","sdp":"v=0\r\n"}` {
-		t.Error(got)
+}
+
+func TestEncodersAppend(t *testing.T) {
+	for _, encode := range []func(dst []byte) []byte{
+		func(dst []byte) []byte { return (&Offer{}).Append(dst) },
+		func(dst []byte) []byte { return (&ConnectionEvent{}).Append(dst) },
+		func(dst []byte) []byte { return AppendReOffer(dst, "s") },
+		func(dst []byte) []byte { return AppendUpdate(dst, "s") },
+		func(dst []byte) []byte { return AppendPing(dst, true) },
+		func(dst []byte) []byte { return AppendPush(dst, []byte("1")) },
+		func(dst []byte) []byte { return AppendSwitched(dst, true) },
+		func(dst []byte) []byte { return AppendRedirect(dst, "l") },
+		func(dst []byte) []byte { return AppendClose(dst, 1, "r") },
+		func(dst []byte) []byte { return AppendNetworkStatus(dst, time.Time{}, 1) },
+	} {
+		alone := encode(nil)
+		if got := encode([]byte("before")); string(got) != "before"+string(alone) {
+			t.Errorf("got %s", got)
+		}
+		room := make([]byte, 0, 8192)
+		if n := testing.AllocsPerRun(10, func() { encode(room) }); n != 0 {
+			t.Errorf("%.30s: %v allocations", alone, n)
+		}
 	}
 }
 
