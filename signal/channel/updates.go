@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tsubame/signal/session"
+	"tsubame/signal/sora"
 )
 
 // maxUpdatedToAll is how many established members a channel may have for all of them to be
@@ -13,8 +14,6 @@ import (
 // make n^2 messages an interval, and nobody shows a clock beside each of a thousand names.
 // At the bound, with the usual minute, that is 170 messages a second, of some 500 bytes.
 const maxUpdatedToAll = 100
-
-const eventUpdated = "connection.updated"
 
 // updates are the established members, the one whose connection.updated is due next first.
 // It implements heap.Interface.
@@ -98,8 +97,7 @@ func (a *actor) update(now time.Time) {
 }
 
 func (a *actor) tellUpdated(m *member) {
-	e := a.event(eventUpdated, m)
-	e.AuthnMetadata = nil // others know it from connection.created
+	e := a.event(sora.EventUpdated, m)
 	n := session.Notify{JSON: e.Append(nil)}
 	m.peer.post(n)
 	if a.counts[0] > maxUpdatedToAll {
