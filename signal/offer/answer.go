@@ -29,10 +29,14 @@ func invalid(format string, args ...any) error {
 // Answer is what an answer means for media.
 type Answer struct {
 	Remote        param.Remote
-	RemoteChanged bool              // Remote differs from the last answer's
-	Publish       []param.Publish   // every track that the client sends now
-	Subscribe     []param.Subscribe // streams that the client takes from now on
-	Unsubscribe   []uint32          // SSRCs that it does not take any longer
+	RemoteChanged bool            // Remote differs from the last answer's
+	Publish       []param.Publish // every track that the client sends now
+	// Refused names the kinds that the client was asked to send and now declines: it
+	// rejected the section, or has not got the codec. Each is named once, and again if it
+	// was accepted in between.
+	Refused     []param.Kind
+	Subscribe   []param.Subscribe // streams that the client takes from now on
+	Unsubscribe []uint32          // SSRCs that it does not take any longer
 }
 
 // Answer takes the answer to the outstanding offer. After an error the state is as it was,
@@ -54,7 +58,7 @@ func (s *State) Answer(text string) (Answer, error) {
 		return Answer{}, err
 	}
 	// Nothing below fails: the state may change.
-	s.remote, s.answered, s.outstanding = p.remote, true, false
+	s.remote, s.answered, s.outstanding, s.stale = p.remote, true, false, true
 	for i, sec := range s.sections {
 		s.apply(&a, sec, &p.media[i])
 	}
@@ -68,7 +72,7 @@ func (s *State) check(p *parsed) error {
 		return invalid("%d m-sections for %d offered", len(p.media), len(s.sections))
 	}
 	for mid := range p.bundle {
-		if s.byMID(mid) == nil {
+		if s.mids[mid] == nil {
 			return invalid("BUNDLE names an unknown mid")
 		}
 	}
@@ -94,9 +98,6 @@ func (s *State) check(p *parsed) error {
 		if m.passive {
 			return invalid("m-section %d: we are the DTLS server", i)
 		}
-		if _, ok := m.negotiate(formatOf(sec.codec)); !ok {
-			return invalid("m-section %d has not got the offered codec", i)
-		}
 		accepted++
 	}
 	if accepted == 0 {
@@ -118,10 +119,13 @@ func (s *State) publications(p *parsed) ([]param.Publish, error) {
 		if sec.use != own || !sec.offered || m.rejected || !m.sends {
 			continue
 		}
-		f := formatOf(sec.codec)
-		n, _ := m.negotiate(f)
+		f := sec.formats[0]
+		n, ok := m.negotiate(f)
+		if !ok {
+			continue // it cannot encode this
+		}
 		pub := param.Publish{
-			Kind: sec.kind, Codec: sec.codec, MID: sec.mid, ClockRate: f.clock,
+			Kind: sec.kind, Codec: f.codec, MID: sec.mid, ClockRate: f.clock,
 			// A client sends with the payload types of the offer (RFC 3264 section 5.1).
 			PayloadType: f.pt,
 			Extensions:  m.extensions, Feedback: n.feedback, ReducedSize: m.reducedSize,
@@ -144,47 +148,54 @@ func (s *State) publications(p *parsed) ([]param.Publish, error) {
 	return out, nil
 }
 
-// apply moves one section to what the answer says about it.
+// apply moves one section to what the answer says about it. A client that has not got the
+// codec says so by leaving out its payload type, or by port 0 if nothing else is left.
 func (s *State) apply(a *Answer, sec *section, m *media) {
 	if !sec.offered {
 		return
 	}
 	if m.rejected {
-		a.Unsubscribe = append(a.Unsubscribe, s.reject(sec)...)
+		sec.offered = false
+	}
+	if sec.use != remote {
+		sec.dead = m.rejected
+		s.applyOwn(a, sec, m)
 		return
 	}
 	if sec.stream == nil {
-		return // own, placeholder, or released while the offer was on its way
+		return // released while the offer was on its way
 	}
+	n, ok := m.negotiate(sec.formats[0])
 	switch {
+	case m.rejected || !ok:
+		// A section that is still in use is released by the next offer.
+		sec.stream.refused = true
+		a.Unsubscribe = sec.release(a.Unsubscribe)
 	case m.receives && !sec.subscribed:
 		sec.subscribed = true
-		a.Subscribe = append(a.Subscribe, sec.subscription(m))
+		a.Subscribe = append(a.Subscribe, sec.subscription(m, n))
 	case !m.receives && sec.subscribed:
 		sec.subscribed = false
 		a.Unsubscribe = append(a.Unsubscribe, sec.ssrc)
 	}
 }
 
-// reject notes that the client declined a section that was offered to it.
-func (s *State) reject(sec *section) (unsubscribe []uint32) {
-	sec.offered = false
-	if sec.use != remote {
-		sec.dead = true
-		return nil
+func (s *State) applyOwn(a *Answer, sec *section, m *media) {
+	if sec.use != own {
+		return
 	}
-	if sec.stream == nil {
-		return nil
+	_, ok := m.negotiate(sec.formats[0])
+	declined := m.rejected || !ok
+	if declined && !sec.declined {
+		a.Refused = append(a.Refused, sec.kind)
 	}
-	sec.stream.refused, sec.stream.in = true, nil
-	return sec.release()
+	sec.declined = declined
 }
 
-func (sec *section) subscription(m *media) param.Subscribe {
-	f := formatOf(sec.codec)
-	n, _ := m.negotiate(f)
+func (sec *section) subscription(m *media, n negotiated) param.Subscribe {
+	f := sec.formats[0]
 	sub := param.Subscribe{
-		Track: sec.stream.track.ID, Kind: sec.kind, Codec: sec.codec, MID: sec.mid, SSRC: sec.ssrc,
+		Track: sec.stream.track.ID, Kind: sec.kind, Codec: f.codec, MID: sec.mid, SSRC: sec.ssrc,
 		PayloadType: n.pt, ClockRate: f.clock, CNAME: sec.stream.owner,
 		Extensions: m.extensions, Feedback: n.feedback, ReducedSize: m.reducedSize,
 	}

@@ -235,8 +235,6 @@ func TestFaultyAnswersAreRefusedAndChangeNothing(t *testing.T) {
 		"unknown mid bundled":  {replace("BUNDLE ", "BUNDLE x "), ReasonInvalidSDP},
 		"no rtcp-mux":          {replace("a=rtcp-mux", "a=x"), ReasonInvalidSDP},
 		"passive":              {replace("setup:active", "setup:passive"), ReasonInvalidSDP},
-		"another codec":        {replace("VP8/90000", "VP9/90000"), ReasonInvalidSDP},
-		"another clock":        {replace("opus/48000", "opus/8000"), ReasonInvalidSDP},
 		"plain RTP":            {replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), ReasonInvalidSDP},
 		"everything rejected":  {replace(" 9 UDP", " 0 UDP"), ReasonInvalidSDP},
 		"no ufrag":             {replace("a=ice-ufrag", "a=x"), ReasonInvalidSDP},
@@ -299,8 +297,8 @@ func TestEveryTruncationOfAnAnswerIsHandled(t *testing.T) {
 	cfg.Video = nil
 	s := New(cfg)
 	whole := new(peer).Answer(s.Offer())
-	// The answer is complete once the codec is there; what follows is optional.
-	complete := strings.Index(whole, "a=rtcp-fb")
+	// The answer is complete once RTCP is multiplexed; what follows is optional.
+	complete := strings.Index(whole, "a=rtcp-rsize")
 	for i := range complete - 2 {
 		if _, err := s.Answer(whole[:i]); err == nil {
 			t.Fatalf("the first %d bytes were accepted:\n%s", i, whole[:i])

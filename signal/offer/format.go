@@ -8,39 +8,93 @@ import (
 	"tsubame/media/param"
 )
 
-// format is how a codec appears in SDP. Payload types and extension ids are the same in
-// every section of every connection: under BUNDLE one number must not mean two things.
-type format struct {
+// encoding is how a codec appears in SDP (the encoding name of RFC 8866 section 6.6).
+type encoding struct {
 	codec    param.Codec
 	kind     param.Kind
 	name     string // of the rtpmap
 	clock    uint32
 	channels int
-	pt       uint8
-	rtx      uint8 // payload type of the retransmissions; 0: none
+	usual    string // the format parameters of its usual form
+	pt       uint8  // of the usual form, on every connection
+	rtx      uint8  // payload type of the retransmissions; 0: none
 }
 
-var formats = []format{
-	{codec: param.Opus, kind: param.Audio, name: "opus", clock: 48000, channels: 2, pt: 111},
+var encodings = []encoding{
+	{codec: param.Opus, kind: param.Audio, name: "opus", clock: 48000, channels: 2, pt: opusType, usual: new(OwnAudio).fmtp()},
 	{codec: param.VP8, kind: param.Video, name: "VP8", clock: 90000, pt: 96, rtx: 97},
+	{codec: param.VP9, kind: param.Video, name: "VP9", clock: 90000, pt: 98, rtx: 99, usual: VP9Params(0)},
+	{codec: param.AV1, kind: param.Video, name: "AV1", clock: 90000, pt: 100, rtx: 101, usual: AV1Params(0, 5, 0)},
+	{codec: param.H264, kind: param.Video, name: "H264", clock: 90000, pt: 102, rtx: 103, usual: H264Params("")},
+	{codec: param.H265, kind: param.Video, name: "H265", clock: 90000, pt: 104, rtx: 105, usual: H265Params(93, 1, 0, "SRST")},
 }
 
-func formatOf(c param.Codec) *format {
-	for i := range formats {
-		if formats[i].codec == c {
-			return &formats[i]
+// Payload types of Opus. A client that asked for parameters of its own sends with the
+// first, and gets what others send with the second.
+const (
+	opusType      = 111
+	otherOpusType = 109
+)
+
+func encodingOf(c param.Codec) *encoding {
+	for i := range encodings {
+		if encodings[i].codec == c {
+			return &encodings[i]
 		}
 	}
-	panic("offer: codec without a format")
+	panic("offer: codec without an encoding")
 }
 
-func (f *format) rtpmap() string {
-	s := f.name + "/" + strconv.FormatUint(uint64(f.clock), 10)
-	if f.channels > 0 {
-		s += "/" + strconv.Itoa(f.channels)
+func (e *encoding) rtpmap() string {
+	s := e.name + "/" + strconv.FormatUint(uint64(e.clock), 10)
+	if e.channels > 0 {
+		s += "/" + strconv.Itoa(e.channels)
 	}
 	return s
 }
+
+// lines returns the attributes of a format: rtpmap, rtcp-fb and fmtp of the codec, and those
+// of its retransmissions (RFC 4588 section 8).
+func (e *encoding) lines(params string, pt, rtx uint8) string {
+	n := strconv.Itoa(int(pt))
+	b := "a=rtpmap:" + n + " " + e.rtpmap() + "\r\n"
+	for i := range feedbacks {
+		if x := &feedbacks[i]; x.fits(e.kind) {
+			b += "a=rtcp-fb:" + n + " " + x.value + "\r\n"
+		}
+	}
+	if params != "" {
+		b += "a=fmtp:" + n + " " + params + "\r\n"
+	}
+	if rtx != 0 {
+		r := strconv.Itoa(int(rtx))
+		b += "a=rtpmap:" + r + " rtx/" + strconv.FormatUint(uint64(e.clock), 10) + "\r\na=fmtp:" + r + " apt=" + n + "\r\n"
+	}
+	return b
+}
+
+// usualLines are the lines of the usual forms, which most sections of most connections have.
+var usualLines = func() map[param.Codec]string {
+	m := map[param.Codec]string{}
+	for i := range encodings {
+		e := &encodings[i]
+		m[e.codec] = e.lines(e.usual, e.pt, e.rtx)
+	}
+	return m
+}()
+
+// extensionLines returns the a=extmap lines of a kind.
+func extensionLines(k param.Kind) string {
+	b := ""
+	for i := range extensions {
+		if x := &extensions[i]; x.fits(k) {
+			b += "a=extmap:" + strconv.Itoa(int(x.id)) + " " + x.uri + "\r\n"
+		}
+	}
+	return b
+}
+
+var audioExtensions, videoExtensions = extensionLines(param.Audio), extensionLines(param.Video)
 
 // extension is one RTP header extension (RFC 8285) that we offer.
 type extension struct {
@@ -50,7 +104,8 @@ type extension struct {
 	field        func(*param.Extensions) *uint8
 }
 
-// Ids 5 and 6 are kept for rtp-stream-id and repaired-rtp-stream-id.
+// Extension ids are the same in every section of every connection, as under BUNDLE one id
+// must not mean two things. Ids 5 and 6 are kept for rtp-stream-id and repaired-rtp-stream-id.
 var extensions = []extension{
 	{1, "urn:ietf:params:rtp-hdrext:ssrc-audio-level", true, false, func(e *param.Extensions) *uint8 { return &e.AudioLevel }},
 	{2, "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", true, true, func(e *param.Extensions) *uint8 { return &e.AbsSendTime }},

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"tsubame/media/param"
 )
@@ -64,19 +65,27 @@ type Track struct {
 // what, and what the last answer said.
 type State struct {
 	cfg         Config
+	transport   string // the attributes that every section repeats
 	sessionID   uint64
 	version     uint64
 	outstanding bool
 	answered    bool // at least once
+	stale       bool // changed has to be computed again
+	changed     bool
 	nextSSRC    uint32
+	numbers     numbering
 	sections    []*section
-	wanted      []*stream // in order of arrival
+	mids        map[string]*section
+	owners      map[string][]*stream // all that is to be received, by connection id
+	waiting     []*stream            // what is not in an offer yet, in order of arrival
+	spare       [2][]*section        // scratch of place
 	remote      param.Remote
 }
 
 // stream is a track of another connection that this client is to receive.
 type stream struct {
 	owner   string // connection id
+	nth     int    // among the owner's streams of the kind, from 0; for the msid
 	track   Track
 	refused bool     // the client's answer declined it; it is not offered again
 	in      *section // nil: not in an offer yet
@@ -90,20 +99,29 @@ const (
 	remote                     // carries a stream, or did
 )
 
+// maxFormats is the most formats of one section. A list never shrinks and every answer
+// repeats it, so this keeps the answer to MaxSections of them below MaxSDP. A section
+// whose list is full is reused for its own formats only.
+const maxFormats = 5
+
 // section is one m-section. Sections are never removed (RFC 3264 section 8): their number
 // only grows, and those of streams that left are reused.
 type section struct {
-	use     use
-	kind    param.Kind
-	mid     string
-	stream  *stream // remote only; nil: released
-	ssrc    uint32  // of the stream
-	rtx     uint32  // of the stream; 0: none
-	codec   param.Codec
+	use    use
+	kind   param.Kind
+	mid    string
+	stream *stream // remote only; nil: released
+	ssrc   uint32  // of the stream
+	rtx    uint32  // of the stream; 0: none
+	// formats has that of the stream, or of what the client sends, in front. The list only
+	// grows: clients keep what they once negotiated and refuse a list that has lost it.
+	formats []*format
 	offered bool // the last offer said that this section is in use
 	dead    bool // refused by the client's answer and never offered again
 	// subscribed is set while the client is being sent the stream.
 	subscribed bool
+	// declined is set while the client does not take our format of an own section.
+	declined bool
 }
 
 // New starts the state of one connection. The client's own sections come first, since the
@@ -112,20 +130,21 @@ func New(cfg Config) *State {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}
-	s := &State{cfg: cfg}
+	s := &State{cfg: cfg, mids: map[string]*section{}, owners: map[string][]*stream{}, stale: true}
+	s.transport = transportLines(cfg)
 	s.sessionID = uint64(s.random())<<31 | uint64(s.random())>>1
 	s.nextSSRC = s.random()
 	if cfg.Audio != nil {
-		s.add(own, param.Audio, param.Opus)
+		s.add(own, param.Audio, s.numbers.own(param.Opus, cfg.Audio.fmtp()))
 	}
 	if cfg.Video != nil {
-		s.add(own, param.Video, cfg.Video.Codec)
+		s.add(own, param.Video, s.numbers.own(cfg.Video.Codec, cfg.Video.Params))
 	}
 	if len(s.sections) == 0 {
 		if cfg.PlaceholderVideo {
-			s.add(placeholder, param.Video, param.VP8)
+			s.add(placeholder, param.Video, s.numbers.own(param.VP8, ""))
 		} else {
-			s.add(placeholder, param.Audio, param.Opus)
+			s.add(placeholder, param.Audio, s.numbers.own(param.Opus, ""))
 		}
 	}
 	return s
@@ -155,28 +174,21 @@ const midAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 // add appends a section. Its mid contains the kind, because clients look for that, and
 // stays below the 16 bytes of a one-byte header extension.
-func (s *State) add(u use, kind param.Kind, codec param.Codec) *section {
+func (s *State) add(u use, kind param.Kind, f *format) *section {
+	var b [12]byte
 	for {
-		mid := kind.String() + "_"
+		mid := append(append(b[:0], kind.String()...), '_')
 		for r, i := s.random(), 0; i < 6; i++ {
-			mid += string(midAlphabet[r&31])
+			mid = append(mid, midAlphabet[r&31])
 			r >>= 5
 		}
-		if s.byMID(mid) == nil {
-			sec := &section{use: u, kind: kind, mid: mid, codec: codec}
+		if s.mids[string(mid)] == nil {
+			sec := &section{use: u, kind: kind, mid: string(mid), formats: []*format{f}}
 			s.sections = append(s.sections, sec)
+			s.mids[sec.mid] = sec
 			return sec
 		}
 	}
-}
-
-func (s *State) byMID(mid string) *section {
-	for _, sec := range s.sections {
-		if sec.mid == mid {
-			return sec
-		}
-	}
-	return nil
 }
 
 // MIDs returns the mids of the sections on which the client sends; empty: none.
@@ -197,137 +209,71 @@ func (s *State) MIDs() (audio, video string) {
 // none: the connection left. It returns the SSRCs that the client was being sent and must
 // not be any longer. Sections follow in the next offer.
 func (s *State) SetRemote(owner string, tracks []Track) (unsubscribe []uint32) {
-	kept := s.wanted[:0]
-	have := make(map[Track]bool, len(tracks))
-	for _, st := range s.wanted {
-		if st.owner == owner && !contains(tracks, st.track) {
-			if st.in != nil {
-				unsubscribe = append(unsubscribe, st.in.release()...)
-			}
+	before := s.owners[owner]
+	kept := before[:0]
+	for _, st := range before {
+		if contains(tracks, st.track) {
+			kept = append(kept, st)
 			continue
 		}
-		if st.owner == owner {
-			have[st.track] = true
-		}
-		kept = append(kept, st)
+		unsubscribe = s.drop(st, unsubscribe)
 	}
-	clear(s.wanted[len(kept):])
-	s.wanted = kept
+	clear(before[len(kept):])
 	for _, t := range tracks {
-		if !have[t] {
-			have[t] = true
-			s.wanted = append(s.wanted, &stream{owner: owner, track: t})
+		if !has(kept, t) {
+			st := &stream{owner: owner, nth: ordinal(kept, t.Kind), track: t}
+			kept = append(kept, st)
+			s.waiting = append(s.waiting, st)
+			s.stale = true
 		}
+	}
+	if len(kept) > 0 {
+		s.owners[owner] = kept
+	} else {
+		delete(s.owners, owner)
+	}
+	return unsubscribe
+}
+
+// drop forgets a stream.
+func (s *State) drop(st *stream, unsubscribe []uint32) []uint32 {
+	s.stale = true
+	if st.in != nil {
+		return st.in.release(unsubscribe)
+	}
+	if i := slices.Index(s.waiting, st); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
 	}
 	return unsubscribe
 }
 
 // release takes the stream out of the section.
-func (sec *section) release() (unsubscribe []uint32) {
+func (sec *section) release(unsubscribe []uint32) []uint32 {
 	if sec.subscribed {
-		unsubscribe = []uint32{sec.ssrc}
+		unsubscribe = append(unsubscribe, sec.ssrc)
 	}
+	sec.stream.in = nil
 	sec.stream, sec.subscribed = nil, false
 	return unsubscribe
 }
 
-func contains(tracks []Track, t Track) bool {
-	for _, u := range tracks {
-		if u == t {
-			return true
+func contains(tracks []Track, t Track) bool { return slices.Contains(tracks, t) }
+
+func has(streams []*stream, t Track) bool {
+	return slices.ContainsFunc(streams, func(st *stream) bool { return st.track == t })
+}
+
+// ordinal returns the lowest number that none of an owner's streams of the kind has.
+func ordinal(streams []*stream, k param.Kind) int {
+	for n := 0; ; n++ {
+		if !slices.ContainsFunc(streams, func(st *stream) bool { return st.track.Kind == k && st.nth == n }) {
+			return n
 		}
 	}
-	return false
 }
 
 // Outstanding reports whether an offer waits for its answer.
 func (s *State) Outstanding() bool { return s.outstanding }
-
-// Changed reports whether a new offer would differ from the last one.
-func (s *State) Changed() bool {
-	if s.version == 0 {
-		return true
-	}
-	for _, sec := range s.sections {
-		if sec.offered && !sec.live() {
-			return true
-		}
-	}
-	for _, st := range s.wanted {
-		if st.in == nil && !st.refused && s.hasRoom(st.track.Kind) {
-			return true
-		}
-	}
-	return false
-}
-
-// Offered reports whether the last offer carried every stream of a connection that this
-// client is to receive, as far as there is room for them.
-func (s *State) Offered(owner string) bool {
-	for _, st := range s.wanted {
-		if st.owner == owner && st.in == nil && !st.refused && s.hasRoom(st.track.Kind) {
-			return false
-		}
-	}
-	return true
-}
-
-// live reports whether the section is in use.
-func (sec *section) live() bool {
-	if sec.dead {
-		return false
-	}
-	return sec.use != remote || sec.stream != nil
-}
-
-// free reports whether a new stream of the kind may take the section over: the client has
-// been told that the old one is gone, and has answered.
-func (s *State) free(sec *section, kind param.Kind) bool {
-	return sec.use == remote && sec.kind == kind && sec.stream == nil && !sec.offered && !s.outstanding
-}
-
-func (s *State) hasRoom(kind param.Kind) bool {
-	if len(s.sections) < MaxSections {
-		return true
-	}
-	for _, sec := range s.sections {
-		if s.free(sec, kind) {
-			return true
-		}
-	}
-	return false
-}
-
-// place gives every stream a section while there are any.
-func (s *State) place() {
-	for _, st := range s.wanted {
-		if st.in != nil || st.refused {
-			continue
-		}
-		sec := s.section(st.track)
-		if sec == nil {
-			continue
-		}
-		st.in, sec.stream, sec.codec = sec, st, st.track.Codec
-		sec.ssrc, sec.rtx = s.ssrc(), 0
-		if formatOf(sec.codec).rtx != 0 {
-			sec.rtx = s.ssrc()
-		}
-	}
-}
-
-// section returns a section for a new stream, or nil if there is none.
-func (s *State) section(t Track) *section {
-	for _, sec := range s.sections {
-		if s.free(sec, t.Kind) {
-			return sec
-		}
-	}
-	if len(s.sections) == MaxSections {
-		return nil
-	}
-	return s.add(remote, t.Kind, t.Codec)
-}
 
 // Offer returns the next offer. The one before must have been answered.
 func (s *State) Offer() string {
@@ -336,9 +282,9 @@ func (s *State) Offer() string {
 	}
 	s.place()
 	s.version++
-	s.outstanding = true
+	s.outstanding, s.stale = true, true
 	for _, sec := range s.sections {
 		sec.offered = sec.live()
 	}
-	return string(s.appendSDP(nil))
+	return s.sdp()
 }

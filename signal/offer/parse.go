@@ -17,6 +17,7 @@ const (
 	maxLinesBase       = 128
 	maxLinesPerSection = 512
 	maxFingerprints    = 8
+	maxPayloads        = 128 // of a section
 )
 
 // parsed is an answer as far as we read it.
@@ -48,6 +49,7 @@ type payload struct {
 	name     string // lower case
 	clock    uint32
 	apt      int // of rtx; -1: none
+	fmtp     string
 	feedback param.Feedback
 }
 
@@ -195,8 +197,11 @@ func parseMedia(d *sdp.MediaDescription) (media, error) {
 	if !m.rejected && strings.Join(d.MediaName.Protos, "/") != "UDP/TLS/RTP/SAVPF" {
 		return m, invalid("transport protocol %.40q", strings.Join(d.MediaName.Protos, "/"))
 	}
+	if n := len(d.MediaName.Formats); n > maxPayloads {
+		return m, invalid("%d payload types", n)
+	}
 	for _, f := range d.MediaName.Formats {
-		if pt, err := strconv.ParseUint(f, 10, 8); err == nil && pt < 128 && len(m.payloads) < 128 {
+		if pt, err := strconv.ParseUint(f, 10, 8); err == nil && pt < maxPayloads {
 			m.payloads = append(m.payloads, payload{pt: uint8(pt), apt: -1})
 		}
 	}
@@ -242,12 +247,10 @@ func (m *media) attribute(a sdp.Attribute) {
 		}
 	case "fmtp":
 		pt, rest, _ := strings.Cut(a.Value, " ")
-		if apt, ok := strings.CutPrefix(strings.TrimSpace(rest), "apt="); ok {
-			apt, _, _ = strings.Cut(apt, ";")
-			if p := m.payload(pt); p != nil {
-				if n, err := strconv.ParseUint(strings.TrimSpace(apt), 10, 8); err == nil {
-					p.apt = int(n)
-				}
+		if p := m.payload(pt); p != nil && p.fmtp == "" {
+			p.fmtp = strings.TrimSpace(rest)
+			if n, err := strconv.ParseUint(parameter(p.fmtp, "apt"), 10, 8); err == nil {
+				p.apt = int(n)
 			}
 		}
 	case "ssrc":
@@ -344,19 +347,31 @@ type negotiated struct {
 	feedback param.Feedback
 }
 
-// negotiate finds the codec among the section's payload types.
+// negotiate finds a format among the section's payload types, under its own number if
+// possible. An answer lists all that the client takes of the offered, in its order, so
+// neither the first one nor the name settles it.
 func (m *media) negotiate(f *format) (negotiated, bool) {
-	for _, p := range m.payloads {
-		if !strings.EqualFold(p.name, f.name) || p.clock != f.clock {
+	var found *payload
+	for i := range m.payloads {
+		p := &m.payloads[i]
+		if p.clock != f.clock || !strings.EqualFold(p.name, f.name) {
 			continue
 		}
-		n := negotiated{pt: p.pt, feedback: p.feedback}
-		for _, r := range m.payloads {
-			if f.rtx != 0 && r.name == "rtx" && r.apt == int(p.pt) {
-				n.rtx = r.pt
+		// One without parameters under our number has nothing to say against ours.
+		if p.pt == f.pt && p.fmtp == "" || f.accepts(f.params, p.fmtp) {
+			if found == nil || p.pt == f.pt {
+				found = p
 			}
 		}
-		return n, true
 	}
-	return negotiated{}, false
+	if found == nil {
+		return negotiated{}, false
+	}
+	n := negotiated{pt: found.pt, feedback: found.feedback}
+	for _, r := range m.payloads {
+		if f.rtx != 0 && r.name == "rtx" && r.apt == int(found.pt) && (n.rtx == 0 || r.pt == f.rtx) {
+			n.rtx = r.pt
+		}
+	}
+	return n, true
 }

@@ -8,115 +8,160 @@ import (
 	"tsubame/media/param"
 )
 
-// appendSDP appends the offer (RFC 8866, in the profile of RFC 8829).
-func (s *State) appendSDP(b []byte) []byte {
-	b = append(b, "v=0\r\no=- "...)
-	b = strconv.AppendUint(b, s.sessionID, 10)
-	b = append(b, ' ')
-	b = strconv.AppendUint(b, s.version, 10)
-	b = append(b, " IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE"...)
+// sdp returns the offer (RFC 8866, in the profile of RFC 8829). It allocates the text only:
+// a channel re-offers to every viewer at every join.
+func (s *State) sdp() string {
+	var b strings.Builder
+	b.Grow(s.size())
+	b.WriteString("v=0\r\no=- ")
+	writeUint(&b, s.sessionID)
+	b.WriteByte(' ')
+	writeUint(&b, s.version)
+	b.WriteString(" IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
 	// A section with port 0 must not be in the group (RFC 9143 section 7.2).
 	for _, sec := range s.sections {
 		if sec.offered {
-			b = append(append(b, ' '), sec.mid...)
+			b.WriteByte(' ')
+			b.WriteString(sec.mid)
 		}
 	}
-	b = append(b, "\r\na=msid-semantic: WMS *\r\na=ice-lite\r\n"...)
+	b.WriteString("\r\na=msid-semantic: WMS *\r\na=ice-lite\r\n")
 	tagged := true
 	for _, sec := range s.sections {
-		b = s.appendSection(b, sec, tagged && sec.offered)
+		s.writeSection(&b, sec, tagged && sec.offered)
 		tagged = tagged && !sec.offered
 	}
-	return b
+	return b.String()
 }
 
-// appendSection appends one m-section. Candidates are in the tagged section only, the
+// size returns at least the length of the offer.
+func (s *State) size() int {
+	n := 256
+	for _, c := range s.cfg.Candidates {
+		n += len(c) + 16
+	}
+	for _, sec := range s.sections {
+		n += 256 + len(s.transport) + len(extensionsOf(sec.kind)) + 2*len(sec.mid)
+		for _, f := range sec.formats {
+			n += len(f.lines) + 8
+		}
+		if sec.stream != nil {
+			// Twice in each of a=msid and two a=ssrc, once more in each a=ssrc for the CNAME.
+			n += 8*len(sec.stream.owner) + 192
+		}
+	}
+	return n
+}
+
+func writeUint(b *strings.Builder, n uint64) {
+	var digits [20]byte
+	b.Write(strconv.AppendUint(digits[:0], n, 10))
+}
+
+func extensionsOf(k param.Kind) string {
+	if k == param.Audio {
+		return audioExtensions
+	}
+	return videoExtensions
+}
+
+// writeSection writes one m-section. Candidates are in the tagged section only, the
 // first of the BUNDLE group, whose transport all use: repeating them would make the offers
 // of large channels several times longer.
-func (s *State) appendSection(b []byte, sec *section, tagged bool) []byte {
-	f := formatOf(sec.codec)
-	b = append(append(b, "m="...), sec.kind.String()...)
+func (s *State) writeSection(b *strings.Builder, sec *section, tagged bool) {
+	b.WriteString("m=")
+	b.WriteString(sec.kind.String())
 	if sec.offered {
-		b = append(b, " 9"...)
+		b.WriteString(" 9 UDP/TLS/RTP/SAVPF")
 	} else {
-		b = append(b, " 0"...)
+		b.WriteString(" 0 UDP/TLS/RTP/SAVPF")
 	}
-	b = append(b, " UDP/TLS/RTP/SAVPF "...)
-	b = strconv.AppendUint(b, uint64(f.pt), 10)
-	if f.rtx != 0 {
-		b = append(b, ' ')
-		b = strconv.AppendUint(b, uint64(f.rtx), 10)
+	for _, f := range sec.formats {
+		b.WriteByte(' ')
+		writeUint(b, uint64(f.pt))
+		if f.rtx != 0 {
+			b.WriteByte(' ')
+			writeUint(b, uint64(f.rtx))
+		}
 	}
-	b = append(b, "\r\nc=IN IP4 0.0.0.0\r\n"...)
-	b = s.appendBandwidth(b, sec)
+	b.WriteString("\r\nc=IN IP4 0.0.0.0\r\n")
+	writeBandwidth(b, s.bitrate(sec))
 	if tagged {
 		for _, c := range s.cfg.Candidates {
-			b = appendAttribute(b, "candidate", c)
+			b.WriteString("a=candidate:")
+			b.WriteString(c)
+			b.WriteString("\r\n")
 		}
-		b = append(b, "a=end-of-candidates\r\n"...)
+		b.WriteString("a=end-of-candidates\r\n")
 	}
-	b = appendAttribute(b, "ice-ufrag", s.cfg.Ufrag)
-	b = appendAttribute(b, "ice-pwd", s.cfg.Password)
-	b = appendAttribute(b, "fingerprint", fingerprintText(s.cfg.Fingerprint))
-	b = append(b, "a=setup:actpass\r\n"...)
-	b = appendAttribute(b, "mid", sec.mid)
-	for i := range extensions {
-		if x := &extensions[i]; x.fits(sec.kind) {
-			b = appendAttribute(b, "extmap", strconv.Itoa(int(x.id))+" "+x.uri)
-		}
+	b.WriteString(s.transport)
+	b.WriteString("a=mid:")
+	b.WriteString(sec.mid)
+	b.WriteString("\r\n")
+	b.WriteString(extensionsOf(sec.kind))
+	b.WriteString(sec.direction())
+	if sec.offered && sec.hasMSID() {
+		b.WriteString("a=msid:")
+		sec.writeMSID(b)
+		b.WriteString("\r\n")
 	}
-	b = append(b, "a="+sec.direction()+"\r\n"...)
-	if id := sec.msid(); id != "" && sec.offered {
-		b = appendAttribute(b, "msid", id)
+	b.WriteString("a=rtcp-mux\r\na=rtcp-rsize\r\n")
+	for _, f := range sec.formats {
+		b.WriteString(f.lines)
 	}
-	b = append(b, "a=rtcp-mux\r\na=rtcp-rsize\r\n"...)
-	b = s.appendFormat(b, sec, f)
+	if sec.use == own && sec.kind == param.Audio && s.cfg.Audio.PTime != 0 {
+		b.WriteString("a=ptime:")
+		writeUint(b, uint64(s.cfg.Audio.PTime))
+		b.WriteString("\r\n")
+	}
 	if sec.stream != nil && sec.offered {
-		b = sec.appendSSRCs(b)
+		sec.writeSSRCs(b)
 	}
-	return b
-}
-
-func appendAttribute(b []byte, name, value string) []byte {
-	b = append(append(b, "a="...), name...)
-	b = append(append(b, ':'), value...)
-	return append(b, '\r', '\n')
 }
 
 // direction is from our point of view.
 func (sec *section) direction() string {
 	switch {
 	case !sec.offered, sec.use == placeholder:
-		return "inactive"
+		return "a=inactive\r\n"
 	case sec.use == own:
-		return "recvonly"
+		return "a=recvonly\r\n"
 	}
-	return "sendonly"
+	return "a=sendonly\r\n"
 }
 
-// msid returns the stream and track id (RFC 8830); no two sections may have the same. The
-// placeholder's stream id is one that clients ignore.
-func (sec *section) msid() string {
-	switch {
-	case sec.use == placeholder:
-		return "default " + sec.mid
-	case sec.stream != nil:
-		return sec.stream.owner + " " + sec.stream.owner + "-" + sec.kind.String()
+func (sec *section) hasMSID() bool { return sec.use == placeholder || sec.stream != nil }
+
+// writeMSID writes the stream and track id (RFC 8830); no two sections may have the same.
+// The placeholder's stream id is one that clients ignore.
+func (sec *section) writeMSID(b *strings.Builder) {
+	st := sec.stream
+	if st == nil {
+		b.WriteString("default ")
+		b.WriteString(sec.mid)
+		return
 	}
-	return ""
+	b.WriteString(st.owner)
+	b.WriteByte(' ')
+	b.WriteString(st.owner)
+	b.WriteByte('-')
+	b.WriteString(sec.kind.String())
+	if st.nth > 0 {
+		b.WriteByte('-')
+		writeUint(b, uint64(st.nth)+1)
+	}
 }
 
-// appendBandwidth tells the client how much to send (RFC 3890, RFC 8866 section 5.8).
-func (s *State) appendBandwidth(b []byte, sec *section) []byte {
-	bps := s.bitrate(sec)
+// writeBandwidth tells the client how much to send (RFC 3890, RFC 8866 section 5.8).
+func writeBandwidth(b *strings.Builder, bps uint64) {
 	if bps == 0 {
-		return b
+		return
 	}
-	b = append(b, "b=TIAS:"...)
-	b = strconv.AppendUint(b, bps, 10)
-	b = append(b, "\r\nb=AS:"...)
-	b = strconv.AppendUint(b, (bps+999)/1000, 10)
-	return append(b, '\r', '\n')
+	b.WriteString("b=TIAS:")
+	writeUint(b, bps)
+	b.WriteString("\r\nb=AS:")
+	writeUint(b, (bps+999)/1000)
+	b.WriteString("\r\n")
 }
 
 // bitrate returns what signaling asked the client to send on a section, in bits per second.
@@ -130,59 +175,48 @@ func (s *State) bitrate(sec *section) uint64 {
 	return s.cfg.Video.Bitrate
 }
 
-func (s *State) appendFormat(b []byte, sec *section, f *format) []byte {
-	pt := strconv.Itoa(int(f.pt))
-	b = appendAttribute(b, "rtpmap", pt+" "+f.rtpmap())
-	for i := range feedbacks {
-		if x := &feedbacks[i]; x.fits(sec.kind) {
-			b = appendAttribute(b, "rtcp-fb", pt+" "+x.value)
-		}
-	}
-	if f.codec == param.Opus {
-		audio := &OwnAudio{}
-		if sec.use == own {
-			audio = s.cfg.Audio
-		}
-		b = appendAttribute(b, "fmtp", pt+" "+audio.fmtp())
-		if audio.PTime != 0 {
-			b = appendAttribute(b, "ptime", strconv.Itoa(audio.PTime))
-		}
-	}
-	if f.rtx != 0 {
-		rtx := strconv.Itoa(int(f.rtx))
-		b = appendAttribute(b, "rtpmap", rtx+" rtx/"+strconv.FormatUint(uint64(f.clock), 10))
-		b = appendAttribute(b, "fmtp", rtx+" apt="+pt)
-	}
-	return b
-}
-
-// appendSSRCs names the stream's SSRCs (RFC 5576). The publisher's connection id is the
+// writeSSRCs names the stream's SSRCs (RFC 5576). The publisher's connection id is the
 // CNAME of all that it sends, which is what keeps its audio and video in step.
-func (sec *section) appendSSRCs(b []byte) []byte {
-	ssrcs := []uint32{sec.ssrc}
+func (sec *section) writeSSRCs(b *strings.Builder) {
 	if sec.rtx != 0 {
-		ssrcs = append(ssrcs, sec.rtx)
-		b = appendAttribute(b, "ssrc-group", "FID "+decimal(sec.ssrc)+" "+decimal(sec.rtx))
+		b.WriteString("a=ssrc-group:FID ")
+		writeUint(b, uint64(sec.ssrc))
+		b.WriteByte(' ')
+		writeUint(b, uint64(sec.rtx))
+		b.WriteString("\r\n")
 	}
-	for _, n := range ssrcs {
-		b = appendAttribute(b, "ssrc", decimal(n)+" cname:"+sec.stream.owner)
-		b = appendAttribute(b, "ssrc", decimal(n)+" msid:"+sec.msid())
+	for _, n := range [2]uint32{sec.ssrc, sec.rtx} {
+		if n == 0 {
+			continue
+		}
+		b.WriteString("a=ssrc:")
+		writeUint(b, uint64(n))
+		b.WriteString(" cname:")
+		b.WriteString(sec.stream.owner)
+		b.WriteString("\r\na=ssrc:")
+		writeUint(b, uint64(n))
+		b.WriteString(" msid:")
+		sec.writeMSID(b)
+		b.WriteString("\r\n")
 	}
-	return b
 }
 
-func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+// transportLines returns what every section says about the one transport of the bundle.
+func transportLines(cfg Config) string {
+	return "a=ice-ufrag:" + cfg.Ufrag + "\r\na=ice-pwd:" + cfg.Password +
+		"\r\na=fingerprint:" + fingerprintText(cfg.Fingerprint) + "\r\na=setup:actpass\r\n"
+}
 
 // fingerprintText is the value of a=fingerprint (RFC 8122 section 5).
 func fingerprintText(f param.Fingerprint) string {
-	var b strings.Builder
-	b.WriteString(f.Algorithm)
-	b.WriteByte(' ')
-	for i, c := range f.Value {
+	digits := strings.ToUpper(hex.EncodeToString(f.Value))
+	b := make([]byte, 0, len(f.Algorithm)+1+3*len(f.Value))
+	b = append(append(b, f.Algorithm...), ' ')
+	for i := range f.Value {
 		if i > 0 {
-			b.WriteByte(':')
+			b = append(b, ':')
 		}
-		b.WriteString(strings.ToUpper(hex.EncodeToString([]byte{c})))
+		b = append(b, digits[2*i:2*i+2]...)
 	}
-	return b.String()
+	return string(b)
 }
