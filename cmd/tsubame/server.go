@@ -46,6 +46,7 @@ type server struct {
 	http     *http.Server
 	sockets  *ws.Handler
 	listener net.Listener
+	load     *loadWatch
 	failed   chan error // the HTTP server ended by itself
 
 	candidates atomic.Pointer[[]string] // values of the a=candidate lines
@@ -80,19 +81,24 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 		listener.Close()
 		return nil, errors.Join(err, s.plane.Close(context.Background()))
 	}
+	s.load = watchLoad(s.plane.LoadMeter())
 	registry := channel.NewRegistry(channel.Config{
 		Plane: plane{s.plane}, Candidates: func() []string { return *s.candidates.Load() },
 		Session: sessionConfig(cfg), Notify: cfg.Session.Notify,
-		MaxConnections: cfg.Server.MaxConnections, Log: log,
+		MaxConnections: cfg.Server.MaxConnections, MaxJoining: cfg.Signaling.MaxJoining,
+		UpdatedInterval: cfg.Session.UpdatedInterval, Log: log,
 	})
 	s.sockets = ws.NewHandler(registry, ws.Config{
 		ConnectTimeout: cfg.Signaling.ConnectTimeout,
 		MaxHalfOpen:    cfg.Signaling.MaxHalfOpen, MaxHalfOpenPer: cfg.Signaling.MaxHalfOpenPer,
-		SendQueueBytes: cfg.Signaling.SendQueueBytes,
+		MaxPerAddress: cfg.Signaling.MaxPerAddress, RatePerAddress: cfg.Signaling.RatePerAddress,
+		MaxJoining: cfg.Signaling.MaxJoining, Load: s.load.share, ShedAt: float64(cfg.Signaling.ShedAtLoad) / 100,
+		Proxies: cfg.Signaling.Proxies, SendQueueBytes: cfg.Signaling.SendQueueBytes,
 		AllowedOrigins: cfg.Signaling.AllowedOrigins, Log: log,
 	})
 	routes := http.NewServeMux()
 	routes.Handle("/signaling", s.sockets)
+	routes.Handle("/.ok", ws.OK(s.sockets))
 	routes.Handle("/", web.Handler())
 	s.http = ws.NewServer(s.sockets, routes)
 	go func() {
@@ -182,6 +188,7 @@ func (s *server) stop(ctx context.Context) error {
 	if e := s.http.Shutdown(ctx); !errors.Is(e, net.ErrClosed) {
 		err = errors.Join(err, e)
 	}
+	s.load.end()
 	err = errors.Join(err, s.plane.Close(ctx))
 	s.logCounters()
 	return err
