@@ -30,6 +30,7 @@ type media struct {
 	Energy        float64
 	Nacks         int
 	Rtx           int
+	Width         int
 }
 
 // picture is what a canvas read back from a <video>.
@@ -48,12 +49,16 @@ type remote struct {
 	Picture *picture
 }
 
+// sent are the figures of one outbound RTP stream.
 type sent struct {
+	At      float64 // of the figures, in milliseconds
 	Packets int
+	Bytes   int
 	Codec   string
 	PLIs    int
+	Frames  int // encoded
 	Width   int
-	Target  float64
+	Target  float64 // of the encoder, in bit/s
 }
 
 // report is what the probe sees of one page.
@@ -135,7 +140,7 @@ type arrival struct {
 	All      report // for the failure
 }
 
-// requireArrives waits until video and audio of connection id reach the page:
+// requireArrives waits until VP8 video and audio of connection id reach the page:
 // more frames are decoded, the picture is the moving pattern of that number, and
 // the sound has energy.
 func (tb *tab) requireArrives(id string, pattern int) {
@@ -145,6 +150,12 @@ func (tb *tab) requireArrives(id string, pattern int) {
 }
 
 func (tb *tab) requireVideo(id string, pattern int) {
+	tb.t.Helper()
+	tb.requireVideoIn("VP8", id, pattern)
+}
+
+// requireVideoIn is requireVideo for another codec, as in "AV1".
+func (tb *tab) requireVideoIn(codec, id string, pattern int) {
 	tb.t.Helper()
 	a := arrival{Pattern: pattern, Expected: id}
 	started := false
@@ -164,8 +175,8 @@ func (tb *tab) requireVideo(id string, pattern int) {
 		}
 		return len(a.Frames) >= 5 && r.Video.FramesDecoded >= a.First.Video.FramesDecoded+10, a
 	})
-	if a.Last.Video.Codec != "video/VP8" {
-		tb.t.Errorf("%s: video of %s is %q", tb.name, id, a.Last.Video.Codec)
+	if a.Last.Video.Codec != "video/"+codec {
+		tb.t.Errorf("%s: video of %s is %q and not %s", tb.name, id, a.Last.Video.Codec, codec)
 	}
 }
 
@@ -218,10 +229,13 @@ func (tb *tab) requireNotify(timeout time.Duration, eventType, id string) notify
 }
 
 // jsString quotes for JavaScript.
-func jsString(s string) string {
-	b, err := json.Marshal(s)
+func jsString(s string) string { return jsValue(s) }
+
+// jsValue writes what JSON has as JavaScript.
+func jsValue(v any) string {
+	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // a string always encodes
+		panic(err) // the tests' own values encode
 	}
 	return string(b)
 }

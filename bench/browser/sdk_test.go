@@ -5,7 +5,10 @@ package browser
 import (
 	"fmt"
 	"net/http/httptest"
+	"strings"
 	"testing"
+
+	"github.com/chromedp/chromedp"
 
 	"tsubame/bench/harness"
 )
@@ -28,37 +31,73 @@ type client struct {
 	scene   *scene
 	id      string
 	pattern int
+	codec   string // of its video since the last join
 }
+
+// defaultCodec is what the server has a client send that asks for no codec.
+const defaultCodec = "VP9"
 
 // client opens a tab whose pattern has the given number; it joins nothing yet.
 func (s *scene) client(b browser, name string, pattern int) *client {
 	s.t.Helper()
 	c := &client{tab: b.open(s.t, name, s.site.URL+"/sdk.html"), scene: s, pattern: pattern}
-	eventually(s.t, callTimeout, name+" loads the SDK", func() (bool, any) {
-		return eval[bool](c.tab, "typeof rig === 'object'"), eval[[]string](c.tab, "probe.errors")
-	})
+	c.requireLoaded()
 	if v := eval[string](c.tab, "rig.version()"); v != "2026.1.0" {
 		s.t.Fatalf("SDK version %s", v)
 	}
 	return c
 }
 
-const vp8Options = `{audio: true, video: true, videoCodecType: "VP8"}`
+// options are those of the SDK, by the names that it has for them. Without audio or
+// video: true.
+type options map[string]any
 
-// join connects with role and waits until the SDK says "connected".
-func (c *client) join(role string) string {
-	c.t.Helper()
-	return c.joinWith(role, vp8Options)
+// wish says what a client's own media are; without anything the pattern of
+// signal/web and its tone.
+type wish struct {
+	FPS    int   `json:"fps,omitempty"`
+	Width  int   `json:"width,omitempty"`
+	Height int   `json:"height,omitempty"`
+	Noise  bool  `json:"noise,omitempty"`
+	Stereo bool  `json:"stereo,omitempty"`
+	Video  *bool `json:"video,omitempty"` // false: no track, whatever signaling asked for
+	Audio  *bool `json:"audio,omitempty"`
 }
 
-func (c *client) joinWith(role, options string) string {
+// small is a picture of which two processors can encode and decode many.
+var small = wish{FPS: 10, Width: 320, Height: 180}
+
+// join connects with role, sends VP8 and waits until the SDK says "connected".
+func (c *client) join(role string) string {
 	c.t.Helper()
-	c.id = eval[string](c.tab, fmt.Sprintf("rig.join({url: %s, channel: %s, role: %s, pattern: %d, options: %s})",
-		jsString(c.scene.server.SignalingURL()), jsString(channelName(c.t)), jsString(role), c.pattern, options))
+	return c.joinWith(role, options{"videoCodecType": "VP8"}, wish{})
+}
+
+func (c *client) joinWith(role string, o options, w wish) string {
+	c.t.Helper()
+	c.id = eval[string](c.tab, c.joinScript(role, o, w))
+	c.requireID()
+	return c.id
+}
+
+func (c *client) requireID() {
+	c.t.Helper()
 	if len(c.id) != 26 {
 		c.t.Fatalf("%s: connection id %q", c.name, c.id)
 	}
-	return c.id
+}
+
+// joinScript is the expression that joins; its value promises the connection id.
+func (c *client) joinScript(role string, o options, w wish) string {
+	if o == nil {
+		o = options{}
+	}
+	c.codec = defaultCodec
+	if codec, ok := o["videoCodecType"].(string); ok {
+		c.codec = codec
+	}
+	return fmt.Sprintf("rig.join({url: %s, channel: %s, role: %s, pattern: %d, options: %s, wish: %s})",
+		jsString(c.scene.server.SignalingURL()), jsString(channelName(c.t)), jsString(role), c.pattern, jsValue(o), jsValue(w))
 }
 
 // leave disconnects and checks that the server closed it in the orderly way.
@@ -79,5 +118,37 @@ func (c *client) leave() {
 // requireArrivesFrom waits until c sees and hears the other.
 func (c *client) requireArrivesFrom(other *client) {
 	c.t.Helper()
-	c.requireArrives(other.id, other.pattern)
+	c.requireVideoFrom(other)
+	c.requireAudio(other.id)
+}
+
+func (c *client) requireVideoFrom(other *client) {
+	c.t.Helper()
+	c.requireVideoIn(other.codec, other.id, other.pattern)
+}
+
+// reload loads the page anew, as a person does: nothing is said to the server. What
+// went wrong until then is looked at first, because the page forgets it.
+func (c *client) reload() {
+	c.t.Helper()
+	c.requireNoErrors()
+	c.do("reload", chromedp.Navigate(c.scene.site.URL+"/sdk.html"))
+	c.requireLoaded()
+}
+
+func (c *client) requireLoaded() {
+	c.t.Helper()
+	eventually(c.t, callTimeout, c.name+" loads the SDK", func() (bool, any) {
+		return eval[bool](c.tab, "typeof rig === 'object'"), eval[[]string](c.tab, "globalThis.probe?.errors ?? []")
+	})
+}
+
+// encoders are the codecs that the browser can send video in, by our names.
+func (tb *tab) encoders() map[string]bool {
+	tb.t.Helper()
+	found := map[string]bool{}
+	for _, name := range eval[[]string](tb, `RTCRtpSender.getCapabilities("video").codecs.map((codec) => codec.mimeType)`) {
+		found[strings.ToUpper(strings.TrimPrefix(name, "video/"))] = true
+	}
+	return found
 }

@@ -86,7 +86,7 @@
   // report describes what arrives, by connection id, and what is sent.
   async function report() {
     const remote = {};
-    const sent = { video: null, audio: null, pliCount: 0, targetBitrate: 0, pairs: 0 };
+    const sent = { video: null, audio: null, pairs: 0 };
     let state = "none";
     for (const pc of live()) {
       state = pc.connectionState;
@@ -101,11 +101,12 @@
             framesDecoded: s.framesDecoded ?? 0, keyFrames: s.keyFramesDecoded ?? 0,
             freezes: s.freezeCount ?? 0, energy: s.totalAudioEnergy ?? 0,
             nacks: s.nackCount ?? 0, rtx: s.retransmittedPacketsReceived ?? 0,
+            width: s.frameWidth ?? 0,
           };
         }
         if (s.type === "outbound-rtp") {
-          sent[s.kind] = { packets: s.packetsSent, codec: codec(s.codecId), plis: s.pliCount ?? 0,
-            width: s.frameWidth ?? 0, target: s.targetBitrate ?? 0 };
+          sent[s.kind] = { at: s.timestamp, packets: s.packetsSent, bytes: s.bytesSent, codec: codec(s.codecId),
+            plis: s.pliCount ?? 0, frames: s.framesEncoded ?? 0, width: s.frameWidth ?? 0, target: s.targetBitrate ?? 0 };
         }
         if (s.type === "candidate-pair" && s.state === "succeeded") sent.pairs++;
       }

@@ -4,10 +4,42 @@
 import Sora from "/sdk/sora.js";
 import { TestPattern, Tone } from "/page/pattern.js";
 
+// How many entries of the SDK's timeline are kept for a test that fails.
+const TIMELINE = 300;
+
 let connection = null;
+let stream = null;
 let parts = [];
 let notifies = [];
+let timeline = [];
 let disconnected = null;
+
+// NoisyPattern is the test pattern with noise between band and strip, which no
+// encoder gets below the bit rate that it is told to keep to.
+class NoisyPattern extends TestPattern {
+  draw() {
+    super.draw();
+    this.noise ??= Array.from({ length: 6 }, noise);
+    const { width, height } = this.canvas;
+    const top = Math.round(height * 0.2);
+    this.context.drawImage(this.noise[this.frame % this.noise.length], 0, top, width, Math.round(height * 0.6));
+  }
+}
+
+// noise paints grey dots, a picture of its own each time.
+function noise() {
+  const canvas = document.createElement("canvas");
+  canvas.width = 240;
+  canvas.height = 80;
+  const context = canvas.getContext("2d", { alpha: false });
+  const dots = context.createImageData(canvas.width, canvas.height);
+  for (let i = 0; i < dots.data.length; i += 4) {
+    dots.data.fill(64 + Math.random() * 128, i, i + 3);
+    dots.data[i + 3] = 255;
+  }
+  context.putImageData(dots, 0, 0);
+  return canvas;
+}
 
 function show(stream) {
   if (document.getElementById(stream.id)) return;
@@ -24,9 +56,46 @@ function hide(id) {
   document.getElementById(id)?.remove();
 }
 
+// watch keeps what the SDK tells, and notes its errors: those behind the first
+// offer are told nowhere else.
+function watch() {
+  connection.on("notify", (message) => notifies.push(message));
+  connection.on("track", (event) => show(event.streams[0]));
+  connection.on("removetrack", (event) => {
+    if (event.target.getTracks().length === 0) hide(event.target.id);
+  });
+  connection.on("timeout", () => probe.note("SDK timeout", connection.connectionId));
+  connection.on("signaling", (event) => {
+    if (/exception|failed|error/i.test(event.type)) probe.note(`SDK signaling ${event.type}`, JSON.stringify(event.data));
+  });
+  connection.on("log", (title, text) => {
+    if (/error|failed|abend|timeout/i.test(title + (title === "DISCONNECT" ? text : ""))) {
+      probe.note(`SDK log ${title}`, JSON.stringify(text));
+    }
+  });
+  connection.on("timeline", (event) => {
+    timeline.push(`${Math.round(performance.now())} ${event.logType} ${event.type} ${JSON.stringify(event.data ?? null)}`);
+    if (timeline.length > TIMELINE) timeline.shift();
+    if (/abend|failed|timeout/.test(event.type)) probe.note(`SDK timeline ${event.type}`, JSON.stringify(event.data));
+  });
+}
+
+// media makes the tracks that options ask for. wish changes them: fps, width and
+// height of the picture, noise in it, a stereo sound, and audio or video false to
+// have no such track whatever was asked for.
+function media(pattern, options, wish) {
+  parts = [];
+  if (options.video !== false && wish.video !== false) {
+    parts.push(new (wish.noise ? NoisyPattern : TestPattern)(pattern, wish.fps, wish.width, wish.height));
+  }
+  if (options.audio !== false && wish.audio !== false) parts.push(new Tone(pattern, { stereo: wish.stereo }));
+  return new MediaStream(parts.map((part) => part.track));
+}
+
 // join resolves with our connection id when the SDK says that it is connected.
-async function join({ url, channel, role, pattern, options }) {
+async function join({ url, channel, role, pattern, options, wish = {} }) {
   notifies = [];
+  timeline = [];
   disconnected = null;
   connection = Sora.connection(url, false)[role](channel, null, options);
   const connected = new Promise((resolve, reject) => {
@@ -37,31 +106,28 @@ async function join({ url, channel, role, pattern, options }) {
     });
   });
   connected.catch(() => {}); // looked at below; a later disconnect is not an error by itself
-  connection.on("notify", (message) => notifies.push(message));
-  connection.on("track", (event) => show(event.streams[0]));
-  connection.on("removetrack", (event) => {
-    if (event.target.getTracks().length === 0) hide(event.target.id);
-  });
-  // Errors behind the first offer are told nowhere else.
-  connection.on("signaling", (event) => {
-    if (/exception|failed|error/i.test(event.type)) probe.note(`SDK signaling ${event.type}`, JSON.stringify(event.data));
-  });
-  connection.on("log", (title, text) => {
-    if (/error|failed|abend/i.test(title)) probe.note(`SDK log ${title}`, JSON.stringify(text));
-  });
-  connection.on("timeline", (event) => {
-    if (event.logType === "sora" && /abend/.test(event.type)) probe.note("SDK timeline", JSON.stringify(event.data));
-  });
+  watch();
   if (role === "recvonly") {
     await connection.connect();
   } else {
-    parts = [];
-    if (options.video !== false) parts.push(new TestPattern(pattern));
-    if (options.audio !== false) parts.push(new Tone(pattern));
-    await connection.connect(new MediaStream(parts.map((part) => part.track)));
+    stream = media(pattern, options, wish);
+    await connection.connect(stream);
   }
   await connected;
   return connection.connectionId;
+}
+
+// refused resolves with what the SDK says about a connect that the server refuses.
+async function refused({ url, channel, role, options }) {
+  const attempt = Sora.connection(url, false)[role](channel, null, options);
+  const silent = new MediaStream();
+  try {
+    await attempt.connect(role === "recvonly" ? undefined : silent);
+  } catch (error) {
+    return { name: error.name, code: error.code ?? 0, reason: error.reason ?? "", message: error.message };
+  }
+  await attempt.disconnect();
+  return { name: "accepted", code: 0, reason: "", message: "" };
 }
 
 async function leave() {
@@ -72,10 +138,58 @@ async function leave() {
   return disconnected;
 }
 
+// setEnabled mutes (false) our own tracks of a kind.
+function setEnabled(kind, enabled) {
+  for (const { track } of parts) if (track.kind === kind) track.enabled = enabled;
+}
+
+// addPicture gives a connection that has no picture one.
+async function addPicture(pattern) {
+  const part = new TestPattern(pattern);
+  parts.push(part);
+  await connection.replaceVideoTrack(stream, part.track);
+}
+
+// levels measures how loud a sound of each frequency is, in dB, left and right, in
+// what arrives from a connection.
+const ears = new Map();
+function levels(id, frequencies) {
+  const source = document.getElementById(id)?.srcObject;
+  if (!source?.getAudioTracks().length) return null;
+  if (!ears.has(id)) {
+    const context = new AudioContext();
+    const splitter = context.createChannelSplitter(2);
+    context.createMediaStreamSource(source).connect(splitter);
+    const sides = [0, 1].map((side) => {
+      const analyser = context.createAnalyser();
+      analyser.fftSize = 8192;
+      splitter.connect(analyser, side);
+      return analyser;
+    });
+    ears.set(id, { context, sides });
+  }
+  const { context, sides } = ears.get(id);
+  return sides.map((analyser) => {
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(bins);
+    return frequencies.map((frequency) => {
+      const at = Math.round((frequency * analyser.fftSize) / context.sampleRate);
+      return Math.max(-200, ...bins.slice(at - 1, at + 2)); // silence is -Infinity, which is no JSON
+    });
+  });
+}
+
 globalThis.rig = {
   join,
+  refused,
   leave,
+  setEnabled,
+  addPicture,
+  levels,
   notifies: () => notifies,
+  timeline: () => timeline,
   disconnected: () => disconnected,
+  offered: () => connection.pc?.remoteDescription?.sdp ?? "",
+  answered: () => connection.pc?.localDescription?.sdp ?? "",
   version: () => Sora.version(),
 };
