@@ -2,7 +2,9 @@ package sora
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,25 +89,47 @@ func TestMessagesOfTheServerHaveTheirShapes(t *testing.T) {
 }
 
 func TestEncodersAppend(t *testing.T) {
-	for _, encode := range []func(dst []byte) []byte{
-		func(dst []byte) []byte { return (&Offer{}).Append(dst) },
-		func(dst []byte) []byte { return (&ConnectionEvent{}).Append(dst) },
-		func(dst []byte) []byte { return AppendReOffer(dst, "s") },
-		func(dst []byte) []byte { return AppendUpdate(dst, "s") },
-		func(dst []byte) []byte { return AppendPing(dst, true) },
-		func(dst []byte) []byte { return AppendPush(dst, []byte("1")) },
-		func(dst []byte) []byte { return AppendSwitched(dst, true) },
-		func(dst []byte) []byte { return AppendRedirect(dst, "l") },
-		func(dst []byte) []byte { return AppendClose(dst, 1, "r") },
-		func(dst []byte) []byte { return AppendNetworkStatus(dst, time.Time{}, 1) },
-	} {
+	for _, encode := range encoders("s") {
 		alone := encode(nil)
 		if got := encode([]byte("before")); string(got) != "before"+string(alone) {
 			t.Errorf("got %s", got)
 		}
-		room := make([]byte, 0, 8192)
-		if n := testing.AllocsPerRun(10, func() { encode(room) }); n != 0 {
-			t.Errorf("%.30s: %v allocations", alone, n)
+	}
+}
+
+// encoders returns one of each message, with s for every text.
+func encoders(s string) []func(dst []byte) []byte {
+	raw := AppendString(nil, s)
+	offer := Offer{SDP: s, ChannelID: s, ClientID: s, BundleID: s, ConnectionID: s, SessionID: s, Version: s, AudioMID: s, VideoMID: s,
+		AudioCodecType: s, VideoCodecType: s, Metadata: raw}
+	event := ConnectionEvent{EventType: EventCreated, SessionID: s, ClientID: s, BundleID: s, ConnectionID: s, AuthnMetadata: raw, AuthzMetadata: raw,
+		Metadata: raw, TURNTransportType: s, Data: []Present{{s, s, s, raw, raw, raw}}}
+	return []func(dst []byte) []byte{
+		offer.Append, event.Append,
+		func(dst []byte) []byte { return AppendReOffer(dst, s) },
+		func(dst []byte) []byte { return AppendUpdate(dst, s) },
+		func(dst []byte) []byte { return AppendPing(dst, true) },
+		func(dst []byte) []byte { return AppendPush(dst, raw) },
+		func(dst []byte) []byte { return AppendSwitched(dst, true) },
+		func(dst []byte) []byte { return AppendRedirect(dst, s) },
+		func(dst []byte) []byte { return AppendClose(dst, 1000, s) },
+		func(dst []byte) []byte { return AppendNetworkStatus(dst, time.Time{}, 1) },
+	}
+}
+
+// Row SIG-11.
+func TestTextCannotLeaveItsString(t *testing.T) {
+	names := func(s string) [][]string {
+		var out [][]string
+		for _, encode := range encoders(s) {
+			out = append(out, slices.Sorted(maps.Keys(object(t, encode(nil)))))
+		}
+		return out
+	}
+	want := names("s")
+	for _, s := range []string{`"`, `\`, `","type":"close","x":"`, "\n\r\x00\x1f\x7f", "\u2028", "\xff\xfe", `\u0022`, "}]", "</script>", strings.Repeat(`\"`, 300)} {
+		if got := names(s); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q changes the members: %q", s, got)
 		}
 	}
 }

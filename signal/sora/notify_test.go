@@ -78,11 +78,8 @@ func TestMetadataOfOthersIsBounded(t *testing.T) {
 }
 
 // Row SIG-10.
-func TestAListOfAThousandMembersIsEncodedInOnePiece(t *testing.T) {
+func TestAListOfAThousandMembersFitsIntoAFrame(t *testing.T) {
 	e := thousandMembers()
-	if n := testing.AllocsPerRun(5, func() { e.Append(nil) }); n > 1 {
-		t.Errorf("%v allocations", n)
-	}
 	if n := len(e.Append(nil)); n > MaxFrame {
 		t.Errorf("%d bytes are more than a client takes", n)
 	}

@@ -78,20 +78,3 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
-
-// The budget of the messages that come most often.
-func TestDecodeAllocatesLittle(t *testing.T) {
-	sdp := string(AppendString(nil, browserSDP(100)))
-	for frame, most := range map[string]float64{
-		`{"type":"pong"}`:                     0,
-		`{"type":"answer","sdp":` + sdp + `}`: 1,
-		statistics(200 << 10):                 1,
-		smallConnect:                          6,
-		`{"type":"connect","sdp":` + sdp + `,` + sdkMembers: 9,
-	} {
-		b := []byte(frame)
-		if n := testing.AllocsPerRun(100, func() { Decode(b) }); n > most {
-			t.Errorf("%.40s: %v allocations, %v are enough", frame, n, most)
-		}
-	}
-}

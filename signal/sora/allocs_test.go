@@ -1,0 +1,42 @@
+//go:build !race
+
+package sora
+
+// The race detector allocates on its own, and makes pools forget: allocations are counted
+// without it.
+
+import "testing"
+
+// The budget of the messages that come most often.
+func TestDecodeAllocatesLittle(t *testing.T) {
+	sdp := string(AppendString(nil, browserSDP(100)))
+	for frame, most := range map[string]float64{
+		`{"type":"pong"}`:                     0,
+		`{"type":"answer","sdp":` + sdp + `}`: 1,
+		statistics(200 << 10):                 1,
+		smallConnect:                          6,
+		`{"type":"connect","sdp":` + sdp + `,` + sdkMembers: 9,
+	} {
+		b := []byte(frame)
+		if n := testing.AllocsPerRun(100, func() { Decode(b) }); n > most {
+			t.Errorf("%.40s: %v allocations, %v are enough", frame, n, most)
+		}
+	}
+}
+
+func TestEncodersAllocateNothingWhereThereIsRoom(t *testing.T) {
+	room := make([]byte, 0, 16384)
+	for _, encode := range encoders("s") {
+		if n := testing.AllocsPerRun(10, func() { encode(room) }); n != 0 {
+			t.Errorf("%.30s: %v allocations", encode(nil), n)
+		}
+	}
+}
+
+// Row SIG-10.
+func TestAListOfAThousandMembersIsEncodedInOnePiece(t *testing.T) {
+	e := thousandMembers()
+	if n := testing.AllocsPerRun(5, func() { e.Append(nil) }); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
