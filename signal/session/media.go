@@ -21,10 +21,13 @@ func (s *Session) answer(now time.Time, sdp string) {
 	s.answerBy = time.Time{}
 	if s.state == WaitAnswer {
 		s.state, s.stageBy = WaitEstablished, now.Add(s.cfg.CreatedTimeout)
-		s.pingAt, s.pongBy = now.Add(s.cfg.PingInterval), now.Add(s.cfg.PongTimeout)
+		s.startPings(now)
 	}
 	if a.RemoteChanged {
 		s.do(SetRemote{Remote: a.Remote})
+	}
+	for _, k := range a.Refused {
+		s.log(EventTrackRefused, s.codec(k).String())
 	}
 	changed := s.publish(a.Publish)
 	for _, ssrc := range a.Unsubscribe {
@@ -89,11 +92,25 @@ func (s *Session) published(e Published) {
 	}
 }
 
+// codec returns that of what the client sends.
+func (s *Session) codec(k param.Kind) param.Codec {
+	if k == param.Audio {
+		return param.Opus
+	}
+	return s.settings.Video.Codec
+}
+
 // tracks returns what the client publishes.
 func (s *Session) tracks() []offer.Track {
 	var out []offer.Track
 	for _, t := range s.sent {
-		out = append(out, offer.Track{Kind: t.publish.Kind, Codec: t.publish.Codec, ID: t.id})
+		track := offer.Track{Kind: t.publish.Kind, Codec: t.publish.Codec, ID: t.id}
+		// Those of Opus say how the client should send, and every decoder takes what comes
+		// of it. Those of video say what a decoder has to know of.
+		if track.Kind == param.Video {
+			track.Params = s.settings.Video.Params
+		}
+		out = append(out, track)
 	}
 	return out
 }
@@ -153,17 +170,27 @@ func (s *Session) onAnnounced(e Announced) {
 		return
 	}
 	s.announced = true
-	if e.JSON != nil {
+	if e.JSON != nil && s.settings.Notify {
 		s.send(e.JSON)
 	}
 }
 
 func (s *Session) notify(e Notify) {
-	if !s.announced {
-		// The channel does not notify before it has announced.
+	// The channel does not notify before it has announced.
+	if !s.announced || !s.settings.Notify {
 		return
 	}
 	s.held = append(s.held, e)
+}
+
+// reOffer returns the next offer in the client's words. Until 2022 the message was called
+// update, in both directions. A client that answers with update knows that name for sure;
+// the others know re-offer, but for those of knowsOnlyUpdate.
+func (s *Session) reOffer() []byte {
+	if s.oldStyle {
+		return sora.AppendUpdate(nil, s.offer.Offer())
+	}
+	return sora.AppendReOffer(nil, s.offer.Offer())
 }
 
 // renegotiate sends a re-offer if the streams changed and none is outstanding, and then
@@ -174,7 +201,7 @@ func (s *Session) renegotiate(now time.Time) {
 	}
 	if !s.offer.Outstanding() && s.offer.Changed() && s.publishing == 0 {
 		s.answerBy = now.Add(s.cfg.AnswerTimeout)
-		s.send(sora.AppendReOffer(nil, s.offer.Offer()))
+		s.send(s.reOffer())
 	}
 	n := 0
 	for n < len(s.held) && (len(s.held)-n > maxHeld || s.held[n].After == "" || s.offer.Offered(s.held[n].After)) {

@@ -124,6 +124,10 @@ func (w *world) check(a Action) {
 		if !w.announced || len(a.Tracks) != len(w.published) {
 			w.fail("updated %v with %v", a.Tracks, w.published)
 		}
+	case Log:
+		if a.Event == "" || a.Detail == "" {
+			w.fail("%+v", a)
+		}
 	default:
 		w.fail("unknown action %T", a)
 	}

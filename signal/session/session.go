@@ -45,6 +45,7 @@ type Config struct {
 	PingInterval   time.Duration
 	PongTimeout    time.Duration
 	StatsInterval  time.Duration // between pings that ask for statistics; 0: none does
+	Log            bool          // whoever carries out the actions knows Log; without it there are none
 	Allow          Allow
 	Defaults       Defaults
 	Rand           io.Reader     // of mids and SSRCs; nil: crypto/rand
@@ -74,6 +75,7 @@ type Defaults struct {
 	VideoCodec   param.Codec // of what a client sends
 	AudioBitrate uint64      // bits per second; 0: the client's choice
 	VideoBitrate uint64      // bits per second; 0: the client's choice
+	NotifyOff    bool        // clients are not told of others
 }
 
 // Bounds of one session.
@@ -89,11 +91,11 @@ const (
 
 // Session is one signaling session.
 type Session struct {
-	cfg    *Config
-	state  State
-	member Member
-	conn   *sora.Connect
-	offer  *offer.State
+	cfg      *Config
+	state    State
+	member   Member
+	settings Settings // from connect on
+	offer    *offer.State
 
 	mediaOpen  bool
 	inChannel  bool        // Join went out and was not refused
@@ -105,8 +107,13 @@ type Session struct {
 
 	stageBy  time.Time // deadline of the stage before Established
 	answerBy time.Time // of an outstanding re-offer
-	pingAt   time.Time
+	pingAt   time.Time // zero until the answer
 	pongBy   time.Time
+	statsAt  time.Time // from when on the next ping asks for statistics
+
+	statsAsked bool // by a ping that no statistics have followed yet
+	stats      Stats
+	oldStyle   bool // the client's re-offers are called update
 
 	windowEnd time.Time
 	messages  int
@@ -198,6 +205,13 @@ func (s *Session) Handle(dst []Action, now time.Time, e Event) []Action {
 
 func (s *Session) do(a Action) { s.out = append(s.out, a) }
 
+// log asks for a line of log.
+func (s *Session) log(event, detail string) {
+	if s.cfg.Log {
+		s.do(Log{Event: event, Detail: detail})
+	}
+}
+
 func (s *Session) send(json []byte) { s.do(Send{JSON: json}) }
 
 // fault ends the session for something that the client did; detail is for the log.
@@ -240,13 +254,12 @@ func (s *Session) message(now time.Time, m sora.Message) {
 	case m.Type == sora.TypeAnswer && s.state == WaitAnswer:
 		s.answer(now, m.SDP)
 	case reanswer && reoffered:
+		s.oldStyle = m.Type == sora.TypeUpdate
 		s.answer(now, m.SDP)
 	case m.Type == sora.TypeCandidate && offered:
 		// Accepted and not needed: connectivity checks tell the same.
 	case m.Type == sora.TypePong && offered:
-		if !s.pingAt.IsZero() {
-			s.pongBy = now.Add(s.cfg.PongTimeout)
-		}
+		s.pong(now, &m)
 	default:
 		s.fault(ReasonUnexpectedMessage, m.Type.String()+" in state "+s.state.String())
 	}
@@ -279,7 +292,6 @@ func (s *Session) tick(now time.Time) {
 	case due(s.pongBy):
 		s.close(CodeError, ReasonPongTimeout)
 	case due(s.pingAt):
-		s.pingAt = now.Add(s.cfg.PingInterval)
-		s.send(sora.AppendPing(nil, false))
+		s.ping(now)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,144 +15,322 @@ import (
 	"tsubame/signal/sora"
 )
 
-// seeded is a deterministic source of random bytes.
-type seeded struct{ *rand.ChaCha8 }
+// The tests of this package are transcripts. A line at the margin is what happens to a
+// session; the indented lines below it are everything that the session then does, in
+// order:
+//
+//	client: {"type":"connect","role":"recvonly","channel_id":"room"}
+//		media: open
+//	media: opened
+//		channel: join room
+//	channel: joined
+//		server: offer default-audio
+//
+// client and server are the two ends of the WebSocket, media and channel the parts of the
+// server that a session works with, clock moves the time, log is what an operator reads. An
+// offer is told by its m-sections: own-video is where the client sends, A-video carries the
+// video of the connection A, default-audio is the placeholder of a client that sends
+// nothing, and a section that has been released is in brackets.
+//
+// What may happen:
+//
+//	client: {...}                          a message as it is on the wire
+//	client: connect sendrecv               the same with nothing but what it must have
+//	client: pong                           a message without members
+//	client: answer                         with what a browser would answer to the last offer
+//	client: answer, own-video inactive     the same but for a section, which may be declined too
+//	client: vanishes
+//	media: opened, full, established, published audio 1, published audio full, closed consent-lost
+//	channel: joined, joined with A 10      A publishes the tracks 10 (audio) and 11 (video)
+//	channel: refused SERVER-BUSY
+//	channel: announced, announced silently
+//	channel: A publishes 10, A publishes audio 10, A publishes nothing
+//	channel: notify hello, notify hello after A
+//	server: shuts down
+//	clock: 5s
+type transcript struct {
+	t    *testing.T
+	s    *Session
+	now  time.Time
+	sdp  string // of the last offer
+	json []string
+	seen []string // the transcript as it really went
+	// weaken makes answers show a fingerprint of a hash that is too weak.
+	weaken bool
+}
 
-func newSeeded(n byte) seeded { return seeded{rand.NewChaCha8([32]byte{n})} }
+// play plays a transcript and returns the session as it is at the end.
+func play(t *testing.T, cfg *Config, text string) *transcript {
+	t.Helper()
+	p := &transcript{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	p.s = New(cfg, p.now)
+	p.goOn(text)
+	return p
+}
+
+// goOn plays what follows.
+func (p *transcript) goOn(text string) {
+	p.t.Helper()
+	var want []string
+	p.seen = nil
+	for _, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		if trimmed == "" || trimmed[0] == '#' {
+			continue
+		}
+		if line[0] == '\t' {
+			want = append(want, "\t"+trimmed)
+			continue
+		}
+		want = append(want, trimmed)
+		p.seen = append(p.seen, trimmed)
+		for _, a := range p.s.Handle(nil, p.now, p.event(trimmed)) {
+			p.seen = append(p.seen, "\t"+p.line(a))
+		}
+	}
+	for i := range max(len(want), len(p.seen)) {
+		if i >= len(want) || i >= len(p.seen) || want[i] != p.seen[i] {
+			p.t.Fatalf("it went\n%s\nand from line %d on it was to go\n%s", strings.Join(p.seen, "\n"), i+1, strings.Join(want[min(i, len(want)):], "\n"))
+		}
+	}
+}
+
+// event reads a line at the margin.
+func (p *transcript) event(line string) Event {
+	who, what, _ := strings.Cut(line, ": ")
+	word, rest, _ := strings.Cut(what, " ")
+	switch who {
+	case "client":
+		return p.clientEvent(what)
+	case "media":
+		return p.mediaEvent(word, rest)
+	case "channel":
+		return p.channelEvent(word, rest)
+	case "clock":
+		d, err := time.ParseDuration(what)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.now = p.now.Add(d)
+		return Tick{}
+	case "server":
+		return Kicked{CodeNormal, ReasonShutdown}
+	}
+	p.t.Fatalf("no such line: %s", line)
+	return nil
+}
+
+func (p *transcript) clientEvent(what string) Event {
+	frame := what
+	word, role, _ := strings.Cut(what, " ")
+	switch word = strings.TrimSuffix(word, ","); word {
+	case "vanishes":
+		return Vanished{}
+	case "connect":
+		frame = `{"type":"connect","role":"` + role + `","channel_id":"room"}`
+	case "answer", "re-answer", "update":
+		frame = `{"type":"` + word + `","sdp":` + string(sora.AppendString(nil, p.answer(what))) + `}`
+	case "pong", "disconnect", "candidate":
+		frame = `{"type":"` + word + `"}`
+	}
+	m, err := sora.Decode([]byte(frame))
+	if err != nil {
+		e := err.(*sora.Error)
+		return Malformed{e.Reason, e.Detail}
+	}
+	return Message{m}
+}
+
+// answer writes an answer to the last offer: "re-answer, A-video inactive, A-audio declined".
+func (p *transcript) answer(what string) string {
+	peer := offertest.Peer{Still: map[string]bool{}, Decline: map[string]bool{}}
+	parts := strings.Split(what, ", ")
+	for _, part := range parts[1:] {
+		name, how, _ := strings.Cut(part, " ")
+		mid := ""
+		for _, s := range offertest.Sections(p.sdp) {
+			if sectionName(&s) == name {
+				mid = s.MID
+			}
+		}
+		switch {
+		case mid == "":
+			p.t.Fatalf("no section %s in the last offer", name)
+		case how == "inactive":
+			peer.Still[mid] = true
+		case how == "declined":
+			peer.Decline[mid] = true
+		default:
+			p.t.Fatalf("no such answer: %s", part)
+		}
+	}
+	sdp := peer.Answer(p.sdp)
+	if p.weaken {
+		sdp = strings.ReplaceAll(sdp, "sha-256", "sha-1")
+	}
+	return sdp
+}
+
+func (p *transcript) mediaEvent(word, rest string) Event {
+	switch word {
+	case "opened":
+		return opened
+	case "full":
+		return OpenFailed{}
+	case "established":
+		return MediaEstablished{}
+	case "closed":
+		return MediaClosed{rest}
+	case "published":
+		kind, track, _ := strings.Cut(rest, " ")
+		n, err := strconv.Atoi(track)
+		for _, s := range offertest.Sections(p.sdp) {
+			if s.Kind == kind {
+				return Published{MID: s.MID, Track: param.TrackID{Index: uint32(n)}, OK: err == nil}
+			}
+		}
+	}
+	p.t.Fatalf("no such line: media: %s %s", word, rest)
+	return nil
+}
+
+func (p *transcript) channelEvent(word, rest string) Event {
+	f := strings.Fields(rest)
+	switch {
+	case word == "joined":
+		j := Joined{SessionID: "S"}
+		for i := 1; i+1 < len(f); i += 2 {
+			j.Remotes = append(j.Remotes, RemoteChanged{f[i], tracksOf(f[i+1])})
+		}
+		return j
+	case word == "refused":
+		return JoinRefused{rest}
+	case word == "announced" && rest == "silently":
+		return Announced{}
+	case word == "announced":
+		return Announced{JSON: notification("self")}
+	case word == "notify" && len(f) == 3:
+		return Notify{notification(f[0]), f[2]}
+	case word == "notify":
+		return Notify{notification(rest), ""}
+	case len(f) >= 2 && f[0] == "publishes":
+		return RemoteChanged{word, tracksOf(f[1:]...)}
+	}
+	p.t.Fatalf("no such line: channel: %s %s", word, rest)
+	return nil
+}
+
+// tracksOf reads "nothing", "10" for a pair, "10 AV1" for one with that codec, "audio 10" or
+// "video 10".
+func tracksOf(words ...string) []offer.Track {
+	if words[0] == "nothing" {
+		return nil
+	}
+	if words[0] == "audio" || words[0] == "video" {
+		n, _ := strconv.Atoi(words[1])
+		if words[0] == "audio" {
+			return pairOf(uint32(n))[:1]
+		}
+		return pairOf(uint32(n) - 1)[1:]
+	}
+	n, _ := strconv.Atoi(words[0])
+	tracks := pairOf(uint32(n))
+	if len(words) > 1 {
+		tracks[1].Codec = videoCodecs[words[1]]
+	}
+	return tracks
+}
+
+// line writes what the session does.
+func (p *transcript) line(a Action) string {
+	switch a := a.(type) {
+	case Send:
+		return "server: " + p.message(a.JSON)
+	case Close:
+		return fmt.Sprintf("server: close %d %s", a.Code, a.Reason)
+	case Log:
+		return "log: " + a.Event + ": " + a.Detail
+	case OpenMedia:
+		return "media: open"
+	case SetRemote:
+		return "media: set remote"
+	case Publish:
+		return fmt.Sprintf("media: publish %v max %d", a.Publish.Codec, a.Publish.MaxBitrate)
+	case Unpublish:
+		return fmt.Sprintf("media: unpublish %d", a.Track.Index)
+	case Subscribe:
+		return fmt.Sprintf("media: subscribe %v %d of %s", a.Subscribe.Codec, a.Subscribe.Track.Index, a.Subscribe.CNAME)
+	case Unsubscribe:
+		return "media: unsubscribe"
+	case CloseMedia:
+		return "media: close"
+	case Join:
+		return "channel: join " + a.Member.ChannelID
+	case Announce:
+		return "channel: announce" + trackList(a.Tracks)
+	case Update:
+		return "channel: update" + trackList(a.Tracks)
+	case Leave:
+		return "channel: leave"
+	}
+	p.t.Fatalf("unknown action %T", a)
+	return ""
+}
+
+func trackList(tracks []offer.Track) (s string) {
+	for _, t := range tracks {
+		s += fmt.Sprintf(" %v %d", t.Codec, t.ID.Index)
+		if t.Params != "" {
+			s += " (" + t.Params + ")"
+		}
+	}
+	return s
+}
+
+// message describes a message of the server.
+func (p *transcript) message(b []byte) string {
+	m, err := kindOf(string(b))
+	if err != nil {
+		p.t.Fatalf("%s: %v", b, err)
+	}
+	p.json = append(p.json, string(b))
+	text := m.Type
+	if m.Stats {
+		text += " stats"
+	}
+	if m.Text != "" {
+		text += " " + m.Text
+	}
+	if m.SDP != "" {
+		p.sdp = m.SDP
+		for _, s := range offertest.Sections(m.SDP) {
+			text += " " + sectionName(&s)
+		}
+	}
+	return text
+}
+
+func sectionName(s *offertest.Section) string {
+	if s.Port == 0 {
+		return "[" + s.Kind + "]"
+	}
+	if id := s.Attribute("msid"); id != "" {
+		owner, _, _ := strings.Cut(id, " ")
+		return owner + "-" + s.Kind
+	}
+	return "own-" + s.Kind
+}
 
 // received is what a client reads of a message here.
-type received struct{ Type, SDP, Text string }
+type received struct {
+	Type, SDP, Text string
+	Stats           bool
+}
 
 func kindOf(text string) (received, error) {
 	var m received
 	err := json.Unmarshal([]byte(text), &m)
 	return m, err
-}
-
-// script drives one session and keeps what it did, one line an action.
-type script struct {
-	t       *testing.T
-	s       *Session
-	now     time.Time
-	peer    offertest.Peer
-	lastSDP string
-}
-
-func testConfig() *Config {
-	return &Config{
-		Version: "test", Fingerprint: param.Fingerprint{Algorithm: "sha-256", Value: make([]byte, 32)},
-		ConnectTimeout: 10 * time.Second, JoinTimeout: 10 * time.Second, AnswerTimeout: time.Minute,
-		CreatedTimeout: time.Minute, PingInterval: 5 * time.Second, PongTimeout: time.Minute,
-		Allow:    Allow{ClientID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},
-		Defaults: Defaults{VideoCodec: param.VP8, VideoBitrate: 500_000}, Rand: newSeeded(1), NewID: func() string { return "SELF" },
-	}
-}
-
-func newScript(t *testing.T, cfg *Config) *script {
-	sc := &script{t: t, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	sc.s = New(cfg, sc.now)
-	return sc
-}
-
-// feed hands over an event and compares what came of it.
-func (sc *script) feed(e Event, want ...string) {
-	sc.t.Helper()
-	sc.same(sc.describe(sc.s.Handle(nil, sc.now, e)), want)
-}
-
-// client hands over a message of the client, through the decoder.
-func (sc *script) client(frame string, want ...string) {
-	sc.t.Helper()
-	m, err := sora.Decode([]byte(frame))
-	if err != nil {
-		sc.t.Fatalf("%s: %v", frame, err)
-	}
-	sc.feed(Message{m}, want...)
-}
-
-// answers sends the answer to the last offer.
-func (sc *script) answers(kind string, want ...string) {
-	sc.t.Helper()
-	b := sora.AppendString(nil, sc.peer.Answer(sc.lastSDP))
-	sc.client(`{"type":"`+kind+`","sdp":`+string(b)+`}`, want...)
-}
-
-// after moves the clock and ticks.
-func (sc *script) after(d time.Duration, want ...string) {
-	sc.t.Helper()
-	sc.now = sc.now.Add(d)
-	sc.feed(Tick{}, want...)
-}
-
-func (sc *script) same(got, want []string) {
-	sc.t.Helper()
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		sc.t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
-	}
-}
-
-func (sc *script) describe(actions []Action) (lines []string) {
-	for _, a := range actions {
-		lines = append(lines, sc.line(a))
-	}
-	return lines
-}
-
-func (sc *script) line(a Action) string {
-	switch a := a.(type) {
-	case Send:
-		return "send " + sc.message(a.JSON)
-	case Close:
-		return fmt.Sprintf("close %d %s", a.Code, a.Reason)
-	case Publish:
-		return fmt.Sprintf("publish %v max %d", a.Publish.Kind, a.Publish.MaxBitrate)
-	case Unpublish:
-		return fmt.Sprintf("unpublish %d", a.Track.Index)
-	case Subscribe:
-		return fmt.Sprintf("subscribe %v %d", a.Subscribe.Kind, a.Subscribe.Track.Index)
-	case Unsubscribe:
-		return "unsubscribe"
-	case SetRemote:
-		return "set remote " + a.Remote.Ufrag
-	case Announce:
-		return "announce" + trackList(a.Tracks)
-	case Update:
-		return "update" + trackList(a.Tracks)
-	case Join:
-		return "join " + a.Member.ChannelID
-	}
-	return strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", a), "session."))
-}
-
-func trackList(tracks []offer.Track) (s string) {
-	for _, t := range tracks {
-		s += fmt.Sprintf(" %v %d", t.Kind, t.ID.Index)
-	}
-	return s
-}
-
-// message describes a message to the client: an offer by its sections, a notification by
-// its text.
-func (sc *script) message(b []byte) string {
-	m, err := kindOf(string(b))
-	if err != nil {
-		sc.t.Fatalf("%s: %v", b, err)
-	}
-	if m.SDP == "" {
-		return strings.TrimSpace(m.Type + " " + m.Text)
-	}
-	sc.lastSDP = m.SDP
-	for _, s := range offertest.Sections(m.SDP) {
-		name := "own"
-		if id := s.Attribute("msid"); id != "" {
-			name, _, _ = strings.Cut(id, " ")
-		}
-		if s.Port == 0 {
-			name = "-"
-		}
-		m.Type += " " + name
-	}
-	return m.Type
 }
 
 func notification(text string) []byte {
@@ -165,36 +344,59 @@ func pairOf(n uint32) []offer.Track {
 	}
 }
 
-func (sc *script) mids() (audio, video string) {
-	for _, s := range offertest.Sections(sc.lastSDP) {
-		switch {
-		case audio == "" && s.Kind == "audio":
-			audio = s.MID
-		case video == "" && s.Kind == "video":
-			video = s.MID
-		}
-	}
-	return audio, video
-}
-
 var opened = Opened{Ufrag: "srvU", Password: "serverpasswordserverpass", Candidates: []string{"1 1 udp 1 192.0.2.1 3478 typ host"}}
 
-// establish brings a publisher, or a viewer, to Established in a channel without others.
-func (sc *script) establish(role string) {
-	sc.t.Helper()
-	sc.client(`{"type":"connect","role":"`+role+`","channel_id":"room"}`, "openmedia")
-	sc.feed(opened, "join room")
-	if role == "recvonly" {
-		sc.feed(Joined{SessionID: "S"}, "send offer default")
-		sc.answers("answer", "set remote peerU")
-		sc.feed(MediaEstablished{}, "announce")
-	} else {
-		sc.feed(Joined{SessionID: "S"}, "send offer own own")
-		audio, video := sc.mids()
-		sc.answers("answer", "set remote peerU", "publish audio max 0", "publish video max 500000")
-		sc.feed(Published{MID: audio, Track: param.TrackID{Index: 1}, OK: true})
-		sc.feed(Published{MID: video, Track: param.TrackID{Index: 2}, OK: true})
-		sc.feed(MediaEstablished{}, "announce audio 1 video 2")
+// seeded is a deterministic source of random bytes.
+type seeded struct{ *rand.ChaCha8 }
+
+func newSeeded(n byte) seeded { return seeded{rand.NewChaCha8([32]byte{n})} }
+
+func testConfig() *Config {
+	return &Config{
+		Version: "test", Fingerprint: param.Fingerprint{Algorithm: "sha-256", Value: make([]byte, 32)},
+		ConnectTimeout: 10 * time.Second, JoinTimeout: 10 * time.Second, AnswerTimeout: time.Minute,
+		CreatedTimeout: time.Minute, PingInterval: 5 * time.Second, PongTimeout: time.Minute, Log: true,
+		Allow:    Allow{ClientID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},
+		Defaults: Defaults{VideoCodec: param.VP8, VideoBitrate: 500_000}, Rand: newSeeded(1), NewID: func() string { return "SELF" },
 	}
-	sc.feed(Announced{JSON: notification("self created")}, "send notify self created")
 }
+
+// Where many transcripts begin: a session in a channel without others.
+const (
+	offeredViewer = `
+client: connect recvonly
+	media: open
+media: opened
+	channel: join room
+channel: joined
+	server: offer default-audio
+`
+	viewer = offeredViewer + `
+client: answer
+	media: set remote
+media: established
+	channel: announce
+channel: announced
+	server: notify self
+`
+	offeredPublisher = `
+client: connect sendrecv
+	media: open
+media: opened
+	channel: join room
+channel: joined
+	server: offer own-audio own-video
+`
+	publisher = offeredPublisher + `
+client: answer
+	media: set remote
+	media: publish OPUS max 0
+	media: publish VP8 max 500000
+media: published audio 1
+media: published video 2
+media: established
+	channel: announce OPUS 1 VP8 2
+channel: announced
+	server: notify self
+`
+)

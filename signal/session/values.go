@@ -97,6 +97,12 @@ type (
 		Detail string // for the log; empty: none
 	}
 
+	// Log writes a line about this session. It changes nothing.
+	Log struct {
+		Event  string // one of the Event constants
+		Detail string
+	}
+
 	// OpenMedia opens the media connection; Opened or OpenFailed has to follow.
 	OpenMedia struct{}
 	// SetRemote hands the client's transport parameters to media.
@@ -125,6 +131,7 @@ type (
 
 func (Send) action()        {}
 func (Close) action()       {}
+func (Log) action()         {}
 func (OpenMedia) action()   {}
 func (SetRemote) action()   {}
 func (Publish) action()     {}
@@ -182,6 +189,13 @@ const (
 	ReasonConsentLost        = "CONSENT-LOST"       // no valid check for 30 s
 	ReasonDTLSFailed         = "DTLS-FAILED"        // the handshake
 	ReasonBundleIDNotAllowed = "BUNDLE-ID-NOT-ALLOWED"
+)
+
+// What is worth a line of log, though nothing ends over it. Each comes a few times in a
+// session at most.
+const (
+	EventTrackRefused = "own track refused" // the client's answer declined what it was to send
+	EventStatsDropped = "statistics dropped"
 )
 
 // What ends media by itself.

@@ -1,0 +1,172 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// The life of a viewer while publishers join, leave, join, join, leave and leave. Released
+// sections stay where they are and carry the next streams.
+func TestAViewerFollowsItsChannel(t *testing.T) {
+	play(t, testConfig(), viewer+`
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
+client: re-answer
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+	server: re-offer default-audio [audio] [video]
+client: re-answer
+channel: B publishes 20
+	server: re-offer default-audio B-audio B-video
+channel: C publishes 30
+client: re-answer
+	media: subscribe OPUS 20 of B
+	media: subscribe VP8 21 of B
+	server: re-offer default-audio B-audio B-video C-audio C-video
+client: re-answer
+	media: subscribe OPUS 30 of C
+	media: subscribe VP8 31 of C
+channel: B publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+	server: re-offer default-audio [audio] [video] C-audio C-video
+channel: C publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+client: re-answer
+	server: re-offer default-audio [audio] [video] [audio] [video]
+client: re-answer
+`)
+}
+
+// What changed between the offer and the announcement comes with the first re-offer.
+func TestChangesDuringTheHandshakeAreOfferedAfterIt(t *testing.T) {
+	play(t, testConfig(), `
+client: connect recvonly
+	media: open
+media: opened
+	channel: join room
+channel: joined with A 10
+	server: offer default-audio A-audio A-video
+channel: B publishes 20
+channel: A publishes nothing
+client: answer
+	media: set remote
+media: established
+	channel: announce
+channel: announced
+	server: notify self
+	server: re-offer default-audio [audio] [video] B-audio B-video
+`)
+}
+
+func TestAReOfferNeedsNoNotification(t *testing.T) {
+	play(t, testConfig(), offeredViewer+`
+channel: A publishes 10
+client: answer
+	media: set remote
+media: established
+	channel: announce
+channel: announced silently
+	server: re-offer default-audio A-audio A-video
+`)
+}
+
+func TestAStreamThatTheClientDeclinesIsNotOfferedAgain(t *testing.T) {
+	play(t, testConfig(), viewer+`
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
+client: re-answer, A-video declined
+	media: subscribe OPUS 10 of A
+channel: B publishes 20
+	server: re-offer default-audio A-audio B-video B-audio
+`)
+}
+
+func TestAPublisherThatStopsAndStartsAgain(t *testing.T) {
+	play(t, testConfig(), publisher+`
+channel: A publishes 10
+	server: re-offer own-audio own-video A-audio A-video
+client: re-answer, own-video inactive
+	media: unpublish 2
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+	channel: update OPUS 1
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+	server: re-offer own-audio own-video [audio] [video]
+client: re-answer
+	media: publish VP8 max 500000
+# The next re-offer waits until media has answered: the channel has to hear of the track
+# before anything else changes.
+channel: B publishes 20
+media: published video 3
+	channel: update OPUS 1 VP8 3
+	server: re-offer own-audio own-video B-audio B-video
+`)
+}
+
+func TestHeldNotificationsAreBounded(t *testing.T) {
+	p := play(t, testConfig(), viewer+`
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
+channel: B publishes 20
+`)
+	for i := range maxHeld {
+		p.goOn(fmt.Sprintf("channel: notify n%d after B", i))
+	}
+	p.goOn(`
+# One more, and the oldest goes out ahead of its streams.
+channel: notify last after B
+	server: notify n0
+`)
+}
+
+// A viewer's section carries the codec of its publisher, and another when it is reused.
+func TestPublishersOfDifferentCodecsInOneChannel(t *testing.T) {
+	p := play(t, testConfig(), viewer+`
+channel: A publishes 10 AV1
+	server: re-offer default-audio A-audio A-video
+client: re-answer
+	media: subscribe OPUS 10 of A
+	media: subscribe AV1 11 of A
+channel: B publishes 20 VP9
+	server: re-offer default-audio A-audio A-video B-audio B-video
+client: re-answer
+	media: subscribe OPUS 20 of B
+	media: subscribe VP9 21 of B
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+	server: re-offer default-audio [audio] [video] B-audio B-video
+client: re-answer
+channel: C publishes 30 H264
+	server: re-offer default-audio C-audio C-video B-audio B-video
+client: re-answer
+	media: subscribe OPUS 30 of C
+	media: subscribe H264 31 of C
+`)
+	for _, name := range []string{"H264/90000", "VP9/90000"} {
+		if !strings.Contains(p.sdp, name) {
+			t.Errorf("%s is not in\n%s", name, p.sdp)
+		}
+	}
+}
+
+// What the publisher's fmtp says reaches those who receive it.
+func TestParametersOfAPublisherAreOffered(t *testing.T) {
+	p := play(t, testConfig(), viewer)
+	tracks := tracksOf("10", "H264")
+	tracks[1].Params = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640c1f"
+	for _, a := range p.s.Handle(nil, p.now, RemoteChanged{"A", tracks}) {
+		p.line(a)
+	}
+	if !strings.Contains(p.sdp, "profile-level-id=640c1f") {
+		t.Errorf("not in\n%s", p.sdp)
+	}
+}
