@@ -5,7 +5,11 @@ package sora
 // The race detector allocates on its own, and makes pools forget: allocations are counted
 // without it.
 
-import "testing"
+import (
+	"runtime"
+	"strings"
+	"testing"
+)
 
 // The budget of the messages that come most often.
 func TestDecodeAllocatesLittle(t *testing.T) {
@@ -38,5 +42,27 @@ func TestAListOfAThousandMembersIsEncodedInOnePiece(t *testing.T) {
 	e := thousandMembers()
 	if n := testing.AllocsPerRun(5, func() { e.Append(nil) }); n > 1 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Row SIG-04.
+func TestTheWorstMessageCostsLittleMemory(t *testing.T) {
+	pad := strings.Repeat(" ", keepDecoderBelow) // no decoder is kept after such a message
+	for name, members := range map[string]string{
+		"names":   `"metadata":{"x":1` + manyMembers(maxTree-10) + `}`,
+		"numbers": `"metadata":[` + strings.Repeat("123456.78e-5,", maxTree-10) + `0]`,
+		"objects": `"metadata":[` + strings.Repeat(`{"a":0},`, maxTree/2-10) + `{}]`,
+		"text":    `"metadata":"` + strings.Repeat(`\u0041`, MaxFrame/6-20000) + `"`,
+	} {
+		frame := []byte(connectWith(members) + pad)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := Decode(frame); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		runtime.ReadMemStats(&after)
+		if n := (after.TotalAlloc - before.TotalAlloc) >> 10; n > 8<<10 {
+			t.Errorf("%s: %d KiB for %d bytes", name, n, len(frame))
+		}
 	}
 }

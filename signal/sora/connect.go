@@ -35,7 +35,7 @@ func (f fields) connect() *Connect {
 		DataChannels:              f.dataChannels(),
 		ForwardingFilter:          f.forwardingFilter(),
 		ForwardingFilters:         f.forwardingFilters(),
-		AudioStreamingLanguage:    f.id("audio_streaming_language_code"),
+		AudioStreamingLanguage:    f.name("audio_streaming_language_code"),
 		Audio:                     f.audio(),
 		Video:                     f.video(),
 	}

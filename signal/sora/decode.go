@@ -19,7 +19,7 @@ const keepDecoderBelow = 64 << 10
 // Decode reads one message of a client. The error is always an *Error, whose Reason is fit
 // for a close frame. A message of more than MaxFrame bytes is refused unseen.
 func Decode(frame []byte) (Message, error) {
-	if len(frame) > MaxFrame || !scanLimits(frame) {
+	if len(frame) > MaxFrame || !scanLimits(frame, maxValues) {
 		return Message{}, &Error{Reason: ReasonTooComplex}
 	}
 	if !utf8.Valid(frame) {
@@ -116,6 +116,9 @@ func (d *decoder) parse(frame []byte) (*fastjson.Value, error) {
 		start := d.raw.statsAt
 		d.reduced = append(append(append(d.reduced[:0], frame[:start]...), "[]"...), frame[start+len(s):]...)
 		frame = d.reduced
+	}
+	if len(frame) > maxTree && !scanLimits(frame, maxTree) {
+		return nil, &Error{Reason: ReasonTooComplex}
 	}
 	d.large = len(frame) >= keepDecoderBelow
 	v, err := d.parser.ParseBytes(frame)

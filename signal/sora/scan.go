@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// scanLimits walks once over a message, without allocating, and reports whether its
-// nesting and its number of values are within bounds. It runs before any parser does, so
-// that a bomb costs one pass over at most MaxFrame bytes. It does not validate.
-func scanLimits(b []byte) bool {
+// scanLimits walks once over a message, without allocating, and reports whether its nesting
+// is within bounds and it has at most limit values. It runs before any parser does, so that
+// a bomb costs one pass over at most MaxFrame bytes. It does not validate.
+func scanLimits(b []byte, limit int) bool {
 	depth, values := 0, 0
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
@@ -27,7 +27,7 @@ func scanLimits(b []byte) bool {
 		case ',':
 			values++
 		}
-		if values > maxValues {
+		if values > limit {
 			return false
 		}
 	}

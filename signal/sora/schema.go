@@ -39,7 +39,7 @@ type Connect struct {
 	DataChannels              []DataChannel      // at most MaxDataChannels, each label once
 	ForwardingFilter          *ForwardingFilter  // the singular form; nil: not given
 	ForwardingFilters         []ForwardingFilter // at most maxFilters, each name once
-	AudioStreamingLanguage    string             // audio_streaming_language_code, 1..255 bytes; empty: not given
+	AudioStreamingLanguage    string             // audio_streaming_language_code, at most 255 bytes; empty: not given
 }
 
 // DataChannel is an entry of connect's data_channels.

@@ -90,7 +90,7 @@ var schema = []schemaRow{
 	{"spotlight_unfocus_rid", "SpotlightUnfocusRID", rid},
 	{"data_channel_signaling", "DataChannelSignaling", boolean},
 	{"ignore_disconnect_websocket", "IgnoreDisconnectWebSocket", boolean},
-	{"audio_streaming_language_code", "AudioStreamingLanguage", name},
+	{"audio_streaming_language_code", "AudioStreamingLanguage", optName},
 
 	{"audio", "Audio.Enabled", one("true", "false", "{}", `{"a":null}`, `{"":[]}`)},
 	{"audio.codec_type", "Audio.CodecType", text},

@@ -106,6 +106,9 @@ const (
 	maxDepth = 32
 	// maxValues is the most values in one message. A report of 900 streams fits.
 	maxValues = 1 << 16
+	// maxTree is the most values of what is not statistics, of which a tree is built: some
+	// 700 bytes for each at worst, for a client that nobody knows yet.
+	maxTree = 1 << 13
 	// maxMembers is the most members of a message's top level; connect has about 30.
 	maxMembers = 256
 	// maxID bounds channel_id, client_id and bundle_id.
