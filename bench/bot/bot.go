@@ -1,8 +1,8 @@
 // Package bot is one small real peer: it speaks the signaling protocol as a client, checks
 // and nominates a path by ICE, does a DTLS handshake, and sends and receives SRTP with what
 // goes with it (reports, NACK, RTX, key frame requests). Tests drive it by the thousand, and
-// the benchmark client grows from it. It encodes nothing: payloads are shaped like VP8 and
-// Opus and carry stamps by which receivers verify them.
+// the benchmark client grows from it. It encodes nothing: payloads are shaped like those of
+// the codecs and carry stamps by which receivers verify them.
 //
 // It never shares code with the server where that would hide a mistake: the wire formats
 // are those of the pion libraries. All methods of a Bot may be called from any goroutine; what
@@ -51,9 +51,13 @@ type Config struct {
 	Connect  map[string]any // more members of the connect message, or other values for them
 
 	Audio, Video bool // what connect asks for
-	Bitrate      int  // of video in bits per second; default 500,000
-	FrameRate    int  // of video; default 25
-	Paused       bool // send nothing until Resume
+	// Codec is what video is sent as; default VP8. It should not be among Without, which the
+	// bot speaks in neither direction.
+	Codec     param.Codec
+	Without   []param.Codec
+	Bitrate   int  // of video in bits per second; default 500,000
+	FrameRate int  // of video; default 25
+	Paused    bool // send nothing until Resume
 
 	// ICE. Each entry of LocalAddrs gets a socket; an invalid address stands for any, port 0
 	// for a free one. Default: one on any address of the family of the first candidate.
@@ -95,6 +99,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Role != SendRecv && c.Role != SendOnly && c.Role != RecvOnly {
 		return c, fmt.Errorf("bot: role %q", c.Role)
+	}
+	if c.Codec == 0 {
+		c.Codec = param.VP8
+	}
+	if !slices.Contains(videoCodecs, c.Codec) {
+		return c, fmt.Errorf("bot: %v is no video codec", c.Codec)
 	}
 	if c.Bitrate <= 0 {
 		c.Bitrate = 500_000

@@ -57,27 +57,100 @@ func TestOpusPayloads(t *testing.T) {
 	}
 }
 
+// frames returns the shapes of a key frame's packets and of another frame's, with as many
+// packets as given.
+func frames(packets int) (out []videoShape) {
+	for _, key := range []bool{true, false} {
+		for i := range packets {
+			out = append(out, videoShape{
+				start: i == 0, second: i == 1, end: i == packets-1, key: key, pictureID: 0x1234, tl0: 9,
+			})
+		}
+	}
+	return out
+}
+
+func TestPayloadsOfEveryVideoCodecAreVerified(t *testing.T) {
+	s := stamp{source: 1, counter: 2, sent: 3}
+	for _, c := range videoCodecs {
+		for _, packets := range []int{1, 2, 3, 4} {
+			for _, shape := range frames(packets) {
+				for _, size := range []int{minVideoPayload, 1100} {
+					b := make([]byte, size)
+					putVideo(c, b, shape, s)
+					v, got, ok := readVideo(c, b)
+					if !ok || got != s || v.start != shape.start || v.start && v.key != shape.key {
+						t.Fatalf("%v %+v: %+v %+v %v", c, shape, v, got, ok)
+					}
+					if c != param.VP8 && v.end != shape.end {
+						t.Errorf("%v %+v: %+v", c, shape, v)
+					}
+					b[size-1] ^= 1
+					if _, _, ok := readVideo(c, b); ok {
+						t.Errorf("%v: a changed payload passes", c)
+					}
+					b[size-1] ^= 1
+					for n := range stampSize {
+						if _, _, ok := readVideo(c, b[:n]); ok {
+							t.Errorf("%v: %d bytes pass", c, n)
+						}
+					}
+				}
+			}
+		}
+	}
+	if _, _, ok := readVideo(param.Opus, make([]byte, 100)); ok {
+		t.Error("audio passes for video")
+	}
+}
+
+func TestPayloadsOfOneCodecAreNoneOfAnother(t *testing.T) {
+	for _, c := range videoCodecs {
+		for _, other := range videoCodecs {
+			for _, shape := range frames(3) {
+				b := make([]byte, 500)
+				putVideo(c, b, shape, stamp{source: 1})
+				if _, _, ok := readVideo(other, b); ok != (c == other) {
+					t.Errorf("%v %+v read as %v: %v", c, shape, other, ok)
+				}
+			}
+		}
+	}
+}
+
 // The server sees in these payloads what it sees in real ones.
-func TestPayloadsLookLikeVP8ToTheServer(t *testing.T) {
-	b := make([]byte, 500)
-	for _, shape := range []vp8Shape{{start: true, key: true, pictureID: 77, tl0: 9}, {start: true, pictureID: 78}, {pictureID: 78}} {
-		putVP8(b, shape, stamp{})
-		var d codec.Descriptor
-		d, err := codec.Peek(param.VP8, b)
-		if err != nil || d.KeyFrame != shape.key || d.FrameStart != shape.start || d.PictureID != shape.pictureID || d.TL0PicIdx != shape.tl0 {
-			t.Errorf("%+v: %+v, %v", shape, d, err)
+func TestPayloadsLookLikeTheirCodecToTheServer(t *testing.T) {
+	for _, c := range videoCodecs {
+		for _, packets := range []int{1, 2, 3, 4} {
+			for _, shape := range frames(packets) {
+				b := make([]byte, 500)
+				putVideo(c, b, shape, stamp{})
+				d, err := codec.Peek(c, b)
+				if err != nil || d.KeyFrame != (shape.key && shape.start) {
+					t.Errorf("%v %+v: %+v, %v", c, shape, d, err)
+				}
+				if (c == param.VP8 || c == param.VP9) && (d.FrameStart != shape.start || d.PictureID != 0x1234 || d.TL0PicIdx != 9) {
+					t.Errorf("%v %+v: %+v, %v", c, shape, d, err)
+				}
+			}
 		}
 	}
 }
 
 func FuzzReadPayload(f *testing.F) {
-	b := make([]byte, 100)
-	putVP8(b, vp8Shape{start: true, key: true}, stamp{source: 1})
-	f.Add(b)
+	for _, c := range videoCodecs {
+		for _, shape := range frames(3) {
+			b := make([]byte, 100)
+			putVideo(c, b, shape, stamp{source: 1})
+			f.Add(b)
+		}
+	}
 	f.Add([]byte{0x90, 0xff, 0xff})
 	f.Add([]byte{0x10, 0x00})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		readVP8(b)
+		for _, c := range videoCodecs {
+			readVideo(c, b)
+		}
 		readOpus(b)
 	})
 }

@@ -214,6 +214,10 @@ func (b *Bot) handleRTP(now time.Time, plain []byte) {
 		b.feedback.record(now, r, &p)
 	}
 	a := arrival{now: now, seq: p.SequenceNumber, timestamp: p.Timestamp, marker: p.Marker, payload: p.Payload}
+	if a.codec = r.codecOf(p.PayloadType, p.SSRC == r.rtxSSRC); a.codec == 0 {
+		r.stats.WrongType++
+		return
+	}
 	if p.SSRC == r.rtxSSRC {
 		r.stats.RTXPackets++
 		if len(p.Payload) < 2 {

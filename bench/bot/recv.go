@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -30,6 +31,7 @@ type receiver struct {
 	kind       param.Kind
 	clock      float64
 	rtxSSRC    uint32
+	formats    []format
 	nack, pli  bool
 	reduced    bool
 	transport  uint8 // id of the transport-wide number's extension; 0: none
@@ -56,6 +58,7 @@ type receiver struct {
 // ReceiveStats count what one stream brought.
 type ReceiveStats struct {
 	Kind          param.Kind
+	Codec         param.Codec // by the payload type of the last packet
 	SSRC          uint32
 	MID           string
 	Stream, Track string // of a=msid
@@ -71,6 +74,7 @@ type ReceiveStats struct {
 	Late       uint64 // packets older than the window
 	Verified   uint64 // payloads that are what a bot sent
 	BadPayload uint64 // payloads that are not
+	WrongType  uint64 // packets of a payload type that was not negotiated; not in Packets
 	Shifts     uint64 // changes of sequence number against the source's counter
 	Padding    uint64 // packets of nothing but padding
 
@@ -132,15 +136,28 @@ func newReceiver(s *section) *receiver {
 
 // describe takes what an offer says about the stream.
 func (r *receiver) describe(s *section) {
-	r.rtxSSRC, r.nack, r.pli, r.reduced = s.rtxSSRC, s.has("nack"), s.has("nack pli"), s.reduced
+	r.formats, r.rtxSSRC, r.reduced = s.codecs, s.rtxSSRC, s.reduced
+	r.nack = slices.ContainsFunc(s.codecs, func(f format) bool { return f.has("nack") })
+	r.pli = slices.ContainsFunc(s.codecs, func(f format) bool { return f.has("nack pli") })
 	r.transport = s.extensions[uriTransportCC]
 	r.stats.Kind, r.stats.SSRC, r.stats.MID = s.kind, s.ssrc, s.mid
 	r.stats.Stream, r.stats.Track, r.stats.Active = s.stream, s.track, true
 }
 
+// codecOf returns what a payload type says that a packet is; 0: it was not negotiated.
+func (r *receiver) codecOf(pt uint8, rtx bool) param.Codec {
+	for i := range r.formats {
+		if f := &r.formats[i]; rtx && f.rtx != 0 && f.rtx == pt || !rtx && f.pt == pt {
+			return f.codec
+		}
+	}
+	return 0
+}
+
 // arrival is one packet.
 type arrival struct {
 	now       time.Time
+	codec     param.Codec
 	seq       uint16
 	timestamp uint32
 	marker    bool
@@ -207,13 +224,13 @@ func (r *receiver) advance(now time.Time, ext uint64) {
 }
 
 // content counts a packet and checks what is in it.
-func (r *receiver) content(a arrival, ext uint64) (v vp8Shape, ok bool) {
+func (r *receiver) content(a arrival, ext uint64) (v videoShape, ok bool) {
 	r.count(a)
 	if len(a.payload) == 0 {
 		r.stats.Padding++
 		return v, false
 	}
-	v, s, ok := readVP8(a.payload)
+	v, s, ok := readVideo(a.codec, a.payload)
 	r.verify(a.now, ext, s, ok)
 	return v, ok
 }
@@ -221,6 +238,7 @@ func (r *receiver) content(a arrival, ext uint64) (v vp8Shape, ok bool) {
 // count counts the first copy of a packet.
 func (r *receiver) count(a arrival) {
 	r.stats.Packets++
+	r.stats.Codec = a.codec
 	r.stats.Bytes += uint64(len(a.payload))
 	if a.rtx {
 		r.stats.Recovered++

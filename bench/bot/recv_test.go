@@ -19,7 +19,7 @@ func film(frames, keyEvery int, firstSeq uint16) []arrival {
 			b := make([]byte, 100)
 			s.counter++
 			putVP8(b, vp8Shape{start: i == 0, key: f%keyEvery == 0, pictureID: uint16(f)}, s)
-			out = append(out, arrival{seq: firstSeq, timestamp: uint32(f * 3600), marker: i == 2, payload: b})
+			out = append(out, arrival{codec: param.VP8, seq: firstSeq, timestamp: uint32(f * 3600), marker: i == 2, payload: b})
 			firstSeq++
 		}
 	}
@@ -33,7 +33,7 @@ type theatre struct {
 
 func newTheatre() *theatre {
 	return &theatre{
-		r:   newReceiver(&section{kind: param.Video, ssrc: 5, feedback: []string{"nack", "nack pli"}}),
+		r:   newReceiver(&section{kind: param.Video, ssrc: 5, codecs: []format{{codec: param.VP8, feedback: []string{"nack", "nack pli"}}}}),
 		now: time.Unix(1000, 0),
 	}
 }

@@ -43,11 +43,7 @@ type section struct {
 	rejected     bool // port 0, or nothing in it that a bot speaks
 	sends, takes bool // the server's directions
 
-	codec      param.Codec
-	pt, rtx    uint8 // rtx 0: none
-	rtpmap     string
-	fmtp       string
-	feedback   []string // values of a=rtcp-fb without the payload type
+	codecs     []format // those that the bot speaks, in the order of the m-line
 	extensions map[string]uint8
 	reduced    bool
 
@@ -55,8 +51,21 @@ type section struct {
 	stream, track string // a=msid
 }
 
-// parseOffer reads an offer; ICE and DTLS parameters may be at either level.
-func parseOffer(text string) (*offer, error) {
+// format is one payload format of a section. A codec may have several.
+type format struct {
+	codec    param.Codec
+	pt, rtx  uint8 // rtx 0: none
+	rtpmap   string
+	fmtp     string
+	feedback []string // values of a=rtcp-fb without the payload type
+}
+
+// has reports whether a format negotiated a kind of feedback ("nack", "nack pli").
+func (f *format) has(feedback string) bool { return slices.Contains(f.feedback, feedback) }
+
+// parseOffer reads an offer as a bot does that does not speak some codecs; ICE and DTLS
+// parameters may be at either level.
+func parseOffer(text string, without ...param.Codec) (*offer, error) {
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
 		return nil, fmt.Errorf("bot: offer: %w", err)
@@ -66,7 +75,7 @@ func parseOffer(text string) (*offer, error) {
 	o.transport(d.Attributes, &candidates)
 	for _, m := range d.MediaDescriptions {
 		o.transport(m.Attributes, &candidates)
-		o.sections = append(o.sections, readSection(m))
+		o.sections = append(o.sections, readSection(m, without))
 	}
 	slices.SortStableFunc(candidates, func(a, b candidate) int { return int(b.priority) - int(a.priority) })
 	for _, c := range candidates {
@@ -150,7 +159,7 @@ func parseFingerprint(value string) (param.Fingerprint, bool) {
 }
 
 // readSection reads one m-section and picks the codec that the bot speaks.
-func readSection(m *sdp.MediaDescription) section {
+func readSection(m *sdp.MediaDescription, without []param.Codec) section {
 	s := section{
 		media: m.MediaName.Media, protos: m.MediaName.Protos, formats: m.MediaName.Formats,
 		rejected: m.MediaName.Port.Value == 0, sends: true, takes: true,
@@ -165,7 +174,8 @@ func readSection(m *sdp.MediaDescription) section {
 	for _, a := range m.Attributes {
 		s.attribute(a)
 	}
-	if !s.pickCodec(m) {
+	s.readFormats(m, without)
+	if len(s.codecs) == 0 {
 		s.rejected = true
 	}
 	return s
@@ -212,14 +222,14 @@ func (s *section) attribute(a sdp.Attribute) {
 	}
 }
 
-// pickCodec finds Opus or VP8 and its RTX among the formats, in the order of the m-line.
-func (s *section) pickCodec(m *sdp.MediaDescription) bool {
-	want, codec := "opus/48000/2", param.Opus
-	if s.kind == param.Video {
-		want, codec = "vp8/90000", param.VP8
-	} else if s.kind == 0 {
-		return false
-	}
+// encodings are the names of the codecs in a=rtpmap.
+var encodings = map[string]param.Codec{
+	"opus/48000/2": param.Opus, "vp8/90000": param.VP8, "vp9/90000": param.VP9,
+	"av1/90000": param.AV1, "h264/90000": param.H264, "h265/90000": param.H265,
+}
+
+// readFormats finds what the bot speaks among the formats, and the RTX of each.
+func (s *section) readFormats(m *sdp.MediaDescription, without []param.Codec) {
 	values := func(key, format string) (out []string) {
 		for _, a := range m.Attributes {
 			if rest, ok := strings.CutPrefix(a.Value, format+" "); ok && a.Key == key {
@@ -228,27 +238,39 @@ func (s *section) pickCodec(m *sdp.MediaDescription) bool {
 		}
 		return out
 	}
-	for _, format := range s.formats {
-		pt, err := strconv.ParseUint(format, 10, 7)
+	repairs := make(map[string]uint8) // by the value of fmtp
+	for _, number := range s.formats {
+		pt, err := strconv.ParseUint(number, 10, 7)
 		if err != nil {
 			continue
 		}
-		for _, name := range values("rtpmap", format) {
-			fmtp := strings.Join(values("fmtp", format), ";")
+		fmtp := strings.Join(values("fmtp", number), ";")
+		for _, name := range values("rtpmap", number) {
+			codec := encodings[strings.ToLower(name)]
 			switch {
-			case strings.EqualFold(name, want) && s.codec == 0:
-				s.codec, s.pt, s.rtpmap, s.fmtp = codec, uint8(pt), name, fmtp
-				s.feedback = values("rtcp-fb", format)
-			case strings.EqualFold(name, "rtx/90000") && s.codec != 0 && fmtp == fmt.Sprintf("apt=%d", s.pt):
-				s.rtx = uint8(pt)
+			case strings.EqualFold(name, "rtx/90000"):
+				repairs[fmtp] = uint8(pt)
+			case codec != 0 && (codec == param.Opus) == (s.kind == param.Audio) && s.kind != 0 && !slices.Contains(without, codec):
+				s.codecs = append(s.codecs, format{
+					codec: codec, pt: uint8(pt), rtpmap: name, fmtp: fmtp, feedback: values("rtcp-fb", number),
+				})
 			}
 		}
 	}
-	return s.codec != 0
+	for i := range s.codecs {
+		s.codecs[i].rtx = repairs[fmt.Sprintf("apt=%d", s.codecs[i].pt)]
+	}
 }
 
-// has reports whether the section negotiated a kind of feedback ("nack", "nack pli").
-func (s *section) has(feedback string) bool { return slices.Contains(s.feedback, feedback) }
+// format returns the first one of a codec, or nil.
+func (s *section) format(c param.Codec) *format {
+	for i := range s.codecs {
+		if s.codecs[i].codec == c {
+			return &s.codecs[i]
+		}
+	}
+	return nil
+}
 
 // answer is what a bot says about itself.
 type answer struct {
@@ -308,29 +330,34 @@ func (a *answer) section(s *section) *sdp.MediaDescription {
 	if s.reduced {
 		m.WithPropertyAttribute("rtcp-rsize")
 	}
-	writeCodec(m, s)
 	if from != nil && s.takes {
+		writeFormats(m, []format{from.format})
 		a.source(m, from)
+	} else {
+		writeFormats(m, s.codecs)
 	}
 	return m
 }
 
-// writeCodec writes the payload types, which are the offer's.
-func writeCodec(m *sdp.MediaDescription, s *section) {
-	pt := strconv.Itoa(int(s.pt))
-	m.MediaName.Formats = []string{pt}
-	m.WithValueAttribute("rtpmap", pt+" "+s.rtpmap)
-	if s.fmtp != "" {
-		m.WithValueAttribute("fmtp", pt+" "+s.fmtp)
-	}
-	for _, fb := range s.feedback {
-		m.WithValueAttribute("rtcp-fb", pt+" "+fb)
-	}
-	if s.rtx != 0 {
-		rtx := strconv.Itoa(int(s.rtx))
-		m.MediaName.Formats = append(m.MediaName.Formats, rtx)
-		m.WithValueAttribute("rtpmap", rtx+" rtx/90000")
-		m.WithValueAttribute("fmtp", rtx+" apt="+pt)
+// writeFormats writes formats under the offer's payload types.
+func writeFormats(m *sdp.MediaDescription, formats []format) {
+	for i := range formats {
+		f := &formats[i]
+		pt := strconv.Itoa(int(f.pt))
+		m.MediaName.Formats = append(m.MediaName.Formats, pt)
+		m.WithValueAttribute("rtpmap", pt+" "+f.rtpmap)
+		if f.fmtp != "" {
+			m.WithValueAttribute("fmtp", pt+" "+f.fmtp)
+		}
+		for _, fb := range f.feedback {
+			m.WithValueAttribute("rtcp-fb", pt+" "+fb)
+		}
+		if f.rtx != 0 {
+			rtx := strconv.Itoa(int(f.rtx))
+			m.MediaName.Formats = append(m.MediaName.Formats, rtx)
+			m.WithValueAttribute("rtpmap", rtx+" rtx/90000")
+			m.WithValueAttribute("fmtp", rtx+" apt="+pt)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // fixture is an offer in the shape of the server's, with parameters at session level and a
-// codec that a bot does not speak.
+// codec that one bot does not speak.
 const fixture = `v=0
 o=- 1 1 IN IP4 0.0.0.0
 s=-
@@ -72,7 +72,7 @@ a=mid:data
 `
 
 func TestOfferIsRead(t *testing.T) {
-	o, err := parseOffer(fixture)
+	o, err := parseOffer(fixture, param.VP9)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +88,15 @@ func TestOfferIsRead(t *testing.T) {
 		t.Errorf("candidates %v", got)
 	}
 	audio, video, released, stream, data := &o.sections[0], &o.sections[1], &o.sections[2], &o.sections[3], &o.sections[4]
-	if audio.kind != param.Audio || audio.pt != 111 || audio.sends || !audio.takes || !audio.reduced ||
+	if audio.kind != param.Audio || audio.format(param.Opus).pt != 111 || audio.sends || !audio.takes || !audio.reduced ||
 		audio.extensions[uriMID] != 4 || audio.extensions[uriAudioLevel] != 1 || len(audio.extensions) != 2 {
 		t.Errorf("%+v", audio)
 	}
-	if video.pt != 96 || video.rtx != 97 || !video.has("nack pli") || video.has("ccm fir") || video.extensions[uriTransportCC] != 3 {
+	if len(video.codecs) != 1 {
+		t.Fatalf("%+v", video.codecs)
+	}
+	vp8 := video.codecs[0]
+	if vp8.codec != param.VP8 || vp8.pt != 96 || vp8.rtx != 97 || !vp8.has("nack pli") || vp8.has("ccm fir") || video.extensions[uriTransportCC] != 3 {
 		t.Errorf("%+v", video)
 	}
 	if !released.rejected || !data.rejected {
@@ -104,11 +108,11 @@ func TestOfferIsRead(t *testing.T) {
 }
 
 func TestAnswerMirrorsTheOffer(t *testing.T) {
-	o, err := parseOffer(fixture)
+	o, err := parseOffer(fixture, param.VP9)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sending := newSender(&o.sections[1], 500_000, 25)
+	sending := newSender(&o.sections[1], &o.sections[1].codecs[0], 500_000, 25)
 	a := answer{
 		session: 7, version: 1, ufrag: "botU", password: "botpassword", cname: "bot",
 		fingerprint: param.Fingerprint{Algorithm: "sha-256", Value: make([]byte, 32)},
@@ -141,6 +145,84 @@ func TestAnswerMirrorsTheOffer(t *testing.T) {
 	}
 }
 
+// many is a stream of a viewer's: the publisher's codec first, payload types as they come.
+const many = `v=0
+o=- 1 1 IN IP4 0.0.0.0
+s=-
+t=0 0
+a=ice-ufrag:srvU
+a=ice-pwd:serverpasswordserverpass
+a=fingerprint:sha-256 AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB:AB
+m=video 9 UDP/TLS/RTP/SAVPF 41 35 102 96 97 45 120 103
+c=IN IP4 0.0.0.0
+a=mid:video_A
+a=sendonly
+a=rtpmap:41 H265/90000
+a=fmtp:41 level-id=93;tx-mode=SRST
+a=rtpmap:35 rtx/90000
+a=fmtp:35 apt=41
+a=rtpmap:102 h264/90000
+a=fmtp:102 packetization-mode=1;profile-level-id=42e01f
+a=rtpmap:103 rtx/90000
+a=fmtp:103 apt=102
+a=rtpmap:96 VP8/90000
+a=rtpmap:97 VP9/90000
+a=rtpmap:45 AV1/90000
+a=rtpmap:120 ulpfec/90000
+a=ssrc:1000 cname:OTHER
+`
+
+func TestPayloadTypesAreThoseOfTheOffer(t *testing.T) {
+	o, err := parseOffer(many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &o.sections[0]
+	r := newReceiver(s)
+	for _, want := range []struct {
+		pt    uint8
+		rtx   bool
+		codec param.Codec
+	}{
+		{41, false, param.H265}, {102, false, param.H264}, {96, false, param.VP8}, {97, false, param.VP9}, {45, false, param.AV1},
+		{35, true, param.H265}, {103, true, param.H264},
+		{35, false, 0}, {41, true, 0}, {120, false, 0}, {0, true, 0}, {98, false, 0},
+	} {
+		if got := r.codecOf(want.pt, want.rtx); got != want.codec {
+			t.Errorf("payload type %d, RTX %v: %v, want %v", want.pt, want.rtx, got, want.codec)
+		}
+	}
+	a := answer{senders: make(map[string]*sender), takes: true}
+	text, err := a.text(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"m=video 9 UDP/TLS/RTP/SAVPF 41 35 102 103 96 97 45\r\n", "a=fmtp:35 apt=41\r\n", "a=fmtp:41 level-id=93;tx-mode=SRST\r\n"} {
+		if !strings.Contains(text, line) {
+			t.Errorf("the answer has no %q:\n%s", line, text)
+		}
+	}
+}
+
+func TestCodecThatTheBotDoesNotSpeakIsLeftOutOrRejected(t *testing.T) {
+	for _, c := range []struct {
+		without []param.Codec
+		line    string
+	}{
+		{[]param.Codec{param.H265}, "m=video 9 UDP/TLS/RTP/SAVPF 102 103 96 97 45\r\n"},
+		{videoCodecs, "m=video 0 UDP/TLS/RTP/SAVPF 41 35 102 96 97 45 120 103\r\n"},
+	} {
+		o, err := parseOffer(many, c.without...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := answer{takes: true}
+		if text, err := a.text(o); err != nil || !strings.Contains(text, c.line) {
+			t.Errorf("without %v: no %q in\n%s%v", c.without, c.line, text, err)
+		}
+	}
+}
+
 func TestIncompleteOffersAreRefused(t *testing.T) {
 	for _, without := range []string{"a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "v="} {
 		if _, err := parseOffer(strings.Replace(fixture, without, "a=x", 1)); err == nil {
@@ -163,7 +245,7 @@ func FuzzParseOffer(f *testing.F) {
 		a := answer{senders: make(map[string]*sender), takes: true}
 		for i := range o.sections {
 			if s := &o.sections[i]; s.takes && !s.rejected {
-				a.senders[s.mid] = newSender(s, 100_000, 10)
+				a.senders[s.mid] = newSender(s, &s.codecs[0], 100_000, 10)
 			}
 		}
 		if _, err := a.text(o); err != nil {

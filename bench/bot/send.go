@@ -23,8 +23,8 @@ const (
 // sender is one track that a bot sends. The bot's lock guards it.
 type sender struct {
 	kind          param.Kind
+	format        format // what it sends
 	ssrc, rtxSSRC uint32
-	pt, rtx       uint8
 	clock         uint32
 	mid           string
 	extensions    map[string]uint8
@@ -51,6 +51,7 @@ type sender struct {
 // SendStats count what one track sent.
 type SendStats struct {
 	Kind         param.Kind
+	Codec        param.Codec
 	SSRC         uint32
 	MID          string
 	Packets      uint64
@@ -68,11 +69,11 @@ type SendStats struct {
 	RTT          time.Duration // by the last report; 0: none yet
 }
 
-// newSender makes the sender of a section.
-func newSender(s *section, bitrate, fps int) *sender {
+// newSender makes the sender of a section, in one of its formats.
+func newSender(s *section, f *format, bitrate, fps int) *sender {
 	t := &sender{
-		kind: s.kind, ssrc: mathrand.Uint32()>>1 | 1, pt: s.pt, rtx: s.rtx, clock: 48000,
-		mid: s.mid, extensions: s.extensions, nack: s.has("nack"),
+		kind: s.kind, format: *f, ssrc: mathrand.Uint32()>>1 | 1, clock: 48000,
+		mid: s.mid, extensions: s.extensions, nack: f.has("nack"),
 		interval: audioInterval, frameSize: audioPayload,
 		timestamp: mathrand.Uint32(), seq: uint16(mathrand.Uint32()), rtxSeq: uint16(mathrand.Uint32()),
 		pictureID: uint16(mathrand.Uint32()) & 0x7fff, tl0: uint8(mathrand.Uint32()),
@@ -81,13 +82,13 @@ func newSender(s *section, bitrate, fps int) *sender {
 	if s.kind == param.Video {
 		t.clock = 90000
 		t.interval = time.Second / time.Duration(fps)
-		t.frameSize = max(minVP8Payload, bitrate/8/fps)
+		t.frameSize = max(minVideoPayload, bitrate/8/fps)
 		t.cache = make([][]byte, cacheSize)
-		if s.rtx != 0 {
+		if f.rtx != 0 {
 			t.rtxSSRC = t.ssrc + 1
 		}
 	}
-	t.stats = SendStats{Kind: t.kind, SSRC: t.ssrc, MID: t.mid}
+	t.stats = SendStats{Kind: t.kind, Codec: f.codec, SSRC: t.ssrc, MID: t.mid}
 	return t
 }
 
@@ -142,9 +143,9 @@ func (t *sender) frame(at time.Time, out *outgoing) {
 	n := (size + maxPayload - 1) / maxPayload
 	for i := range n {
 		length := size/n + min(1, max(0, size%n-i))
-		payload := make([]byte, max(minVP8Payload, length))
-		shape := vp8Shape{start: i == 0, key: key, pictureID: t.pictureID, tl0: t.tl0}
-		putVP8(payload, shape, t.stamp(out.now))
+		payload := make([]byte, max(minVideoPayload, length))
+		shape := videoShape{start: i == 0, second: i == 1, end: i == n-1, key: key, pictureID: t.pictureID, tl0: t.tl0}
+		putVideo(t.format.codec, payload, shape, t.stamp(out.now))
 		t.packet(payload, ts, i == n-1, out)
 	}
 }
@@ -158,7 +159,7 @@ func (t *sender) stamp(now time.Time) stamp {
 // packet sends a payload.
 func (t *sender) packet(payload []byte, ts uint32, marker bool, out *outgoing) {
 	h := rtp.Header{
-		Version: 2, PayloadType: t.pt, Marker: marker,
+		Version: 2, PayloadType: t.format.pt, Marker: marker,
 		SequenceNumber: t.seq, Timestamp: ts, SSRC: t.ssrc,
 	}
 	t.seq++
@@ -219,7 +220,7 @@ func (t *sender) resend(seq uint16, out *outgoing) {
 	// RFC 4588 section 4: the original sequence number goes before the payload.
 	payload := append(binary.BigEndian.AppendUint16(nil, seq), b[n:]...)
 	rtx := rtp.Header{
-		Version: 2, PayloadType: t.rtx, Marker: h.Marker,
+		Version: 2, PayloadType: t.format.rtx, Marker: h.Marker,
 		SequenceNumber: t.rtxSeq, Timestamp: h.Timestamp, SSRC: t.rtxSSRC,
 	}
 	t.rtxSeq++

@@ -82,7 +82,7 @@ func (b *Bot) dial(ctx context.Context) error {
 		connect["client_id"] = b.cfg.ClientID
 	}
 	if b.cfg.Video {
-		connect["video"] = map[string]any{"codec_type": "VP8", "bit_rate": max(1, b.cfg.Bitrate/1000)}
+		connect["video"] = map[string]any{"codec_type": b.cfg.Codec.String(), "bit_rate": max(1, b.cfg.Bitrate/1000)}
 	}
 	maps.Copy(connect, b.cfg.Connect)
 	if err := b.say(ctx, connect); err != nil {
@@ -186,7 +186,7 @@ func (b *Bot) handle(text []byte) error {
 
 // reply answers an offer.
 func (b *Bot) reply(kind, text string) error {
-	o, err := parseOffer(text)
+	o, err := parseOffer(text, b.cfg.Without...)
 	if err != nil {
 		return err
 	}
@@ -312,11 +312,16 @@ func (b *Bot) applySections(o *offer) {
 			continue
 		}
 		// The first section of a kind that the server receives on is this bot's own.
+		codec := param.Opus
+		if s.kind == param.Video {
+			codec = b.cfg.Codec
+		}
+		f := s.format(codec)
 		wanted := s.kind == param.Audio && b.cfg.Audio || s.kind == param.Video && b.cfg.Video
-		if s.takes && wanted && b.cfg.Role != RecvOnly && !sending[s.kind] {
+		if s.takes && f != nil && wanted && b.cfg.Role != RecvOnly && !sending[s.kind] {
 			sending[s.kind] = true
 			if b.answer.senders[s.mid] == nil {
-				t := newSender(s, b.cfg.Bitrate, b.cfg.FrameRate)
+				t := newSender(s, f, b.cfg.Bitrate, b.cfg.FrameRate)
 				t.paused = b.cfg.Paused
 				b.answer.senders[s.mid] = t
 				b.senders = append(b.senders, t)
