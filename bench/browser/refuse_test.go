@@ -33,7 +33,7 @@ func stubborn(t *testing.T, behave func(ctx context.Context, c *websocket.Conn))
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	return server.URL + "/?source=test&auto=1&channel=" + channelName(t)
+	return server.URL + "/?source=test&auto=1&codec=VP8&channel=" + channelName(t)
 }
 
 func (tb *tab) requireAlert(timeout time.Duration, want string) {

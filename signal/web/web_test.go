@@ -59,6 +59,12 @@ func TestEveryReferencedFileIsServedAndNothingComesFromElsewhere(t *testing.T) {
 		for _, re := range references {
 			for _, m := range re.FindAllStringSubmatch(string(f.body), -1) {
 				ref := m[1]
+				if id, ok := strings.CutPrefix(ref, "#"); ok {
+					if !strings.Contains(string(f.body), `id="`+id+`"`) {
+						t.Errorf("%s refers to #%s, which it does not have", f.name, id)
+					}
+					continue
+				}
 				if strings.Contains(ref, "//") {
 					t.Errorf("%s refers to another host: %s", f.name, ref)
 					continue

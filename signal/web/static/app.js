@@ -1,15 +1,23 @@
-// The page: a form to join a channel, the tiles of the call, and the buttons
-// under them.
+// The page: a form to join a channel, the stage of the call, and the buttons
+// under it. This file ties the parts together; what each of them does is in its
+// own module.
 //
-// A link can fill in the form: ?channel=NAME&role=sendrecv|sendonly|recvonly
-// &source=camera|test&pattern=0..7, and with &auto=1 it joins by itself.
+// A link can fill in the form: every field by its name (see options.js), &source=
+// camera|screen|test for both sources at once, &pattern=0..7 for the colour of the
+// test pattern, and with &auto=1 the page joins by itself.
 
 import { Call } from "./call.js";
+import { Frame, $ } from "./frame.js";
+import { Devices } from "./devices.js";
+import { bindKeys } from "./keys.js";
+import { Log } from "./log.js";
+import { connectMessage, fillForm, link, patternOptions, problem, readForm, save } from "./options.js";
 import { COLOURS } from "./pattern.js";
-import { openDevices, openTest } from "./source.js";
+import { explain } from "./reasons.js";
+import { Retry } from "./retry.js";
+import { Source } from "./source.js";
+import { Meter } from "./stats.js";
 import { Tiles } from "./tiles.js";
-
-const $ = (selector) => document.querySelector(selector);
 
 const form = $("#join");
 const params = new URLSearchParams(location.search);
@@ -17,49 +25,85 @@ const colour = params.has("pattern")
   ? Math.abs(parseInt(params.get("pattern"), 10) || 0) % COLOURS.length
   : Math.floor(Math.random() * COLOURS.length);
 
+// A call that has lasted this long was a good one: the next wait is short again.
+const GOOD_CALL_MS = 10_000;
+
+const frame = new Frame();
 const tiles = new Tiles($("#tiles"));
-let call = null;
+const log = new Log({ list: $("#entries"), filter: $("#log-filter"), pings: $("#log-pings"), count: $("#log-count") });
+const retry = new Retry({ tick: (seconds) => frame.countDown(seconds), attempt: () => startCall() });
+const devices = new Devices(form, $("#source-panel"), (kind, to) => changeSource(kind, to));
+
+let values = null; // of the form, for the call that is or is being set up
 let source = null;
-let factsTimer = 0;
+let call = null;
+let meter = null;
+let ownLevel = 0;
+let timers = [];
+let liveSince = 0;
+let present = 0; // connections in the channel, as the server says
 let attempt = 0; // a later attempt (or a Leave) makes an earlier one void
 
 async function join() {
   const mine = ++attempt;
-  const { channel, role, source: kind } = Object.fromEntries(new FormData(form));
-  showError("");
-  setState("joining", "Connecting…");
-  let opened = null;
-  try {
-    if (role !== "recvonly") {
-      setState("joining", kind === "test" ? "Connecting…" : "Waiting for the camera…");
-      opened = kind === "test" ? openTest(colour) : await openDevices(colour);
+  values = readForm(form);
+  frame.showAlert(null);
+  const wrong = problem(values);
+  if (wrong) {
+    if (!form.elements[wrong.field].checkVisibility?.()) $("#more").open = true;
+    form.elements[wrong.field].focus();
+    frame.showAlert({ title: wrong.text });
+    return;
+  }
+  save(values);
+  frame.setState("joining", "Connecting…");
+  if (values.role !== "recvonly") {
+    const opened = new Source({ colour, pattern: patternOptions(values), stereo: values.stereo === "true", devices: devices.chosen() });
+    try {
+      frame.setState("joining", askText(values));
+      await opened.open(values.media === "audio" ? "none" : values.video, values.media === "video" ? "none" : values.audio);
+    } catch (error) {
+      if (mine === attempt) ended({ title: error.message, text: error.advice ?? "", pattern: true });
+      return;
     }
-  } catch (error) {
-    if (mine === attempt) ended(error.message);
-    return;
+    if (mine !== attempt) {
+      opened.stop();
+      return;
+    }
+    source = opened;
+    source.addEventListener("lost", ({ detail }) => sourceLost(detail));
+    showOwn();
+    frame.showHint(source.notice);
+    devices.refresh();
   }
-  if (mine !== attempt) {
-    opened?.stop();
-    return;
-  }
-  source = opened;
-  if (source) {
-    tiles.addOwn(source.stream, Boolean(source.video.getSettings().facingMode) ||
-      (kind === "camera" && source.synthetic.length === 0));
-    showHint(source.notice);
-  }
-  call = new Call({ url: signalingURL(), channel, role, stream: source?.stream ?? null });
-  call.addEventListener("state", ({ detail }) => stateChanged(detail, channel));
+  startCall();
+}
+
+function askText({ video, audio }) {
+  if (video === "camera") return "Waiting for the camera…";
+  if (video === "screen") return "Waiting for the screen…";
+  return audio === "microphone" ? "Waiting for the microphone…" : "Connecting…";
+}
+
+// startCall makes one attempt, the first or one after a loss.
+function startCall() {
+  meter = new Meter();
+  call = new Call({ url: signalingURL(), connect: connectMessage(values), tracks: source?.tracks ?? {} });
+  call.addEventListener("log", ({ detail }) => log.add(detail));
+  call.addEventListener("state", ({ detail }) => stateChanged(detail));
   call.addEventListener("stream", ({ detail }) => {
-    tiles.addRemote(detail, () => showHint("The browser keeps the sound off until you click somewhere."));
+    tiles.addRemote(detail, () => frame.showHint("The browser keeps the sound off until you click somewhere."));
     showAlone();
   });
   call.addEventListener("gone", ({ detail }) => {
     tiles.remove(detail);
     showAlone();
   });
-  call.addEventListener("notify", ({ detail }) => notified(detail, channel));
-  call.addEventListener("ended", ({ detail }) => ended(detail));
+  call.addEventListener("notify", ({ detail }) => notified(detail));
+  call.addEventListener("unsent", ({ detail }) => unsent(detail));
+  call.addEventListener("ended", ({ detail }) => callEnded(detail));
+  if (document.body.dataset.state === "waiting") frame.setState("waiting", "Reconnecting…");
+  frame.countDown(0);
   call.start();
 }
 
@@ -69,145 +113,246 @@ function signalingURL() {
   return url.href;
 }
 
-function stateChanged(state, channel) {
+function stateChanged(state) {
   if (state === "connecting") {
-    setState("joining", "Connecting…");
+    if (document.body.dataset.state !== "waiting") frame.setState("joining", "Connecting…");
     return;
   }
-  setState("live", `In ${channel}`);
   document.body.dataset.connection = call.connectionId;
+  frame.setState("live", values.channel, present);
+  frame.showWaiting(null);
   showAlone();
-  clearInterval(factsTimer);
-  factsTimer = setInterval(async () => {
-    if (call) tiles.showFacts(await call.stats());
-  }, 1000);
+  liveSince ||= performance.now();
+  if (timers.length === 0) timers = [setInterval(readFigures, 1000), setInterval(readLevels, 200)];
 }
 
-function notified(message, channel) {
-  const count = message.channel_connections;
-  if (count && document.body.dataset.state === "live") setState("live", `In ${channel} · ${count} connected`);
+async function readFigures() {
+  const mine = call;
+  const reports = await mine?.stats();
+  if (!reports || mine !== call) return;
+  const figures = meter.read(reports, (report) => mine.owners.get(report.mid) ?? ownerByTrack(report.trackIdentifier));
+  ownLevel = figures.get("own")?.level ?? 0;
+  tiles.showFigures(meter);
+}
+
+// ownerByTrack is for browsers whose statistics do not name the m-section.
+function ownerByTrack(trackId) {
+  for (const [id, stream] of call.streams) {
+    if (stream.getTracks().some((track) => track.id === trackId)) return id;
+  }
+  return "";
+}
+
+function readLevels() {
+  const levels = call?.levels() ?? new Map();
+  // Browsers without a level at the receiver have it in the statistics.
+  for (const [id, history] of meter.history) if (!levels.has(id)) levels.set(id, history.at(-1).level ?? 0);
+  levels.set("own", source?.off.audio ? 0 : ownLevel);
+  tiles.showLevels(levels);
+}
+
+function notified(message) {
+  for (const other of [message, ...(message.data ?? [])]) {
+    if (other.connection_id) tiles.setName(other.connection_id, other.client_id);
+  }
+  if (message.channel_connections) {
+    present = message.channel_connections;
+    if (document.body.dataset.state === "live") frame.setState("live", values.channel, present);
+  }
   if (message.connection_id === call.connectionId) return;
-  const who = message.connection_id?.slice(0, 6);
-  if (message.event_type === "connection.created") showNews(`${who} joined`);
-  if (message.event_type === "connection.destroyed") showNews(`${who} left`);
+  const who = tiles.nameOf(message.connection_id ?? "");
+  if (message.event_type === "connection.created") frame.showNews(`${who} joined`);
+  if (message.event_type === "connection.destroyed") frame.showNews(`${who} left`);
 }
 
-// ended brings the form back, with the reason if there is one to show.
-function ended(text) {
-  clearInterval(factsTimer);
+// unsent says that a kind is not sent because no codec is common.
+function unsent(kind) {
+  const name = kind === "audio" ? "sound" : "picture";
+  const codec = kind === "video" && values.codec ? ` ${values.codec}` : "";
+  frame.showHint(`This browser cannot send the ${name} in the codec${codec} that was asked for, so nobody gets it. ` +
+    "Leave and choose another codec under More options.");
+}
+
+function callEnded(how) {
+  stopTimers();
+  call = null;
+  present = 0;
+  tiles.clearRemote();
+  if (!how) {
+    ended(null);
+    return;
+  }
+  const why = explain(how);
+  if (!why.retry) {
+    ended({ ...why, again: how.how === "no-media" });
+    return;
+  }
+  if (liveSince && performance.now() - liveSince > GOOD_CALL_MS) retry.reset();
+  liveSince = 0;
+  delete document.body.dataset.connection;
+  frame.setState("waiting", "Reconnecting…");
+  frame.showWaiting(why);
+  showAlone();
+  retry.schedule();
+}
+
+// ended brings the form back, with what went wrong if there is something to say.
+function ended(why) {
+  attempt++;
+  stopTimers();
+  retry.reset();
+  liveSince = 0;
   call = null;
   source?.stop();
   source = null;
   tiles.clear();
-  showHint("");
-  showError(text);
-  setState("idle", "Not connected");
+  frame.showHint("");
+  frame.showWaiting(null);
+  frame.showAlert(why, why?.pattern ? { text: "Use the test pattern", run: joinWithPattern }
+    : why?.again ? { text: "Try again", run: join } : undefined);
+  delete document.body.dataset.connection;
+  frame.setState("idle", "Not connected");
+  devices.close();
+  showMuted();
   showAlone();
 }
 
+function stopTimers() {
+  for (const timer of timers) clearInterval(timer);
+  timers = [];
+}
+
+function joinWithPattern() {
+  for (const [name, value] of [["video", "pattern"], ["audio", "tone"]]) {
+    for (const input of form.elements[name]) input.checked = input.value === value;
+  }
+  join();
+}
+
 function leave() {
-  attempt++;
   if (call) call.hangUp();
-  else ended("");
+  else ended(null);
 }
 
-function setState(state, text) {
-  document.body.dataset.state = state;
-  $("#status").textContent = text;
-  document.title = state === "live" ? `${form.elements.channel.value} · Tsubame` : "Tsubame";
-  $("#controls").hidden = state === "idle";
-  $("#mic").hidden = $("#cam").hidden = !source;
-  if (state === "idle") showMuted();
+// changeSource sends something else from now on.
+async function changeSource(kind, to) {
+  const mine = source;
+  if (!mine) return;
+  mine.options.devices = devices.chosen();
+  try {
+    await mine.change(kind, to);
+  } catch (error) {
+    frame.showHint(`${error.message} ${error.advice ?? ""}`);
+    devices.show(mine);
+    return;
+  }
+  if (mine !== source) return; // the call ended meanwhile
+  frame.showHint("");
+  showOwn();
+  await call?.setTrack(kind, mine[kind].track);
+  if (to !== "none" && call?.connected && !call.sends(kind)) {
+    frame.showHint(`This call was joined without ${kind === "audio" ? "sound" : "a picture"}. Leave and join again to send it.`);
+  }
+  devices.refresh();
 }
 
-function showAlone() {
-  const watching = form.elements.role.value !== "sendonly";
-  $("#alone").hidden = !(document.body.dataset.state === "live" && watching && tiles.remoteCount === 0);
+// sourceLost follows the end of a source that we did not end.
+async function sourceLost(kind) {
+  const was = source[kind].kind;
+  await changeSource(kind, "none");
+  frame.showHint(was === "screen" ? "The screen is no longer shared." : `The ${was} is gone.`);
 }
 
-function showError(text) {
-  $("#alert").textContent = text;
-  $("#alert").hidden = !text;
+function showOwn() {
+  const { track, kind } = source.video;
+  tiles.showOwn(track, kind === "camera" && track.getSettings().facingMode !== "environment");
+  devices.show(source);
+  showMuted();
 }
 
-function showHint(text) {
-  $("#hint-text").textContent = text;
-  $("#hint").hidden = !text;
-}
-
-function showNews(text) {
-  const line = document.createElement("p");
-  line.textContent = text;
-  $("#news").append(line);
-  setTimeout(() => line.remove(), 4000);
-}
-
-function toggle(track) {
-  if (track) track.enabled = !track.enabled;
+function toggle(kind) {
+  if (!source) return;
+  source.setOff(kind, !source.off[kind]);
   showMuted();
 }
 
 function showMuted() {
-  const show = (selector, track, on, off) => {
-    const muted = Boolean(track && !track.enabled);
-    $(selector).setAttribute("aria-pressed", String(muted));
-    $(`${selector} .text`).textContent = muted ? off : on;
-  };
-  show("#mic", source?.audio, "Mute", "Unmute");
-  show("#cam", source?.video, "Hide video", "Show video");
+  frame.showToggle("#mic", Boolean(source?.off.audio), "Mute", "Unmute", "m");
+  frame.showToggle("#cam", Boolean(source?.off.video), "Hide video", "Show video", "v");
+  document.body.classList.toggle("sends", Boolean(source));
+}
+
+function showAlone() {
+  const watching = values && values.role !== "sendonly";
+  $("#alone").hidden = !(document.body.dataset.state === "live" && watching && tiles.remoteCount === 0);
 }
 
 async function copyLink() {
-  const link = new URL(location.pathname, location.href);
-  link.searchParams.set("channel", form.elements.channel.value);
-  try {
-    await navigator.clipboard.writeText(link.href);
-    showNews("Link copied");
-  } catch {
-    showHint(link.href); // no clipboard on plain http pages: show it for copying by hand
-  }
+  await frame.copy(link(form.elements.channel.value), "Link copied");
+}
+
+function toggleStats() {
+  const on = !tiles.plots;
+  tiles.showPlots(on);
+  $("#stats").setAttribute("aria-pressed", String(on));
+  if (meter) tiles.showFigures(meter);
 }
 
 // touched follows a gesture of the person: from then on the browser allows sound.
 function touched() {
   source?.resume();
-  if (tiles.unblock()) showHint("");
+  if (tiles.unblock()) frame.showHint("");
 }
 
-function fillForm() {
-  if (params.get("channel")) form.elements.channel.value = params.get("channel");
-  for (const name of ["role", "source"]) {
-    const input = [...form.elements[name]].find((input) => input.value === params.get(name));
-    if (input) input.checked = true;
-  }
-  showSources();
-}
-
-function showSources() {
-  $("#sources").disabled = form.elements.role.value === "recvonly";
+function showForm() {
+  const watcher = form.elements.role.value === "recvonly";
+  $("#sources").disabled = watcher || form.elements.media.value === "audio";
+  $("#sounds").disabled = watcher || form.elements.media.value === "video";
+  $("#share-link").textContent = link(form.elements.channel.value);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   join();
 });
-form.addEventListener("change", showSources);
+form.addEventListener("input", showForm);
+$("#reset").addEventListener("click", () => {
+  form.reset();
+  save({});
+  showForm();
+});
 $("#leave").addEventListener("click", leave);
-$("#mic").addEventListener("click", () => toggle(source?.audio));
-$("#cam").addEventListener("click", () => toggle(source?.video));
-$("#link").addEventListener("click", copyLink);
-$("#invite").addEventListener("click", copyLink);
-$("#hint-close").addEventListener("click", () => showHint(""));
+$("#mic").addEventListener("click", () => toggle("audio"));
+$("#cam").addEventListener("click", () => toggle("video"));
+$("#stats").addEventListener("click", toggleStats);
+$("#log-open").addEventListener("click", () => frame.toggleLog());
+$("#log-close").addEventListener("click", () => frame.toggleLog(false));
+$("#log-copy").addEventListener("click", () => frame.copy(log.toText(), "Log copied"));
+$("#log-clear").addEventListener("click", () => log.clear());
+for (const button of ["#link", "#invite", "#share-copy"]) $(button).addEventListener("click", copyLink);
+$("#full").addEventListener("click", () => frame.toggleFullScreen());
+$("#help").addEventListener("click", () => $("#keys").showModal());
+$("#retry-now").addEventListener("click", () => retry.waiting && retry.now());
+$("#retry-cancel").addEventListener("click", leave);
 // A click reaches its button first, so that a tile's own button is not undone here;
 // a key on a button becomes a click.
 addEventListener("click", touched);
-addEventListener("keydown", (event) => {
-  if (!event.target.matches("button")) touched();
-  if (!call || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input")) return;
-  if (event.key === "m") toggle(source?.audio);
-  if (event.key === "v") toggle(source?.video);
-});
+addEventListener("keydown", (event) => event.target.matches("button") || touched());
 addEventListener("pagehide", leave);
+bindKeys({
+  m: () => toggle("audio"),
+  v: () => toggle("video"),
+  s: toggleStats,
+  l: () => frame.toggleLog(),
+  f: () => frame.toggleFullScreen(),
+  c: copyLink,
+  "?": () => $("#keys").showModal(),
+  Escape: () => devices.close() || frame.toggleLog(false),
+  Arrow: () => tiles.focusFirst(),
+});
 
-fillForm();
+devices.markCodecs();
+fillForm(form, params);
+showForm();
+devices.refresh();
 if (params.get("auto") === "1") join();
