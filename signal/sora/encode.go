@@ -89,7 +89,7 @@ func appendSDP(dst []byte, kind, sdp string) []byte {
 
 // AppendPing appends a ping to dst; stats asks for statistics in the pong.
 func AppendPing(dst []byte, stats bool) []byte {
-	w := writer{b: dst}
+	w := writer{b: slices.Grow(dst, len(`{"type":"ping","stats":true}`))}
 	w.open()
 	w.str("type", "ping")
 	if stats {

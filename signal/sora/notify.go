@@ -143,7 +143,7 @@ func (w *writer) data(present []Present) {
 // AppendNetworkStatus appends a notify network.status to dst: how unstable the client's own
 // network is, from 0, stable, to 3.
 func AppendNetworkStatus(dst []byte, now time.Time, unstableLevel int) []byte {
-	w := writer{b: dst}
+	w := writer{b: slices.Grow(dst, 128)}
 	w.notify("network.status", now)
 	w.integer("unstable_level", unstableLevel)
 	w.close()
