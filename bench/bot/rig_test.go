@@ -164,7 +164,10 @@ func (r *rig) serve(w http.ResponseWriter, q *http.Request) {
 
 // join takes connect and sends the offer.
 func (r *rig) join(ws *websocket.Conn, text []byte) *peer {
-	var m struct{ Type, Role string }
+	var m struct {
+		Type, Role string
+		Video      any
+	}
 	if err := json.Unmarshal(text, &m); err != nil || m.Type != "connect" {
 		r.t.Errorf("the first message: %s, %v", text, err)
 	}
@@ -181,7 +184,7 @@ func (r *rig) join(ws *websocket.Conn, text []byte) *peer {
 		cfg.Fingerprint = param.Fingerprint{Algorithm: "sha-256", Value: make([]byte, 32)}
 	}
 	if m.Role != RecvOnly {
-		cfg.Audio, cfg.Video = &signaloffer.OwnAudio{}, &signaloffer.OwnVideo{Codec: param.VP8}
+		cfg.Audio, cfg.Video = &signaloffer.OwnAudio{}, &signaloffer.OwnVideo{Codec: videoCodec(m.Video)}
 	}
 	for i := range r.candidates {
 		conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
@@ -203,6 +206,17 @@ func (r *rig) join(ws *websocket.Conn, text []byte) *peer {
 	}
 	p.say(map[string]any{"type": "offer", "sdp": p.offer.Offer(), "connection_id": p.id, "client_id": p.id, "session_id": "S"})
 	return p
+}
+
+// videoCodec is what connect asks for.
+func videoCodec(video any) param.Codec {
+	m, _ := video.(map[string]any)
+	for _, c := range videoCodecs {
+		if m["codec_type"] == c.String() {
+			return c
+		}
+	}
+	return param.VP8
 }
 
 func (p *peer) say(v any) {
