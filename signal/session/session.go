@@ -175,12 +175,16 @@ func (s *Session) Handle(dst []Action, now time.Time, e Event) []Action {
 	case Opened:
 		s.opened(e)
 	case OpenFailed:
-		s.close(CodeError, ReasonServerFull)
+		if s.state == Opening {
+			s.close(CodeError, ReasonServerFull)
+		}
 	case Joined:
 		s.onJoined(now, e)
 	case JoinRefused:
-		s.inChannel = false
-		s.close(CodeError, e.Reason)
+		if s.state == Joining {
+			s.inChannel = false
+			s.close(CodeError, e.Reason)
+		}
 	case RemoteChanged:
 		s.remoteChanged(e)
 	case Announced:
