@@ -64,9 +64,11 @@ func (s *Section) Attribute(name string) string {
 
 // Answer writes the answer to an offer. Sections on which the offer receives are sent on,
 // with SSRC 1000 + 10 * index, and one more for retransmissions of video.
-func (p *Peer) Answer(offer string) string {
+func (p *Peer) Answer(offer string) string { return p.answer(Sections(offer)) }
+
+func (p *Peer) answer(sections []Section) string {
 	var bundle, body []string
-	for i, s := range Sections(offer) {
+	for i, s := range sections {
 		lines, live := p.section(i, &s)
 		if live {
 			bundle = append(bundle, s.MID)
