@@ -238,7 +238,7 @@ func requireIntact(t *testing.T, flows ...flow) {
 	for _, f := range flows {
 		for _, kind := range kinds {
 			s := f.stream(kind)
-			if s.Packets == 0 || s.Verified != s.Packets || s.BadPayload != 0 || s.Duplicates != 0 || s.Lost != 0 || s.Shifts != 0 {
+			if s.Packets == 0 || s.Verified != s.Packets || s.BadPayload != 0 || s.Duplicates != 0 || s.Lost != 0 || s.Shifts != 0 || s.WrongType != 0 {
 				t.Errorf("%v from %v: %+v", kind, f, s)
 			}
 			if want := track(f.from, kind).SSRC; s.Source != want {
