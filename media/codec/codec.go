@@ -31,7 +31,8 @@ type Descriptor struct {
 	KeyFrame bool
 	// FrameStart is set on the first packet of a frame; every Opus packet is one. A payload
 	// of AV1, H.264 or H.265 does not tell, so that with them it is set together with
-	// KeyFrame only: others start where the RTP timestamp changes. VP9: a picture.
+	// KeyFrame only: others start where the RTP timestamp changes. With VP9 a frame is that
+	// of any spatial layer that does not depend on the one below.
 	FrameStart bool
 	// NonReference: no other frame depends on this one (VP8: N).
 	NonReference bool
