@@ -33,7 +33,12 @@ var never = []string{
 // they held is free again.
 func startServer(t *testing.T) *harness.Server {
 	t.Helper()
-	s := harness.Start(t, harness.Options{Args: []string{"-dev"}})
+	return startServerWith(t, harness.Options{Args: []string{"-dev"}})
+}
+
+func startServerWith(t *testing.T, o harness.Options) *harness.Server {
+	t.Helper()
+	s := harness.Start(t, o)
 	before := s.Counters()
 	t.Cleanup(func() {
 		if !s.Running() {

@@ -137,7 +137,6 @@ type arrival struct {
 	Last     remote
 	Frames   []int // distinct frame counters that were read back from the picture
 	Expected string
-	All      report // for the failure
 }
 
 // requireArrives waits until VP8 video and audio of connection id reach the page:
@@ -157,27 +156,57 @@ func (tb *tab) requireVideo(id string, pattern int) {
 // requireVideoIn is requireVideo for another codec, as in "AV1".
 func (tb *tab) requireVideoIn(codec, id string, pattern int) {
 	tb.t.Helper()
-	a := arrival{Pattern: pattern, Expected: id}
-	started := false
-	eventually(tb.t, arriveTimeout, tb.name+" sees the moving pattern of "+id, func() (bool, any) {
-		a.All = tb.report()
-		r := a.All.Remote[id]
-		a.Last = r
-		if r.Video == nil || r.Picture == nil {
-			return false, a
-		}
-		if !started {
-			a.First, started = r, true
-		}
-		p := r.Picture
-		if p.Readable && p.Colour == pattern && isBand(p.Band, pattern) && !slices.Contains(a.Frames, p.Frame) {
-			a.Frames = append(a.Frames, p.Frame)
-		}
-		return len(a.Frames) >= 5 && r.Video.FramesDecoded >= a.First.Video.FramesDecoded+10, a
-	})
-	if a.Last.Video.Codec != "video/"+codec {
-		tb.t.Errorf("%s: video of %s is %q and not %s", tb.name, id, a.Last.Video.Codec, codec)
+	tb.requireVideos(shown{codec, id, pattern})
+}
+
+// shown is a connection whose picture has to be on a page.
+type shown struct {
+	codec   string
+	id      string
+	pattern int
+}
+
+// requireVideos waits until the pictures of all these connections have moved on the page.
+func (tb *tab) requireVideos(all ...shown) {
+	tb.t.Helper()
+	arrivals := make([]arrival, len(all))
+	names := ""
+	for i, s := range all {
+		arrivals[i] = arrival{Pattern: s.pattern, Expected: s.id}
+		names += " " + s.id
 	}
+	eventually(tb.t, arriveTimeout, tb.name+" sees the moving pattern of"+names, func() (bool, any) {
+		r := tb.report()
+		missing := []arrival{}
+		for i := range arrivals {
+			if a := &arrivals[i]; !a.see(r.Remote[a.Expected]) {
+				missing = append(missing, *a)
+			}
+		}
+		return len(missing) == 0, []any{missing, r}
+	})
+	for i, s := range all {
+		if got := arrivals[i].Last.Video.Codec; got != "video/"+s.codec {
+			tb.t.Errorf("%s: video of %s is %q and not %s", tb.name, s.id, got, s.codec)
+		}
+	}
+}
+
+// see takes what the probe sees now, and reports whether the picture is the right one and
+// moves.
+func (a *arrival) see(now remote) bool {
+	a.Last = now
+	if now.Video == nil || now.Picture == nil {
+		return false
+	}
+	if a.First.Video == nil {
+		a.First = now
+	}
+	p := now.Picture
+	if p.Readable && p.Colour == a.Pattern && isBand(p.Band, a.Pattern) && !slices.Contains(a.Frames, p.Frame) {
+		a.Frames = append(a.Frames, p.Frame)
+	}
+	return len(a.Frames) >= 5 && now.Video.FramesDecoded >= a.First.Video.FramesDecoded+10
 }
 
 func (tb *tab) requireAudio(id string) {

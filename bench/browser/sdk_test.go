@@ -5,6 +5,7 @@ package browser
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,12 @@ type scene struct {
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	return &scene{t: t, server: startServer(t), site: startSite(t)}
+	return newSceneWith(t, harness.Options{Args: []string{"-dev"}})
+}
+
+func newSceneWith(t *testing.T, o harness.Options) *scene {
+	t.Helper()
+	return &scene{t: t, server: startServerWith(t, o), site: startSite(t)}
 }
 
 // client is one tab with the SDK in it.
@@ -65,7 +71,7 @@ type wish struct {
 }
 
 // small is a picture of which two processors can encode and decode many.
-var small = wish{FPS: 10, Width: 320, Height: 180}
+var small = wish{FPS: 15, Width: 320, Height: 180}
 
 // join connects with role, sends VP8 and waits until the SDK says "connected".
 func (c *client) join(role string) string {
@@ -122,9 +128,28 @@ func (c *client) requireArrivesFrom(other *client) {
 	c.requireAudio(other.id)
 }
 
-func (c *client) requireVideoFrom(other *client) {
+// requireVideoFrom waits until c sees all the others.
+func (c *client) requireVideoFrom(others ...*client) {
 	c.t.Helper()
-	c.requireVideoIn(other.codec, other.id, other.pattern)
+	all := make([]shown, len(others))
+	for i, other := range others {
+		all[i] = shown{other.codec, other.id, other.pattern}
+	}
+	c.requireVideos(all...)
+}
+
+// ids are the connection ids of clients.
+func ids(clients []*client) []string {
+	all := make([]string, len(clients))
+	for i, c := range clients {
+		all[i] = c.id
+	}
+	return all
+}
+
+// without returns the others.
+func without(clients []*client, c *client) []*client {
+	return slices.DeleteFunc(slices.Clone(clients), func(other *client) bool { return other == c })
 }
 
 // reload loads the page anew, as a person does: nothing is said to the server. What

@@ -120,9 +120,8 @@ async function join({ url, channel, role, pattern, options, wish = {} }) {
 // refused resolves with what the SDK says about a connect that the server refuses.
 async function refused({ url, channel, role, options }) {
   const attempt = Sora.connection(url, false)[role](channel, null, options);
-  const silent = new MediaStream();
   try {
-    await attempt.connect(role === "recvonly" ? undefined : silent);
+    await attempt.connect(new MediaStream());
   } catch (error) {
     return { name: error.name, code: error.code ?? 0, reason: error.reason ?? "", message: error.message };
   }
