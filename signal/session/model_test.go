@@ -64,6 +64,11 @@ func (w *world) happens(e Event) {
 	switch e := e.(type) {
 	case Opened:
 		w.mediaOpen = w.mediaOpen || w.s.State() == Opening
+	case JoinRefused:
+		w.inChannel = w.inChannel && w.s.State() != Joining
+	case Announced:
+		// Without a notification there is none to wait for.
+		w.self = w.self || w.s.State() == Established && e.JSON == nil
 	case Message:
 		switch state := w.s.State(); {
 		case e.Type == sora.TypeConnect && state == WaitConnect:
