@@ -45,6 +45,7 @@ type actor struct {
 	updates updates
 	begun   int       // members that were ever established
 	armed   time.Time // what the timer is set to; zero: nothing
+	scratch []sora.Present
 }
 
 // member is one session in a channel.
@@ -119,9 +120,10 @@ func (a *actor) join(c command) {
 
 // tellTracks tells everybody who receives m what it publishes now.
 func (a *actor) tellTracks(m *member, tracks []offer.Track) {
+	var e session.Event = session.RemoteChanged{ConnectionID: m.ConnectionID, Tracks: tracks} // one for all
 	for _, o := range a.members {
 		if related(m, o) && o.Role.Receives() {
-			o.peer.post(session.RemoteChanged{ConnectionID: m.ConnectionID, Tracks: tracks})
+			o.peer.post(e)
 		}
 	}
 }
@@ -169,15 +171,15 @@ func (a *actor) count(m *member, n int) {
 	a.counts[m.Role] += n
 }
 
-// notify tells the others, in one encoding that all of them share.
+// notify tells the others, in one event and one encoding that all of them share.
 func (a *actor) notify(m *member, e sora.ConnectionEvent, after string) {
 	if !a.registry.cfg.Notify {
 		return
 	}
-	json := e.Append(nil)
+	var n session.Event = session.Notify{JSON: e.Append(nil), After: after}
 	for _, o := range a.members {
 		if o.established && related(m, o) {
-			o.peer.post(session.Notify{JSON: json, After: after})
+			o.peer.post(n)
 		}
 	}
 }
@@ -193,13 +195,17 @@ func (a *actor) event(kind string, m *member) sora.ConnectionEvent {
 }
 
 // present lists whom m finds in the channel; never nil, since the member belongs into the
-// client's own notification even when nobody is there.
+// client's own notification even when nobody is there. It is valid until the next call.
 func (a *actor) present(m *member) []sora.Present {
-	out := []sora.Present{}
+	if a.scratch == nil {
+		a.scratch = make([]sora.Present, 0, 8)
+	}
+	clear(a.scratch) // whoever has left is not kept in memory
+	a.scratch = a.scratch[:0]
 	for _, o := range a.members {
 		if o.established && related(m, o) {
-			out = append(out, sora.Present{ClientID: o.ClientID, BundleID: o.BundleID, ConnectionID: o.ConnectionID, AuthnMetadata: o.NotifyMetadata})
+			a.scratch = append(a.scratch, sora.Present{ClientID: o.ClientID, BundleID: o.BundleID, ConnectionID: o.ConnectionID, AuthnMetadata: o.NotifyMetadata})
 		}
 	}
-	return out
+	return a.scratch
 }

@@ -32,6 +32,7 @@ type Peer struct {
 
 	mu      sync.Mutex
 	queue   []session.Event
+	spare   []session.Event // the queue of the next time
 	overrun bool
 
 	// Of the goroutine only.
@@ -119,9 +120,11 @@ func (p *Peer) run(actions []session.Action) {
 		case e := <-p.inbox:
 			p.handle(e)
 		case <-p.wake:
-			for _, e := range p.take() {
+			q := p.take()
+			for _, e := range q {
 				p.handle(e)
 			}
+			p.giveBack(q)
 		case <-timer.C:
 			p.handle(session.Tick{})
 		}
@@ -132,8 +135,22 @@ func (p *Peer) take() []session.Event {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := p.queue
-	p.queue = nil
+	p.queue, p.spare = p.spare, nil
 	return q
+}
+
+// keepQueue is how many events' room a session keeps for the next time.
+const keepQueue = 16
+
+// giveBack returns what take returned.
+func (p *Peer) giveBack(q []session.Event) {
+	if cap(q) > keepQueue {
+		return
+	}
+	clear(q)
+	p.mu.Lock()
+	p.spare = q[:0]
+	p.mu.Unlock()
 }
 
 func (p *Peer) handle(e session.Event) { p.carryOut(p.machine.Handle(nil, time.Now(), e)) }

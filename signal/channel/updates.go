@@ -98,7 +98,7 @@ func (a *actor) update(now time.Time) {
 
 func (a *actor) tellUpdated(m *member) {
 	e := a.event(sora.EventUpdated, m)
-	n := session.Notify{JSON: e.Append(nil)}
+	var n session.Event = session.Notify{JSON: e.Append(nil)}
 	m.peer.post(n)
 	if a.counts[0] > maxUpdatedToAll {
 		return
