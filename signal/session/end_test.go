@@ -25,6 +25,15 @@ client: disconnect
 `)
 }
 
+// Why a client leaves is for the log.
+func TestTheReasonOfADisconnectIsKept(t *testing.T) {
+	p := play(t, testConfig(), viewer)
+	actions := p.s.Handle(nil, p.now, p.event(`client: {"type":"disconnect","reason":"ICE-CONNECTION-STATE-FAILED"}`))
+	if c := actions[len(actions)-1].(Close); c.Reason != ReasonDisconnect || c.Detail != "ICE-CONNECTION-STATE-FAILED" {
+		t.Errorf("%+v", c)
+	}
+}
+
 // Clients open several sockets and keep one: a socket that goes without a word is no error.
 func TestASocketThatGoesWithoutAWord(t *testing.T) {
 	play(t, testConfig(), `

@@ -16,9 +16,11 @@ client: answer
 	media: publish OPUS max 0
 	media: publish VP8 max 500000
 # Candidates may come at any time after the offer. Nothing follows from them: an ICE-lite
-# server learns the client's addresses from its checks.
+# server learns the client's addresses from its checks. Browsers send them with a mid and an
+# index, the last one empty; others send nothing but the candidate.
 client: {"type":"candidate","candidate":"candidate:1 1 udp 2 192.0.2.7 5000 typ host","sdpMid":"0","sdpMLineIndex":0}
 client: {"type":"candidate","candidate":""}
+client: {"type":"candidate","candidate":"candidate:1 1 udp 2 192.0.2.7 5000 typ host"}
 media: published audio 1
 media: published video 2
 media: established

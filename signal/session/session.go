@@ -252,7 +252,7 @@ func (s *Session) message(now time.Time, m sora.Message) {
 	}
 	switch {
 	case m.Type == sora.TypeDisconnect:
-		s.close(CodeNormal, ReasonDisconnect)
+		s.end(Close{Code: CodeNormal, Reason: ReasonDisconnect, Detail: m.Reason})
 	case m.Type == sora.TypeConnect && s.state == WaitConnect:
 		s.connect(now, m.Connect)
 	case m.Type == sora.TypeAnswer && s.state == WaitAnswer:

@@ -1,0 +1,49 @@
+package session
+
+// Close codes.
+const (
+	CodeNormal = 1000 // every orderly end
+	CodeError  = 4490 // whatever refuses or aborts a session
+)
+
+// Close reasons. The first group comes with CodeNormal. Names that clients know of are the
+// protocol's; messages that cannot be decoded add those of package sora, answers those of
+// package offer.
+const (
+	ReasonDisconnect  = "TYPE-DISCONNECT" // the client asked for it
+	ReasonPeerClosed  = "PEER-CLOSED"     // the client closed its DTLS association
+	ReasonShutdown    = "SHUTDOWN"        // the server ends
+	ReasonVanished    = "VANISHED"        // the transport was gone: never on the wire
+	ReasonMediaClosed = "MEDIA-CLOSED"    // media was closed at our own request
+
+	ReasonConnectTimeout     = "CONNECT-WAIT-TIMEOUT-ERROR"
+	ReasonAnswerTimeout      = "ANSWER-TIMEOUT-ERROR"
+	ReasonCreatedTimeout     = "CONNECTION-CREATED-WAIT-TIMEOUT-ERROR"
+	ReasonPongTimeout        = "PONG-TIMEOUT-ERROR"
+	ReasonUnknownCodec       = "UNKNOWN-CODEC-TYPE"
+	ReasonBadFingerprint     = "BAD-FINGERPRINT"
+	ReasonUnexpectedMessage  = "UNEXPECTED-MESSAGE" // not in this state
+	ReasonTooManyMessages    = "TOO-MANY-MESSAGES"  // faster than any client
+	ReasonServerFull         = "SERVER-FULL"        // no room for the connection or a track
+	ReasonServerBusy         = "SERVER-BUSY"        // the server did not keep up
+	ReasonSlowReader         = "SLOW-READER"        // the client did not read what it was sent
+	ReasonConsentLost        = "CONSENT-LOST"       // no valid check for 30 s
+	ReasonDTLSFailed         = "DTLS-FAILED"        // the handshake
+	ReasonBundleIDNotAllowed = "BUNDLE-ID-NOT-ALLOWED"
+)
+
+// What is worth a line of log, though nothing ends over it. Each comes a few times in a
+// session at most.
+const (
+	EventTrackRefused = "own track refused" // the client's answer declined what it was to send
+	EventStatsDropped = "statistics dropped"
+)
+
+// What ends media by itself.
+const (
+	MediaConsentLost    = "consent-lost"
+	MediaDTLSClosed     = "dtls-closed"
+	MediaBadFingerprint = "bad-fingerprint"
+	MediaDTLSFailed     = "dtls-failed"
+	MediaRequested      = "requested"
+)

@@ -1,0 +1,85 @@
+package session
+
+import (
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/signal/offer"
+	"tsubame/signal/sora"
+)
+
+// remoteChanged notes what another connection publishes. The client hears of it by the
+// next re-offer; what it must not get any longer stops at once.
+func (s *Session) remoteChanged(e RemoteChanged) {
+	if s.offer == nil || !s.member.Role.Receives() {
+		return
+	}
+	var tracks []offer.Track
+	for _, t := range e.Tracks {
+		if s.wants(t.Kind) {
+			tracks = append(tracks, t)
+		}
+	}
+	for _, ssrc := range s.offer.SetRemote(e.ConnectionID, tracks) {
+		s.do(Unsubscribe{SSRC: ssrc})
+	}
+}
+
+// wants reports whether the client receives the kind. A viewer says so in audio and video;
+// a publisher describes by them only what it sends.
+func (s *Session) wants(k param.Kind) bool {
+	if s.member.Role != sora.RecvOnly {
+		return true
+	}
+	return k == param.Audio && s.member.Audio || k == param.Video && s.member.Video
+}
+
+func (s *Session) onAnnounced(e Announced) {
+	if s.state != Established || s.announced {
+		return
+	}
+	s.announced = true
+	if e.JSON != nil && s.settings.Notify {
+		s.send(e.JSON)
+	}
+}
+
+func (s *Session) notify(e Notify) {
+	// The channel does not notify before it has announced.
+	if !s.announced || !s.settings.Notify {
+		return
+	}
+	s.held = append(s.held, e)
+}
+
+// reOffer returns the next offer in the client's words. Until 2022 the message was called
+// update, in both directions. A client that answers with update knows that name for sure;
+// the others know re-offer, but for those of knowsOnlyUpdate.
+func (s *Session) reOffer() []byte {
+	if s.oldStyle {
+		return sora.AppendUpdate(nil, s.offer.Offer())
+	}
+	return sora.AppendReOffer(nil, s.offer.Offer())
+}
+
+// renegotiate sends a re-offer if the streams changed and none is outstanding, and then
+// the notifications that waited for it.
+func (s *Session) renegotiate(now time.Time) {
+	if s.state != Established || !s.announced {
+		return
+	}
+	if !s.offer.Outstanding() && s.offer.Changed() && s.publishing == 0 {
+		s.answerBy = now.Add(s.cfg.AnswerTimeout)
+		s.send(s.reOffer())
+	}
+	n := 0
+	for n < len(s.held) && (len(s.held)-n > maxHeld || s.held[n].After == "" || s.offer.Offered(s.held[n].After)) {
+		s.send(s.held[n].JSON)
+		n++
+	}
+	if n == len(s.held) {
+		s.held = nil
+	} else {
+		s.held = s.held[n:]
+	}
+}
