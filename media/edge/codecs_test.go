@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tsubame/media/param"
+	"tsubame/media/rtcp"
 )
 
 // shape is what a publisher of a codec sends, as far as a server looks: the payloads of a
@@ -221,15 +222,22 @@ func TestViewerOfAPublisherWithoutRecognisableKeyFramesStartsAndThePublisherIsLe
 			if n := c.pub.plis(sent)[1000]; n < 4 || n > 6 {
 				t.Errorf("%d requests in 6 s, want about 5", n)
 			}
-			for range 250 { // 10 s
+			for range 125 { // 5 s
 				c.send(s.delta)
 			}
 			before := c.pub.plis(c.take())[1000]
-			for range 500 { // 20 s
+			for range 250 { // 10 s
 				c.send(s.delta)
 			}
 			if n := c.pub.plis(c.take())[1000]; before > 1 || n != 0 {
 				t.Errorf("the publisher is still asked though nobody waits: %d, %d", before, n)
+			}
+
+			// A decoder that cannot begin with what it gets asks for itself.
+			c.deliver(1, v.key, v.rtcp(rtcp.AppendPLI(nil, 1, 5000)))
+			c.advance(10 * time.Millisecond)
+			if n := c.pub.plis(c.take())[1000]; n != 1 {
+				t.Errorf("%d requests after the viewer's, want 1", n)
 			}
 			c.finish()
 		})
