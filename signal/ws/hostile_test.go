@@ -25,7 +25,7 @@ func TestRefusalsOfTheFirstMessage(t *testing.T) {
 		`{"type":"answer","sdp":"v=0"}`: "UNEXPECTED-MESSAGE",
 		`{"type":"connect","channel_id":"room","role":"owner"}`:                                 "INVALID-ROLE",
 		`{"type":"connect","channel_id":"room","role":"sendrecv","simulcast":true}`:             "SIMULCAST-NOT-SUPPORTED",
-		`{"type":"connect","channel_id":"room","role":"sendrecv","video":{"codec_type":"VP9"}}`: "UNKNOWN-CODEC-TYPE",
+		`{"type":"connect","channel_id":"room","role":"sendrecv","video":{"codec_type":"VP7"}}`: "UNKNOWN-CODEC-TYPE",
 		`{"type":"connect","channel_id":"room","role":"sendrecv","spotlight_focus_rid":"r1"}`:   "SPOTLIGHT-FOCUS-RID-WITHOUT-SPOTLIGHT",
 		strings.Repeat("[", 100_000): "JSON-TOO-COMPLEX",
 	} {
