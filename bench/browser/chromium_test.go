@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 	if shared.chromium != nil {
 		shared.cancel()
 	}
+	stopFirefox()
 	os.Exit(code)
 }
 

@@ -18,11 +18,13 @@
   // Every promise of a peer connection that is rejected is noted, whoever
   // catches it.
   const peers = [];
+  const streamOf = new Map(); // by track id, which Firefox makes up itself
   const Native = RTCPeerConnection;
   class WatchedPeerConnection extends Native {
     constructor(...args) {
       super(...args);
       peers.push(this);
+      this.addEventListener("track", ({ track, streams }) => streamOf.set(track.id, streams[0]?.id));
       this.addEventListener("connectionstatechange", () => {
         if (this.connectionState === "failed") note("peer connection", "failed");
       });
@@ -94,7 +96,7 @@
       const codec = (id) => stats.find((s) => s.id === id)?.mimeType ?? "";
       for (const s of stats) {
         if (s.type === "inbound-rtp" && s.trackIdentifier) {
-          const id = s.trackIdentifier.replace(/-(audio|video)$/, "");
+          const id = streamOf.get(s.trackIdentifier) ?? s.trackIdentifier.replace(/-(audio|video)$/, "");
           remote[id] ??= {};
           remote[id][s.kind] = {
             packets: s.packetsReceived, lost: s.packetsLost, codec: codec(s.codecId),
