@@ -104,6 +104,25 @@ func TestEachOfAChannelSendsInACodecOfItsOwn(t *testing.T) {
 	})
 }
 
+// One viewer stays while publishers of all codecs come and go: the sections are used again,
+// each time for another codec.
+func TestSectionIsUsedAgainForAnotherCodec(t *testing.T) {
+	eachIO(t, func(t *testing.T, w *world) {
+		viewer := w.join(w.peer(bot.RecvOnly))
+		for _, c := range append(videoCodecs, videoCodecs[0]) {
+			cfg := w.peer(bot.SendOnly)
+			cfg.Codec = c
+			publisher := w.join(cfg)
+			requireFrames(t, 10, flow{publisher, viewer})
+			requireCodecs(t, flow{publisher, viewer})
+			requireIntact(t, flow{publisher, viewer})
+			leave(t, publisher)
+			requireNotify(t, viewer, "connection.destroyed", publisher)
+		}
+		requireClean(t, viewer)
+	})
+}
+
 // The viewer rejects that one section; it gets all others, the sound of that publisher too.
 func TestViewerWithoutH265DoesNotGetThatStream(t *testing.T) {
 	eachIO(t, func(t *testing.T, w *world) {
