@@ -37,7 +37,8 @@ func start(t *testing.T, config map[string]string) *world {
 func startWith(t *testing.T, o harness.Options) *world {
 	t.Helper()
 	// The server chooses ports: any that a test finds free may be a bot's a moment later.
-	config := map[string]string{"signaling_port": "0", "udp_port": "0"}
+	// Bots and other tests share the server's processors: joins shed by load would depend on them.
+	config := map[string]string{"signaling_port": "0", "udp_port": "0", "shed_joins_at_load": "0"}
 	maps.Copy(config, o.Config)
 	o.Config = config
 	w := &world{t: t, Server: harness.Start(t, o)}
