@@ -3,6 +3,7 @@ package channel
 import (
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -14,12 +15,21 @@ type Tally struct {
 
 // CountClose counts the end of a session by what its close frame said.
 func (t *Tally) CountClose(code int, reason string) {
+	t.count("signal_closed_" + strconv.Itoa(code) + "_" + reason)
+}
+
+// CountEvent counts what a session had logged, under signal_ and the event's words.
+func (t *Tally) CountEvent(event string) {
+	t.count("signal_" + strings.ReplaceAll(event, " ", "_"))
+}
+
+func (t *Tally) count(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n == nil {
 		t.n = map[string]uint64{}
 	}
-	t.n["signal_closed_"+strconv.Itoa(code)+"_"+reason]++
+	t.n[name]++
 }
 
 // Counters returns a copy.
@@ -30,7 +40,7 @@ func (t *Tally) Counters() map[string]uint64 {
 }
 
 // Counters returns how sessions ended, those refused before their connect was accepted
-// included (signal_closed_CODE_REASON), how many channels and sessions there are, and how many
+// included (signal_closed_CODE_REASON), what they had logged (signal_EVENT), how many channels and sessions there are, and how many
 // of the sessions are joining.
 func (r *Registry) Counters() map[string]uint64 {
 	out := r.Closes.Counters()

@@ -1,14 +1,18 @@
 package channel_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"tsubame/signal/channel"
+	"tsubame/signal/offer/offertest"
 	"tsubame/signal/session"
 )
 
@@ -139,6 +143,28 @@ func TestASlowReaderIsEnded(t *testing.T) {
 	a.mu.Unlock()
 	r.join("room", "sendonly", "")
 	a.expectClosed(4490, "SLOW-READER")
+}
+
+func TestARefusedTrackOfItsOwnIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	r := newRigOf(t, func(c *channel.Config) { c.Log = slog.New(slog.NewTextHandler(&out, nil)) })
+	c := r.connect("room", "sendonly", `,"client_id":"phone"`)
+	o := c.expect("offer")
+	c.sdp.Decline = map[string]bool{}
+	for _, s := range offertest.Sections(o.SDP) {
+		c.sdp.Decline[s.MID] = s.Kind == "video"
+	}
+	c.answer("answer", o.SDP)
+	c.expect("connection.created")
+	if n := r.registry.Counters()["signal_own_track_refused"]; n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	r.close()
+	for _, want := range []string{`level=WARN msg="own track refused" channel_id=room`, "client_id=phone", "remote=192.0.2.1", "detail=VP8"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in %s", want, out.String())
+		}
+	}
 }
 
 func TestVanishingIsNoticed(t *testing.T) {

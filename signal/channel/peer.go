@@ -167,6 +167,8 @@ func (p *Peer) carryOut(actions []session.Action) {
 			}
 		case session.Close:
 			p.ended(a)
+		case session.Log:
+			p.note(a)
 		case session.OpenMedia:
 			result(p.open())
 		case session.SetRemote:
@@ -230,12 +232,24 @@ func (p *Peer) join(m session.Member, result func(session.Event)) {
 	}
 }
 
+// attributes are what every line of log about a session says of it.
+func (p *Peer) attributes() []any {
+	m := p.machine.Member()
+	return []any{"channel_id", m.ChannelID, "connection_id", m.ConnectionID, "client_id", m.ClientID,
+		"role", m.Role.String(), "remote", p.remote}
+}
+
 func (p *Peer) established() {
 	p.announced = true
 	p.registry.joined()
 	m := p.machine.Member()
-	p.registry.log.Info("session established", "channel_id", m.ChannelID, "connection_id", m.ConnectionID,
-		"client_id", m.ClientID, "role", m.Role.String(), "remote", p.remote, "client", m.Client, "environment", m.Environment)
+	p.registry.log.Info("session established", append(p.attributes(), "client", m.Client, "environment", m.Environment)...)
+}
+
+// note writes what the machine finds worth a line. Clients cause it, so that it is sampled.
+func (p *Peer) note(l session.Log) {
+	p.registry.Closes.CountEvent(l.Event)
+	p.registry.faults.Log(l.Event, append(p.attributes(), "detail", l.Detail)...)
 }
 
 // ended closes the transport and writes the session's last log line. What a client did
@@ -244,9 +258,7 @@ func (p *Peer) established() {
 func (p *Peer) ended(c session.Close) {
 	p.transport.Close(c.Code, c.Reason)
 	p.registry.Closes.CountClose(c.Code, c.Reason)
-	m := p.machine.Member()
-	attributes := []any{"channel_id", m.ChannelID, "connection_id", m.ConnectionID, "client_id", m.ClientID,
-		"role", m.Role.String(), "remote", p.remote, "code", c.Code, "reason", c.Reason}
+	attributes := append(p.attributes(), "code", c.Code, "reason", c.Reason)
 	if c.Code == session.CodeError {
 		p.registry.faults.Log("session refused or aborted", append(attributes, "detail", c.Detail)...)
 		return

@@ -76,7 +76,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !is() {
 		select {
 		case <-tick.C:
@@ -160,7 +160,7 @@ func (c *client) signal() {
 
 // read returns the next message; it may fail in goroutines other than the test's.
 func (c *client) read() (message, bool) {
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		c.mu.Lock()
 		if c.next < len(c.inbox) {
