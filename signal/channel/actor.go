@@ -43,9 +43,9 @@ type actor struct {
 	members []*member // in order of arrival
 	counts  [4]int    // established members by role; 0: all
 	updates updates
-	begun   int       // members that were ever established
-	armed   time.Time // what the timer is set to; zero: nothing
-	scratch []sora.Present
+	begun   int            // members that were ever established
+	armed   time.Time      // what the timer is set to; zero: nothing
+	scratch []sora.Present // what present returned; empty values in between
 }
 
 // member is one session in a channel.
@@ -135,10 +135,11 @@ func (a *actor) announce(m *member, tracks []offer.Track) {
 	a.count(m, 1)
 	a.updatesBegin(m)
 	e := a.event(sora.EventCreated, m)
-	e.Data = a.present(m)
 	own := session.Announced{}
 	if a.registry.cfg.Notify {
+		e.Data = a.present(m)
 		own.JSON = e.Append(nil)
+		clear(a.scratch) // whoever leaves must not stay in memory
 	}
 	m.peer.post(own)
 	if len(tracks) > 0 {
@@ -200,7 +201,6 @@ func (a *actor) present(m *member) []sora.Present {
 	if a.scratch == nil {
 		a.scratch = make([]sora.Present, 0, 8)
 	}
-	clear(a.scratch) // whoever has left is not kept in memory
 	a.scratch = a.scratch[:0]
 	for _, o := range a.members {
 		if o.established && related(m, o) {
