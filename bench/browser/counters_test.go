@@ -38,6 +38,14 @@ func startServer(t *testing.T) *harness.Server {
 
 func startServerWith(t *testing.T, o harness.Options) *harness.Server {
 	t.Helper()
+	if o.Config == nil {
+		o.Config = map[string]string{}
+	}
+	if _, ok := o.Config["shed_joins_at_load"]; !ok {
+		// The browsers need all processors of this machine, and a shard that waits for one
+		// counts as busy.
+		o.Config["shed_joins_at_load"] = "0"
+	}
 	s := harness.Start(t, o)
 	before := s.Counters()
 	t.Cleanup(func() {

@@ -78,6 +78,12 @@ func (tb *tab) report() report {
 	return eval[report](tb, "probe.report()")
 }
 
+// figures is report without the pictures, which takes less time.
+func (tb *tab) figures() report {
+	tb.t.Helper()
+	return eval[report](tb, "probe.report({ pictures: false })")
+}
+
 func (tb *tab) requireNoErrors() {
 	tb.t.Helper()
 	for _, text := range eval[[]string](tb, "probe.errors") {
@@ -213,7 +219,7 @@ func (tb *tab) requireAudio(id string) {
 	tb.t.Helper()
 	var first *media
 	eventually(tb.t, arriveTimeout, tb.name+" hears "+id, func() (bool, any) {
-		now := tb.report().Remote[id].Audio
+		now := tb.figures().Remote[id].Audio
 		if first == nil {
 			first = now
 		}
@@ -228,8 +234,11 @@ func (tb *tab) requireOnly(ids ...string) {
 	tb.t.Helper()
 	want := slices.Sorted(slices.Values(ids))
 	eventually(tb.t, arriveTimeout, fmt.Sprintf("%s shows %v and nobody else", tb.name, want), func() (bool, any) {
-		r := tb.report()
-		return slices.Equal(r.Tiles, want), r
+		tiles := eval[[]string](tb, "probe.tileIds()")
+		if slices.Equal(tiles, want) {
+			return true, nil
+		}
+		return false, []any{tiles, tb.figures()}
 	})
 }
 

@@ -106,16 +106,22 @@ func (c *client) joinScript(role string, o options, w wish) string {
 		jsString(c.scene.server.SignalingURL()), jsString(channelName(c.t)), jsString(role), c.pattern, jsValue(o), jsValue(w))
 }
 
+// closing is what the SDK says when a connection has ended.
+type closing struct {
+	Type   string
+	Title  string
+	Code   int
+	Reason string
+}
+
 // leave disconnects and checks that the server closed it in the orderly way.
 func (c *client) leave() {
 	c.t.Helper()
-	type closing struct {
-		Type   string
-		Title  string
-		Code   int
-		Reason string
-	}
-	end := eval[closing](c.tab, "rig.leave()")
+	c.requireOrderly(eval[closing](c.tab, "rig.leave()"))
+}
+
+func (c *client) requireOrderly(end closing) {
+	c.t.Helper()
 	if end.Type != "normal" || end.Code != 1000 || end.Reason != "TYPE-DISCONNECT" {
 		c.t.Errorf("%s: disconnected with %+v", c.name, end)
 	}

@@ -85,8 +85,9 @@
 
   const live = () => peers.filter((pc) => pc.connectionState !== "closed");
 
-  // report describes what arrives, by connection id, and what is sent.
-  async function report() {
+  // report describes what arrives, by connection id, and what is sent. To read the
+  // pictures takes time, so that who does not need them may leave them out.
+  async function report({ pictures = true } = {}) {
     const remote = {};
     const sent = { video: null, audio: null, pairs: 0 };
     let state = "none";
@@ -113,7 +114,7 @@
         if (s.type === "candidate-pair" && s.state === "succeeded") sent.pairs++;
       }
     }
-    for (const [id, connection] of Object.entries(remote)) {
+    for (const [id, connection] of pictures ? Object.entries(remote) : []) {
       connection.picture = readPicture(videoOf(id));
     }
     return { state, remote, sent, errors: [...errors], tiles: tileIds() };
@@ -126,5 +127,5 @@
       .map((video) => video.srcObject.id).sort();
   }
 
-  globalThis.probe = { report, readPicture, errors, note, peers };
+  globalThis.probe = { report, tileIds, readPicture, errors, note, peers };
 })();
