@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -69,7 +70,8 @@ func (w *world) joinTime() time.Duration {
 // Row DTLS-03.
 func TestAThousandSilentClientHellosDelayNobody(t *testing.T) {
 	const silent = 1000
-	w := start(t, nil)
+	// As many joins as that are all that is let in by default: those beside would be told to come later.
+	w := start(t, map[string]string{"max_joining": strconv.Itoa(2 * silent)})
 	publisher := w.join(w.peer(bot.SendOnly))
 	viewer := w.join(w.peer(bot.RecvOnly))
 	requireFrames(t, 10, flow{publisher, viewer})
