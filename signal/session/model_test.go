@@ -75,6 +75,8 @@ func (w *world) happens(e Event) {
 			w.goSora = e.Connect.SoraClient != ""
 		case e.Type == sora.TypeAnswer && state == WaitAnswer:
 			w.offers = 0
+		case e.Type == sora.TypeAnswer && state == Established && w.old():
+			w.offers, w.answered = 0, sora.TypeUpdate
 		case (e.Type == sora.TypeReAnswer || e.Type == sora.TypeUpdate) && state == Established:
 			w.offers, w.answered = 0, e.Type
 		}
@@ -197,8 +199,7 @@ func (w *world) sent(json string) {
 		if w.offers != 0 || !w.self {
 			w.fail("%s with %d unanswered, created %v", m.Type, w.offers, w.self)
 		}
-		old := w.answered == sora.TypeUpdate || w.answered == 0 && w.goSora
-		if old != (m.Type == "update") {
+		if w.old() != (m.Type == "update") {
 			w.fail("%s to a client that answered %v, go-sora %v", m.Type, w.answered, w.goSora)
 		}
 		w.lastSDP = m.SDP
@@ -214,6 +215,9 @@ func (w *world) sent(json string) {
 		w.fail("there is no message %s", m.Type)
 	}
 }
+
+// old reports whether the client's re-offers are to be called update.
+func (w *world) old() bool { return w.answered == sora.TypeUpdate || w.answered == 0 && w.goSora }
 
 // answer answers the outstanding offer, whichever it is, in the words of now or of then.
 func (w *world) answer(then bool) {

@@ -75,14 +75,3 @@ media: established
 	channel: announce OPUS 1
 `)
 }
-
-// Whoever carries out the actions may not know the action Log yet.
-func TestNothingIsLoggedUnlessItIsWanted(t *testing.T) {
-	cfg := testConfig()
-	cfg.Log = false
-	play(t, cfg, offeredPublisher+`
-client: answer, own-video declined
-	media: set remote
-	media: publish OPUS max 0
-`)
-}

@@ -30,7 +30,7 @@ func testConfig() *Config {
 	return &Config{
 		Version: "test", Fingerprint: param.Fingerprint{Algorithm: "sha-256", Value: make([]byte, 32)},
 		ConnectTimeout: 10 * time.Second, JoinTimeout: 10 * time.Second, AnswerTimeout: time.Minute,
-		CreatedTimeout: time.Minute, PingInterval: 5 * time.Second, PongTimeout: time.Minute, Log: true,
+		CreatedTimeout: time.Minute, PingInterval: 5 * time.Second, PongTimeout: time.Minute,
 		Allow:    Allow{ClientID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},
 		Defaults: Defaults{VideoCodec: param.VP8, VideoBitrate: 500_000}, Rand: newSeeded(1), NewID: func() string { return "SELF" },
 	}

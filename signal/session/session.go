@@ -4,6 +4,11 @@
 // values in the order in which they are to be carried out. It has no goroutine, socket or
 // clock and knows no transport. One goroutine at a time may use a Session; what it returns
 // belongs to the caller.
+//
+// What a client asks for is first held against what there is and what is allowed
+// (refuse.go), then mixed with what others say about it (settings.go); from then on only the
+// Settings count. Tests are transcripts: join_test.go shows a whole session, and
+// transcript_test.go says how to read one.
 package session
 
 import (
@@ -45,7 +50,6 @@ type Config struct {
 	PingInterval   time.Duration
 	PongTimeout    time.Duration
 	StatsInterval  time.Duration // between pings that ask for statistics; 0: none does
-	Log            bool          // whoever carries out the actions knows Log; without it there are none
 	Allow          Allow
 	Defaults       Defaults
 	Rand           io.Reader     // of mids and SSRCs; nil: crypto/rand
@@ -210,11 +214,7 @@ func (s *Session) Handle(dst []Action, now time.Time, e Event) []Action {
 func (s *Session) do(a Action) { s.out = append(s.out, a) }
 
 // log asks for a line of log.
-func (s *Session) log(event, detail string) {
-	if s.cfg.Log {
-		s.do(Log{Event: event, Detail: detail})
-	}
-}
+func (s *Session) log(event, detail string) { s.do(Log{Event: event, Detail: detail}) }
 
 func (s *Session) send(json []byte) { s.do(Send{JSON: json}) }
 
@@ -245,7 +245,8 @@ func (s *Session) end(c Close) {
 func (s *Session) message(now time.Time, m sora.Message) {
 	offered := s.state >= WaitAnswer
 	reoffered := s.state == Established && s.offer.Outstanding()
-	reanswer := m.Type == sora.TypeReAnswer || m.Type == sora.TypeUpdate
+	// Some versions of go-sora answer an update with answer.
+	reanswer := m.Type == sora.TypeReAnswer || m.Type == sora.TypeUpdate || m.Type == sora.TypeAnswer && s.oldStyle
 	if !(reoffered && reanswer) && s.tooMany(now) {
 		s.close(CodeError, ReasonTooManyMessages)
 		return
@@ -258,7 +259,7 @@ func (s *Session) message(now time.Time, m sora.Message) {
 	case m.Type == sora.TypeAnswer && s.state == WaitAnswer:
 		s.answer(now, m.SDP)
 	case reanswer && reoffered:
-		s.oldStyle = m.Type == sora.TypeUpdate
+		s.oldStyle = m.Type != sora.TypeReAnswer
 		s.answer(now, m.SDP)
 	case m.Type == sora.TypeCandidate && offered:
 		// Accepted and not needed: connectivity checks tell the same.

@@ -30,6 +30,40 @@ channel: A publishes nothing
 `)
 }
 
+// Some versions of it call every answer answer, which nobody else may.
+func TestAnUpdateMayBeAnsweredWithAnswer(t *testing.T) {
+	p := play(t, testConfig(), `
+client: {"type":"connect","role":"recvonly","channel_id":"room","sora_client":"go-sora v0.1.0"}
+	media: open
+media: opened
+	channel: join room
+channel: joined
+	server: offer default-audio
+client: answer
+	media: set remote
+media: established
+	channel: announce
+channel: announced
+	server: notify self
+channel: A publishes 10
+	server: update default-audio A-audio A-video
+client: answer
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+	server: update default-audio [audio] [video]
+client: answer
+`)
+	p.goOn(`
+client: answer
+	channel: leave
+	media: close
+	server: close 4490 UNEXPECTED-MESSAGE
+`)
+}
+
 func TestWhoAnswersWithUpdateIsAskedWithUpdate(t *testing.T) {
 	play(t, testConfig(), viewer+`
 channel: A publishes 10
