@@ -4,11 +4,121 @@ package browser
 
 import "testing"
 
-func TestFirefoxSendrecvWithChromium(t *testing.T) {
+// Firefox and Chromium meet in each codec that both of them send.
+
+func TestFirefoxWithChromiumInVP8(t *testing.T) { foxAndChrome(t, "VP8") }
+func TestFirefoxWithChromiumInVP9(t *testing.T) { foxAndChrome(t, "VP9") }
+func TestFirefoxWithChromiumInAV1(t *testing.T) { foxAndChrome(t, "AV1") }
+
+func foxAndChrome(t *testing.T, codec string) {
 	s := newScene(t)
 	fox, chrome := s.client(theFirefox(t), "firefox", 1), s.client(sharedChromium(t), "chromium", 5)
-	chrome.join("sendrecv")
-	fox.join("sendrecv")
+	o := options{"videoCodecType": codec}
+	chrome.joinWith("sendrecv", o, small)
+	fox.joinWith("sendrecv", o, small)
 	chrome.requireArrivesFrom(fox)
 	fox.requireArrivesFrom(chrome)
+	fox.requireOnly(chrome.id)
+	if sent := fox.report().Sent.Video; sent == nil || sent.Codec != "video/"+codec {
+		t.Errorf("firefox sends %+v and not %s", sent, codec)
+	}
+	fox.leave()
+	chrome.requireOnly()
+	chrome.leave()
+}
+
+// Publishers come and go while Firefox stays, and then Firefox does: sections are
+// released, offered with port 0 and used again. The SDK changes that to port 9 for
+// Firefox, which must not find a fault with it, nor lose what goes on.
+func TestFirefoxWhileOthersComeAndGo(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	fox := s.client(theFirefox(t), "firefox", 1)
+	one, two := s.client(b, "one", 3), s.client(b, "two", 6)
+	send := func(c *client, codec string) {
+		c.joinWith("sendrecv", options{"videoCodecType": codec}, small)
+	}
+	send(fox, "VP8")
+	send(one, "VP8")
+	fox.requireArrivesFrom(one)
+	one.requireArrivesFrom(fox)
+	sections := eval[int](fox.tab, countSections)
+
+	one.leave()
+	fox.requireOnly()
+	send(one, "VP9")
+	fox.requireArrivesFrom(one)
+	if now := eval[int](fox.tab, countSections); now != sections {
+		t.Errorf("firefox had %d sections of video, and has %d after a publisher was replaced", sections, now)
+	}
+
+	send(two, "VP8")
+	fox.requireOnly(one.id, two.id)
+	fox.requireArrivesFrom(two)
+	one.leave()
+	fox.requireOnly(two.id)
+	// Who stays is not disturbed by the section that is free now.
+	fox.requireArrivesFrom(two)
+	two.requireArrivesFrom(fox)
+
+	fox.leave()
+	two.requireOnly()
+	send(fox, "VP8")
+	fox.requireArrivesFrom(two)
+	two.requireArrivesFrom(fox)
+}
+
+func TestFirefoxWatchesTwoPublishers(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	fox := s.client(theFirefox(t), "firefox", 0)
+	one, two := s.client(b, "one", 2), s.client(b, "two", 7)
+	one.joinWith("sendonly", options{"videoCodecType": "VP8"}, small)
+	fox.join("recvonly")
+	two.joinWith("sendonly", options{"videoCodecType": "VP9"}, small)
+	fox.requireOnly(one.id, two.id)
+	fox.requireArrivesFrom(one)
+	fox.requireArrivesFrom(two)
+	if r := fox.report(); r.Sent.Video != nil && r.Sent.Video.Packets > 0 || r.Sent.Audio != nil && r.Sent.Audio.Packets > 0 {
+		t.Errorf("a recvonly client sends %+v", r.Sent)
+	}
+}
+
+// Firefox makes a key frame when it is asked to, and as a viewer it asks for one.
+func TestFirefoxAndALateViewer(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	fox, chrome := s.client(theFirefox(t), "firefox", 4), s.client(b, "chromium", 5)
+	lateFox, lateChrome := s.client(theFirefox(t), "late firefox", 0), s.client(b, "late chromium", 0)
+	o := options{"videoCodecType": "VP8"}
+	fox.joinWith("sendrecv", o, small)
+	chrome.joinWith("sendrecv", o, small)
+	eventually(t, arriveTimeout, "the key frames of the start are forty frames old", func() (bool, any) {
+		a, b := fox.report().Remote[chrome.id].Video, chrome.report().Remote[fox.id].Video
+		return a != nil && b != nil && a.FramesDecoded > 40 && b.FramesDecoded > 40, []*media{a, b}
+	})
+	joinLate(t, lateChrome, o, fox, chrome)
+	lateChrome.requireAudio(fox.id)
+	joinLate(t, lateFox, o, fox, chrome)
+	lateFox.requireAudio(chrome.id)
+	lateFox.requireAudio(fox.id)
+	// Nobody of those who were there has lost anything.
+	fox.requireArrivesFrom(chrome)
+	chrome.requireArrivesFrom(fox)
+}
+
+// The server's own page works in both.
+func TestFirefoxWithTheServersPage(t *testing.T) {
+	s := startServer(t)
+	fox := theFirefox(t).open(t, "firefox", pageURL(t, s, "source=test&pattern=1"))
+	fox.requireState("live")
+	chrome := openPage(t, s, "chromium", "source=test&pattern=5")
+	fox.requireArrives(chrome.connectionID(), 5)
+	chrome.requireArrives(fox.connectionID(), 1)
+	fox.requireOnly(chrome.connectionID())
+
+	fox.run(`document.querySelector("#leave").click()`)
+	fox.requireState("idle")
+	chrome.requireOnly()
+	fox.run(`document.querySelector("#connect").click()`)
+	fox.requireState("live")
+	fox.requireArrives(chrome.connectionID(), 5)
+	chrome.requireArrives(fox.connectionID(), 1)
 }
