@@ -50,9 +50,10 @@ async function join() {
   frame.showAlert(null);
   const wrong = problem(values);
   if (wrong) {
-    if (!form.elements[wrong.field].checkVisibility?.()) $("#more").open = true;
-    form.elements[wrong.field].focus();
-    frame.showAlert({ title: wrong.text });
+    const field = form.elements[wrong.field];
+    if (field.closest("details")) $("#more").open = true;
+    field.setCustomValidity(wrong.text);
+    field.reportValidity();
     return;
   }
   save(values);
@@ -305,6 +306,7 @@ function touched() {
 }
 
 function showForm() {
+  for (const field of form.elements) field.setCustomValidity?.("");
   const watcher = form.elements.role.value === "recvonly";
   $("#sources").disabled = watcher || form.elements.media.value === "audio";
   $("#sounds").disabled = watcher || form.elements.media.value === "video";
@@ -316,7 +318,7 @@ form.addEventListener("submit", (event) => {
   join();
 });
 form.addEventListener("input", showForm);
-$("#reset").addEventListener("click", () => {
+$("#defaults").addEventListener("click", () => {
   form.reset();
   save({});
   showForm();

@@ -115,7 +115,7 @@ export class Call extends EventTarget {
       transceiver.direction = "sendonly";
     }
     const { sdp: plain } = await this.pc.createAnswer();
-    await this.pc.setLocalDescription({ type: "answer", sdp: withStereo(plain, sdp) });
+    await this.pc.setLocalDescription({ type: "answer", sdp: withStereo(plain) });
     this.send({ type, sdp: this.pc.localDescription.sdp });
   }
 
@@ -206,18 +206,13 @@ export class Call extends EventTarget {
   }
 }
 
-// withStereo says in the answer that we play stereo where the offer announces it:
-// browsers mix it down to one channel unless their own description says so
-// (RFC 7587 section 6.1), and they never say it by themselves.
-export function withStereo(answer, offer) {
-  const announced = new Set(sections(offer)
-    .filter((section) => /^a=fmtp:\d+ .*sprop-stereo=1/m.test(section)).map(midOf));
-  return sections(answer).map((section) => {
+// withStereo says in the answer that we play stereo: browsers mix what they receive
+// down to one channel unless their own description says so (RFC 7587 section 6.1),
+// and they never say it by themselves.
+export function withStereo(answer) {
+  return answer.split(/^(?=m=)/m).map((section) => {
     const payload = section.match(/^a=rtpmap:(\d+) opus\//im)?.[1];
-    if (!payload || !announced.has(midOf(section)) || /[ ;]stereo=1/.test(section)) return section;
+    if (!payload || !/^a=recvonly/m.test(section) || /[ ;]stereo=1/.test(section)) return section;
     return section.replace(new RegExp(`^(a=fmtp:${payload} [^\r\n]*)`, "m"), "$1;stereo=1");
   }).join("");
 }
-
-const sections = (sdp) => sdp.split(/^(?=m=)/m);
-const midOf = (section) => section.match(/^a=mid:(\S+)/m)?.[1];

@@ -18,7 +18,9 @@ export class Frame {
   // setState shows a state of body[data-state]: idle, joining, live, waiting.
   setState(state, text, present = 0) {
     document.body.dataset.state = state;
-    $("#status").textContent = present ? `${text} · ${present} connected` : text;
+    $("#where").textContent = text;
+    $("#present").textContent = present ? ` · ${present}` : "";
+    $("#connected").hidden = !present;
     document.title = state === "live" ? `${text} · Tsubame` : "Tsubame";
     $("#controls").hidden = state === "idle";
     if (state === "idle") this.toggleLog(false);
@@ -32,6 +34,8 @@ export class Frame {
     $("#alert-action").textContent = action?.text ?? "";
     $("#alert-action").onclick = action?.run ?? null;
     $("#alert").hidden = !why;
+    // Who has pressed Join at the end of a long form must not miss it.
+    if (why) $("#notices").scrollIntoView({ block: "nearest" });
   }
 
   // showWaiting says why we are waiting to come back; null: we are not.

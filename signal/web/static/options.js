@@ -29,8 +29,9 @@ function fill(field, value) {
   if (field instanceof RadioNodeList) {
     for (const input of field) if (input.value === value && !input.disabled) input.checked = true;
   } else if (field instanceof HTMLSelectElement) {
-    const option = [...field.options].find((option) => option.value === value);
-    if (option && !option.disabled) field.value = value;
+    const wanted = [value, { 1: "true", 0: "false" }[value]];
+    const option = [...field.options].find((option) => wanted.includes(option.value));
+    if (option && !option.disabled) field.value = option.value;
   } else {
     field.value = value;
   }
@@ -58,7 +59,7 @@ export function save(values) {
   }
 }
 
-// problems returns the first thing that keeps the values from being sent, as
+// problem returns the first thing that keeps the values from being sent, as
 // { field, text }, or null.
 export function problem(values) {
   if (new TextEncoder().encode(values.channel).length > 255) {
@@ -108,7 +109,7 @@ function video(values) {
   return present({ codec_type: values.codec || undefined, bit_rate: number(values.video_kbps) }) ?? true;
 }
 
-const flag = (text) => (text ? text === "true" || text === "1" : undefined);
+const flag = (text) => (text ? text === "true" : undefined);
 const number = (text) => (text ? Number(text) : undefined);
 
 // present drops members that are undefined; undefined if none is left.

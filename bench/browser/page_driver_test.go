@@ -1,0 +1,92 @@
+//go:build browser
+
+package browser
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// little is a test pattern that costs the machine next to nothing.
+const little = "source=test&pattern_size=320x180&fps=10"
+
+// text is what an element says, without the spaces around it; "" if it is not there
+// or hidden.
+func (tb *tab) text(selector string) string {
+	tb.t.Helper()
+	return eval[string](tb, fmt.Sprintf(`document.querySelector(%s)?.checkVisibility() ? document.querySelector(%[1]s).textContent.replace(/\s+/g, " ").trim() : ""`, jsString(selector)))
+}
+
+func (tb *tab) attribute(selector, name string) string {
+	tb.t.Helper()
+	return eval[string](tb, fmt.Sprintf(`document.querySelector(%s)?.getAttribute(%s) ?? ""`, jsString(selector), jsString(name)))
+}
+
+// requireText waits until the element is visible and its text contains want.
+func (tb *tab) requireText(selector, want string) {
+	tb.t.Helper()
+	eventually(tb.t, arriveTimeout, tb.name+": "+selector+" says "+want, func() (bool, any) {
+		text := tb.text(selector)
+		return strings.Contains(text, want), text
+	})
+}
+
+// requireTrue waits until an expression holds.
+func (tb *tab) requireTrue(what, expression string) {
+	tb.t.Helper()
+	eventually(tb.t, arriveTimeout, tb.name+": "+what, func() (bool, any) {
+		return eval[bool](tb, expression), expression
+	})
+}
+
+func (tb *tab) click(selector string) {
+	tb.t.Helper()
+	tb.do("click "+selector, chromedp.Click(selector))
+}
+
+// choose clicks what stands for a radio button, as a person does.
+func (tb *tab) choose(name, value string) {
+	tb.t.Helper()
+	tb.click(fmt.Sprintf(`label:has(> input[name="%s"][value="%s"])`, name, value))
+}
+
+// pick sets a field and tells the page that a person did it.
+func (tb *tab) pick(name, value string) {
+	tb.t.Helper()
+	tb.run(fmt.Sprintf(`{ const field = document.querySelector("#join").elements[%s]; field.value = %s;
+		field.dispatchEvent(new Event("input", { bubbles: true })); field.dispatchEvent(new Event("change", { bubbles: true })); }`,
+		jsString(name), jsString(value)))
+}
+
+func (tb *tab) press(keys ...string) {
+	tb.t.Helper()
+	for _, key := range keys {
+		tb.do("key "+key, chromedp.KeyEvent(key))
+	}
+}
+
+// look makes the tab a window of that size in light or dark.
+func (tb *tab) look(width, height int, scheme string) {
+	tb.t.Helper()
+	_, err := chromedp.Call(tb.ctx, emulation.SetDeviceMetricsOverride,
+		emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1})
+	if err == nil {
+		_, err = chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	}
+	if err != nil {
+		tb.t.Fatalf("%s: a window of %dx%d: %v", tb.name, width, height, err)
+	}
+}
+
+// lobby opens the page with its form.
+func lobby(t *testing.T, url string) *tab {
+	t.Helper()
+	tb := sharedChromium(t).open(t, "page", url)
+	tb.requireState("idle")
+	return tb
+}
