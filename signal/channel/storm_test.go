@@ -55,6 +55,7 @@ func newStorm(tb testing.TB, notify bool) *storm {
 			Allow:    session.Allow{ClientID: true, BundleID: true, VP8: true},
 			Defaults: session.Defaults{VideoCodec: param.VP8}},
 	})
+	channel.SetJoinWait(s.registry, time.Hour)
 	for range 2 {
 		s.workers.Add(1)
 		go s.answer()

@@ -240,6 +240,7 @@ func FuzzForwarded(f *testing.F) {
 func TestTheRoomKnowsClientsBehindAProxy(t *testing.T) {
 	r := newRig(t)
 	r.edge.MaxHalfOpen, r.edge.MaxHalfOpenPer = 100, 5
+	r.session.ConnectTimeout = time.Minute
 	r.edge.Proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	r.start()
 	victim, _ := r.ask("X-Forwarded-For: 203.0.113.1")
