@@ -7,6 +7,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 FUZZTIME ?= 1m
 FUZZJOBS ?= 1
 BENCHTIME ?= 1s
+CHURN    ?= 5m
 SUITE    := bin/test/suite
 
 # What is in the server runs under the race detector as well.
@@ -37,7 +38,7 @@ test: deps
 	-@$(SUITE) -name unit -- -count=1 -timeout 8m $(UNIT_PACKAGES)
 	-@$(SUITE) -name race -- -count=1 -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
 	-@$(SUITE) -name integration -- -count=1 -p 1 -timeout 10m $(INTEGRATION_PACKAGES)
-	-@$(SUITE) -name browser -- -tags browser -count=1 -p 1 -timeout 20m ./bench/browser
+	-@$(SUITE) -name browser -- -tags browser -count=1 -p 1 -timeout 22m ./bench/browser -churn $(CHURN)
 	@$(SUITE) -expect unit,race,integration,browser
 
 check:

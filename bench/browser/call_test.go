@@ -2,7 +2,10 @@
 
 package browser
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestSDKSendrecvOfTwo(t *testing.T) {
 	s, b := newScene(t), sharedChromium(t)
@@ -122,4 +125,48 @@ func TestSDKJoinLeaveJoinJoinLeave(t *testing.T) {
 	two.leave()
 	viewer.requireOnly()
 	viewer.leave()
+}
+
+// What clients say of themselves reaches the others, those before and those after them.
+func TestSDKTellsWhoIsThere(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	one, two := s.client(b, "one", 1), s.client(b, "two", 2)
+	one.joinWith("recvonly", options{"clientId": "client one", "signalingNotifyMetadata": map[string]any{"name": "Ichi 一"}}, wish{})
+	two.joinWith("recvonly", options{"clientId": "client two", "signalingNotifyMetadata": "ni"}, wish{})
+
+	n := one.requireNotify(arriveTimeout, "connection.created", two.id)
+	if n.ClientID != "client two" || n.AuthnMetadata != "ni" || n.ChannelConnections != 2 {
+		t.Errorf("the first is told of the second: %+v", n)
+	}
+	own := two.requireNotify(arriveTimeout, "connection.created", two.id)
+	if len(own.Data) != 1 || own.Data[0].ConnectionID != one.id || own.Data[0].ClientID != "client one" ||
+		jsValue(own.Data[0].AuthnMetadata) != `{"name":"Ichi 一"}` {
+		t.Errorf("the second is told who is there: %+v", own.Data)
+	}
+	if first := one.requireNotify(arriveTimeout, "connection.created", one.id); len(first.Data) != 0 ||
+		first.SessionID != own.SessionID || len(own.SessionID) != 26 {
+		t.Errorf("the first is told %+v, the second %+v", first, own)
+	}
+	one.leave()
+	n = two.requireNotify(arriveTimeout, "connection.destroyed", one.id)
+	if n.ClientID != "client one" || jsValue(n.AuthnMetadata) != `{"name":"Ichi 一"}` || n.ChannelConnections != 1 {
+		t.Errorf("the second is told that the first has left: %+v", n)
+	}
+}
+
+// The SDK opens a WebSocket to each address that it is given, keeps one and closes the
+// others without a word.
+func TestSDKWithSeveralAddresses(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	one, two := s.client(b, "one", 3), s.client(b, "two", 6)
+	here := s.server.SignalingURL()
+	for _, c := range []*client{one, two} {
+		script := c.joinScript("sendrecv", options{"videoCodecType": "VP8"}, small)
+		several := jsValue([]string{"ws://127.0.0.1:1/signaling", here, here, here})
+		c.id = eval[string](c.tab, strings.Replace(script, jsString(here), several, 1))
+		c.requireID()
+	}
+	one.requireVideoFrom(two)
+	two.requireVideoFrom(one)
+	one.requireOnly(two.id)
 }

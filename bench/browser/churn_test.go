@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"tsubame/bench/harness"
 )
 
 var (
@@ -50,7 +52,12 @@ func TestSDKChurn(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("%v with -churn-seed %d", lasts, seed)
-	c := &churn{scene: newScene(t), rng: rand.New(rand.NewPCG(seed, 0)), in: map[*client]part{}, done: map[string]int{}}
+	// Nothing that the server sends by the clock is seldom here.
+	o := harness.Options{Args: []string{"-dev"}, Config: map[string]string{
+		"websocket_signaling_ping_interval": "500 ms", "websocket_signaling_stats_interval": "2 s",
+		"connection_updated_notify_interval": "5 s",
+	}}
+	c := &churn{scene: newSceneWith(t, o), rng: rand.New(rand.NewPCG(seed, 0)), in: map[*client]part{}, done: map[string]int{}}
 	for i := range churnTabs {
 		c.clients = append(c.clients, c.client(sharedChromium(t), fmt.Sprint("client ", i+1), i))
 	}
@@ -65,7 +72,7 @@ func TestSDKChurn(t *testing.T) {
 		who.requireNoErrors()
 	}
 	c.requireEmpty()
-	for _, what := range []string{"join", "leave", "reload", "look"} {
+	for _, what := range []string{"join", "join cut short", "leave", "reload", "look"} {
 		if c.done[what] == 0 {
 			t.Errorf("no %s was among what the clients did: %v", what, c.done)
 		}
@@ -87,6 +94,11 @@ func (c *churn) step() {
 		who := c.clients[i]
 		_, in := c.in[who]
 		switch {
+		case !in && c.rng.IntN(8) == 0:
+			c.beginJoin(who)
+			who.run(fmt.Sprintf("new Promise((resolve) => setTimeout(resolve, %d))", c.rng.IntN(150)))
+			c.did("join cut short")
+			who.reload()
 		case !in:
 			waiting = append(waiting, c.beginJoin(who))
 		case c.rng.IntN(6) == 0:

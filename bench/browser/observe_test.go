@@ -84,10 +84,17 @@ func (tb *tab) figures() report {
 	return eval[report](tb, "probe.report({ pictures: false })")
 }
 
+// requireNoErrors fails for each error that the page or the SDK saw, and shows what the SDK
+// did before.
 func (tb *tab) requireNoErrors() {
 	tb.t.Helper()
-	for _, text := range eval[[]string](tb, "probe.errors") {
+	errors := eval[[]string](tb, "probe.errors")
+	for _, text := range errors {
 		tb.t.Errorf("%s: swallowed error: %s", tb.name, text)
+	}
+	if len(errors) > 0 {
+		timeline := eval[[]string](tb, "globalThis.rig?.timeline().slice(-40) ?? []")
+		tb.t.Logf("%s: the end of the SDK's timeline:\n%s", tb.name, strings.Join(timeline, "\n"))
 	}
 }
 
@@ -248,6 +255,14 @@ type notify struct {
 	ConnectionID       string `json:"connection_id"`
 	Role               string `json:"role"`
 	ChannelConnections int    `json:"channel_connections"`
+	ClientID           string `json:"client_id"`
+	SessionID          string `json:"session_id"`
+	AuthnMetadata      any    `json:"authn_metadata"`
+	Data               []struct {
+		ConnectionID  string `json:"connection_id"`
+		ClientID      string `json:"client_id"`
+		AuthnMetadata any    `json:"authn_metadata"`
+	} `json:"data"`
 }
 
 // requireNotify waits for a notification and returns it.
