@@ -3,4 +3,8 @@
 // the build tag "browser", so that quick checks can leave them out; `make test`
 // runs them. They need Chromium and the SDK, which install.sh brings. Nothing in
 // it is imported elsewhere, and each test starts a server of its own.
+//
+// One test lasts five minutes: TestSDKChurn. -churn 30s makes it shorter (-short:
+// 20 s), -churn-seed N has its clients do again what they did in a run that printed
+// this number.
 package browser
