@@ -125,7 +125,7 @@ func (s *storm) join(n int, role, members string) {
 func (s *storm) settle(notes, streams int64) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(time.Minute)
+	deadline := time.After(5 * time.Minute)
 	for s.notes.Load() != notes || s.plane.subscribed.Load() != streams || !s.idle() {
 		select {
 		case <-tick.C:
