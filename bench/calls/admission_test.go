@@ -2,6 +2,7 @@ package calls
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -63,6 +64,62 @@ func TestStormOfJoinsIsShedBeforeItHurtsACall(t *testing.T) {
 	requireFrames(t, 25, among(a, b)...)
 	requireIntact(t, among(a, b)...)
 	// The storm is over: there is room again.
+	w.join(w.peer(bot.RecvOnly))
+}
+
+// A flood of datagrams keeps the only shard busy: newcomers are sent away for as long as
+// that is so, whoever is there stays, and the health check, which asks for life and not for
+// room, says that all is well.
+//
+// Row SIG-08.
+func TestJoinsAreShedWhileAShardHasNoTime(t *testing.T) {
+	t.Parallel()
+	w := start(t, map[string]string{"shards": "1", "steering": "false", "shed_joins_at_load": "60"})
+	status := func(path string) int {
+		answer, err := http.Get(w.URL() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+		return answer.StatusCode
+	}
+	eventually(t, "a server with time to spare", func() (bool, any) { return status("signaling") != 503, nil })
+	there := w.join(w.peer(bot.RecvOnly))
+
+	over := make(chan struct{})
+	var wait sync.WaitGroup
+	for range 2 {
+		c, err := net.Dial("udp", fmt.Sprint("127.0.0.1:", w.UDPPort()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait.Go(func() {
+			defer c.Close()
+			garbage := make([]byte, 200)
+			for garbage[0] = 0x80; ; {
+				select {
+				case <-over:
+					return
+				default:
+					c.Write(garbage) // a full socket of the receiver is no error of ours
+				}
+			}
+		})
+	}
+	stop := sync.OnceFunc(func() { close(over); wait.Wait() })
+	defer stop()
+	eventually(t, "joins are shed", func() (bool, any) { return status("signaling") == 503, nil })
+	if s := status(".ok"); s != http.StatusOK {
+		t.Errorf("the health check says %d", s)
+	}
+	if err := there.Err(); err != nil {
+		t.Errorf("who was there: %v", err)
+	}
+	stop()
+	eventually(t, "joins are taken again", func() (bool, any) { return status("signaling") != 503, nil })
 	w.join(w.peer(bot.RecvOnly))
 }
 

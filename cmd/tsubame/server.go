@@ -92,7 +92,7 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 		ConnectTimeout: cfg.Signaling.ConnectTimeout,
 		MaxHalfOpen:    cfg.Signaling.MaxHalfOpen, MaxHalfOpenPer: cfg.Signaling.MaxHalfOpenPer,
 		MaxPerAddress: cfg.Signaling.MaxPerAddress, RatePerAddress: cfg.Signaling.RatePerAddress,
-		MaxJoining: cfg.Signaling.MaxJoining, Load: s.load.share, ShedAt: float64(cfg.Signaling.ShedAtLoad) / 100,
+		MaxJoining: cfg.Signaling.MaxJoining, Load: s.load.share, ShedAt: shedAt(cfg),
 		Proxies: cfg.Signaling.Proxies, SendQueueBytes: cfg.Signaling.SendQueueBytes,
 		AllowedOrigins: cfg.Signaling.AllowedOrigins, Log: log,
 	})
@@ -107,6 +107,16 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 		}
 	}()
 	return s, nil
+}
+
+// shedAt returns the load, 0 to 1, beyond which joins are shed; 0: never. For development
+// the browsers run on the same machine, and a machine that they keep busy is no reason to keep
+// the next one out.
+func shedAt(c configs.Config) float64 {
+	if c.Server.Dev {
+		return 0
+	}
+	return float64(c.Signaling.ShedAtLoad) / 100
 }
 
 func sessionConfig(c configs.Config) session.Config {

@@ -30,8 +30,8 @@ func (k Kind) String() string {
 // Codec names a payload format.
 type Codec uint8
 
-// The codecs. Those beyond Opus and VP8 are passed through without a look inside until
-// their payload descriptors are known to media/codec.
+// The codecs. Payloads are passed through; media/codec reads no more of them than where key
+// frames begin.
 const (
 	Opus Codec = iota + 1
 	VP8

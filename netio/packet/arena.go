@@ -42,8 +42,8 @@ type Flags uint16
 // The flags.
 const (
 	FlagMarker           Flags = 1 << iota // RTP marker bit
-	FlagKeyFrame                           // the packet belongs to a key frame
-	FlagFrameStart                         // first packet of a frame
+	FlagKeyFrame                           // the first packet of a key frame
+	FlagFrameStart                         // first packet of a frame; H.264, H.265 and AV1 tell it of key frames only
 	FlagFrameEnd                           // last packet of a frame
 	FlagAudioLevel                         // Meta.AudioLevel is set (RFC 6464)
 	FlagVideoOrientation                   // Meta.VideoOrientation is set

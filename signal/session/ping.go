@@ -8,9 +8,9 @@ import (
 )
 
 // maxStats is the longest statistics that are kept, in bytes. A publisher's are some 20 KiB,
-// those of a client with ten others 100 KiB. What is longer is dropped: every session of the
+// those of a client with ten others 60 to 100 KiB. What is longer is dropped: every session of the
 // server may keep this much.
-const maxStats = 256 << 10
+const maxStats = 128 << 10
 
 // Stats are what a client told about its side of the connection.
 type Stats struct {
