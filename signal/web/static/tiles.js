@@ -21,7 +21,8 @@ export class Tiles {
     this.names = new Map(); // connection id -> client id
     this.plots = false;
     this.pinnedId = "";
-    new ResizeObserver(() => this.layout()).observe(root);
+    // In the next frame: sizes that change while they are observed are an error.
+    new ResizeObserver(() => requestAnimationFrame(() => this.layout())).observe(root);
     root.addEventListener("keydown", (event) => this.key(event));
   }
 
