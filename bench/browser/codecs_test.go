@@ -45,19 +45,28 @@ func bothWays(t *testing.T, o options, codec string) {
 		a, b := red.report().Remote[blue.id].Video, blue.report().Remote[red.id].Video
 		return a.FramesDecoded > 40 && b.FramesDecoded > 40, []*media{a, b}
 	})
+	undisturbed := 0
 	for try := 1; ; try++ {
-		frozen := red.freezes() + blue.freezes()
+		frozen, stalls := red.freezes()+blue.freezes(), watchStalls()
 		joinLate(t, late, o, red, blue)
 		frozen = red.freezes() + blue.freezes() + late.freezes() - frozen
+		stall := stalls.longest()
 		if frozen == 0 {
 			return
 		}
-		// A machine that does something else for a fifth of a second freezes pictures too,
-		// but not each time.
-		if try == attempts {
-			t.Fatalf("pictures froze at each of %d late joins, %d times at the last", try, frozen)
+		// A machine that does something else for a fifth of a second freezes pictures too. It
+		// does not do that each time, and when it does, others wait for a processor as well.
+		t.Logf("pictures froze %d times at the %d. late join; this process waited %v for a processor", frozen, try, stall)
+		if stall < starved {
+			undisturbed++
 		}
-		t.Logf("pictures froze %d times", frozen)
+		if undisturbed == attempts {
+			t.Fatalf("pictures froze at each of %d late joins, in %d of which the machine had processors enough", try, undisturbed)
+		}
+		if try == 4*attempts {
+			t.Logf("the machine had no processor for its browsers in %d of %d late joins", try-undisturbed, try)
+			return
+		}
 		late.leave()
 	}
 }
