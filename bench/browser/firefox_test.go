@@ -67,6 +67,27 @@ func TestFirefoxWhileOthersComeAndGo(t *testing.T) {
 	two.requireArrivesFrom(fox)
 }
 
+// This Firefox has no H.264: it does not get such a picture, it gets the sound, and
+// everything of everybody else.
+func TestFirefoxBesideAPublisherOfH264(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	fox := s.client(theFirefox(t), "firefox", 1)
+	if codecs := fox.encoders(); codecs["H264"] {
+		t.Fatalf("this Firefox has H264 (%v): the test needs a codec that it does not have", codecs)
+	}
+	h264, other := s.client(b, "H264", 3), s.client(b, "VP8", 6)
+	h264.joinWith("sendrecv", options{"videoCodecType": "H264"}, small)
+	fox.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	other.joinWith("sendonly", options{"videoCodecType": "VP8"}, small)
+	h264.requireArrivesFrom(fox)
+	fox.requireArrivesFrom(other)
+	fox.requireAudio(h264.id)
+	fox.requireNothingOf("video", h264.id)
+
+	h264.leave()
+	fox.requireOnly(other.id)
+}
+
 func TestFirefoxWatchesTwoPublishers(t *testing.T) {
 	s, b := newScene(t), sharedChromium(t)
 	fox := s.client(theFirefox(t), "firefox", 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings what the tests need beside Go: a C compiler (the race detector), Chromium,
-# and npm for the official client SDK, which goes into node_modules here. What is
+# Firefox, and npm for the official client SDK, which goes into node_modules here. What is
 # there already stays as it is. Without the right to install packages it prints
 # the command that somebody with the right has to run, and fails.
 set -euo pipefail
@@ -11,6 +11,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v ip >/dev/null || missing+=(iproute2)
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
   command -v google-chrome >/dev/null || missing+=(chromium)
+command -v firefox-esr >/dev/null || command -v firefox >/dev/null || missing+=(firefox-esr)
 command -v npm >/dev/null || missing+=(nodejs npm)
 
 if [ ${#missing[@]} -gt 0 ]; then

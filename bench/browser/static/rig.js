@@ -62,7 +62,8 @@ function watch() {
   connection.on("notify", (message) => notifies.push(message));
   connection.on("track", (event) => show(event.streams[0]));
   connection.on("removetrack", (event) => {
-    if (event.target.getTracks().length === 0) hide(event.target.id);
+    // Firefox leaves a track that it refused in the stream: it has ended.
+    if (event.target.getTracks().every((track) => track.readyState === "ended")) hide(event.target.id);
   });
   connection.on("timeout", () => probe.note("SDK timeout", connection.connectionId));
   connection.on("signaling", (event) => {
