@@ -11,6 +11,9 @@ import (
 const (
 	ReasonInvalidSDP     = "INVALID-SDP"
 	ReasonBadFingerprint = "BAD-FINGERPRINT" // none, or of weak hashes only
+	// ReasonNoCommonCodec is for an answer that rejects every section. Clients do that if
+	// they have none of the codecs, and there is no transport without a section.
+	ReasonNoCommonCodec = "NO-COMMON-CODEC"
 )
 
 // Error says why an answer was refused.
@@ -52,13 +55,20 @@ func (s *State) Answer(text string) (Answer, error) {
 	if err := s.check(p); err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Remote: p.remote}
-	a.RemoteChanged = !s.answered || !sameRemote(s.remote, p.remote)
+	a := Answer{}
+	if a.Remote, err = p.remote(); err != nil {
+		return Answer{}, err
+	}
+	if s.answered && !sameFingerprints(s.remote.Fingerprints, a.Remote.Fingerprints) {
+		// It would take a new DTLS association, which we have not offered.
+		return Answer{}, invalid("the fingerprint changed")
+	}
+	a.RemoteChanged = !s.answered || !sameRemote(s.remote, a.Remote)
 	if a.Publish, err = s.publications(p); err != nil {
 		return Answer{}, err
 	}
 	// Nothing below fails: the state may change.
-	s.remote, s.answered, s.outstanding, s.stale = p.remote, true, false, true
+	s.remote, s.answered, s.outstanding, s.stale = a.Remote, true, false, true
 	for i, sec := range s.sections {
 		s.apply(&a, sec, &p.media[i])
 	}
@@ -101,11 +111,7 @@ func (s *State) check(p *parsed) error {
 		accepted++
 	}
 	if accepted == 0 {
-		return invalid("every m-section is rejected")
-	}
-	if s.answered && !sameFingerprints(s.remote.Fingerprints, p.remote.Fingerprints) {
-		// It would take a new DTLS association, which we have not offered.
-		return invalid("the fingerprint changed")
+		return &Error{Reason: ReasonNoCommonCodec, Detail: "every m-section is rejected"}
 	}
 	return nil
 }

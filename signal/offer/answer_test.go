@@ -236,7 +236,7 @@ func TestFaultyAnswersAreRefusedAndChangeNothing(t *testing.T) {
 		"no rtcp-mux":          {replace("a=rtcp-mux", "a=x"), ReasonInvalidSDP},
 		"passive":              {replace("setup:active", "setup:passive"), ReasonInvalidSDP},
 		"plain RTP":            {replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), ReasonInvalidSDP},
-		"everything rejected":  {replace(" 9 UDP", " 0 UDP"), ReasonInvalidSDP},
+		"everything rejected":  {replace(" 9 UDP", " 0 UDP"), ReasonNoCommonCodec},
 		"no ufrag":             {replace("a=ice-ufrag", "a=x"), ReasonInvalidSDP},
 		"short ufrag":          {replace("a=ice-ufrag:"+offertest.Ufrag, "a=ice-ufrag:abc"), ReasonInvalidSDP},
 		"short password":       {replace(offertest.Password, "short"), ReasonInvalidSDP},
@@ -341,12 +341,32 @@ func TestSDPBombsAreRefusedInBoundedTime(t *testing.T) {
 	}
 }
 
+// Row SIG-06.
+func TestTooManySectionsAreRefusedBeforeTheyAreParsed(t *testing.T) {
+	s := New(testConfig())
+	s.Offer()
+	for _, end := range []string{"\r\n", "\n", "\r"} {
+		bomb := strings.Repeat("m=audio 9 UDP/TLS/RTP/SAVPF 111"+end, 10_000)
+		if n := testing.AllocsPerRun(1, func() { s.Answer(bomb) }); n > 10 {
+			t.Errorf("lines end with %q: %v allocations", end, n)
+		}
+	}
+}
+
 func FuzzParseAnswer(f *testing.F) {
 	s := New(testConfig())
 	f.Add(new(peer).Answer(s.Offer()))
 	four := New(testConfig())
 	four.SetRemote("A", pair(1))
 	f.Add(new(peer).Answer(four.Offer()))
+	two := withTwoCodecs(false)
+	for _, c := range twoCodecAnswers {
+		f.Add(filled(c.answer, two, c.bundled))
+	}
+	mid := videoOnly(param.H264).sections[0].mid
+	for name, c := range publishedByBrowsers {
+		f.Add(c.answer(strings.HasPrefix(name, "Firefox"), mid))
+	}
 	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 0 x 0\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		s := New(testConfig())
@@ -356,6 +376,8 @@ func FuzzParseAnswer(f *testing.F) {
 		s = New(testConfig())
 		s.Offer()
 		checkAnswer(t, s, text)
+		checkAnswer(t, withTwoCodecs(false), text)
+		checkAnswer(t, videoOnly(param.H264), text)
 	})
 }
 

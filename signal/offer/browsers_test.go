@@ -1,6 +1,7 @@
 package offer
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -44,16 +45,19 @@ a=ice-ufrag:2b1f9c3d
 a=setup:active
 `
 
-// Each answers a placeholder and one section for H.264 that had VP8 before: PT 102 103 96 97.
-func TestAnswersOfBrowsersToASectionWithTwoCodecs(t *testing.T) {
-	const chromiumAudio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\n" + chromiumTransport + "a=mid:MID0\na=inactive\na=rtcp-mux\na=rtcp-rsize\na=rtpmap:111 opus/48000/2\na=fmtp:111 minptime=10;useinbandfec=1\n"
-	const firefoxAudio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\n" + firefoxTransport + "a=inactive\na=mid:MID0\na=rtcp-mux\na=rtcp-rsize\na=fmtp:111 maxplaybackrate=48000;stereo=1;useinbandfec=1\na=rtpmap:111 opus/48000/2\n"
-	for name, c := range map[string]struct {
-		answer  string
-		pt, rtx uint8 // 0: the stream is not taken
-		bundled bool
-	}{
-		"Chromium, its own order": {chromiumHead + chromiumAudio + "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103\n" + chromiumTransport + `a=mid:MID1
+const (
+	chromiumAudio = "m=audio 9 UDP/TLS/RTP/SAVPF 111\n" + chromiumTransport + "a=mid:MID0\na=inactive\na=rtcp-mux\na=rtcp-rsize\na=rtpmap:111 opus/48000/2\na=fmtp:111 minptime=10;useinbandfec=1\n"
+	firefoxAudio  = "m=audio 9 UDP/TLS/RTP/SAVPF 111\n" + firefoxTransport + "a=inactive\na=mid:MID0\na=rtcp-mux\na=rtcp-rsize\na=fmtp:111 maxplaybackrate=48000;stereo=1;useinbandfec=1\na=rtpmap:111 opus/48000/2\n"
+)
+
+// twoCodecAnswers are for a placeholder and one section for H.264 that had VP8 before: its
+// list is 102 103 96 97.
+var twoCodecAnswers = map[string]struct {
+	answer  string
+	pt, rtx uint8 // 0: the stream is not taken
+	bundled bool
+}{
+	"Chromium, its own order": {chromiumHead + chromiumAudio + "m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103\n" + chromiumTransport + `a=mid:MID1
 a=recvonly
 a=rtcp-mux
 a=rtcp-rsize
@@ -67,7 +71,7 @@ a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01
 a=rtpmap:103 rtx/90000
 a=fmtp:103 apt=102
 `, 102, 103, true},
-		"Chromium without H.264": {chromiumHead + chromiumAudio + "m=video 9 UDP/TLS/RTP/SAVPF 96 97\n" + chromiumTransport + `a=mid:MID1
+	"Chromium without H.264": {chromiumHead + chromiumAudio + "m=video 9 UDP/TLS/RTP/SAVPF 96 97\n" + chromiumTransport + `a=mid:MID1
 a=recvonly
 a=rtcp-mux
 a=rtcp-rsize
@@ -75,13 +79,13 @@ a=rtpmap:96 VP8/90000
 a=rtpmap:97 rtx/90000
 a=fmtp:97 apt=96
 `, 0, 0, true},
-		"Chromium rejects": {chromiumHead + chromiumAudio + `m=video 0 UDP/TLS/RTP/SAVPF 102 103
+	"Chromium rejects": {chromiumHead + chromiumAudio + `m=video 0 UDP/TLS/RTP/SAVPF 102 103
 c=IN IP4 0.0.0.0
 a=rtcp:9 IN IP4 0.0.0.0
 a=mid:MID1
 a=inactive
 `, 0, 0, false},
-		"Firefox": {firefoxHead + firefoxAudio + "m=video 9 UDP/TLS/RTP/SAVPF 102 103 96 97\n" + firefoxTransport + `a=recvonly
+	"Firefox": {firefoxHead + firefoxAudio + "m=video 9 UDP/TLS/RTP/SAVPF 102 103 96 97\n" + firefoxTransport + `a=recvonly
 a=fmtp:102 profile-level-id=42e01f;level-asymmetry-allowed=1;packetization-mode=1
 a=fmtp:96 max-fs=12288;max-fr=60
 a=fmtp:103 apt=102
@@ -96,31 +100,39 @@ a=rtpmap:103 rtx/90000
 a=rtpmap:96 VP8/90000
 a=rtpmap:97 rtx/90000
 `, 102, 103, true},
-		"Firefox without H.264": {firefoxHead + firefoxAudio + "m=video 9 UDP/TLS/RTP/SAVPF 96\n" + firefoxTransport + `a=recvonly
+	"Firefox without H.264": {firefoxHead + firefoxAudio + "m=video 9 UDP/TLS/RTP/SAVPF 96\n" + firefoxTransport + `a=recvonly
 a=fmtp:96 max-fs=12288;max-fr=60
 a=mid:MID1
 a=rtcp-mux
 a=rtcp-rsize
 a=rtpmap:96 VP8/90000
 `, 0, 0, true},
-		"Firefox rejects": {firefoxHead + firefoxAudio + `m=video 0 UDP/TLS/RTP/SAVPF 102
+	"Firefox rejects": {firefoxHead + firefoxAudio + `m=video 0 UDP/TLS/RTP/SAVPF 102
 c=IN IP4 0.0.0.0
 a=inactive
 a=mid:MID1
 a=rtpmap:102 H264/90000
 `, 0, 0, false},
-	} {
-		s := viewer()
-		s.SetRemote("A", []Track{codecTrack(1, param.VP8, "")})
-		p := new(peer)
-		p.Edit = func(_ string, lines []string) []string {
-			return browserCredentials(lines, strings.HasPrefix(name, "Firefox"))
+}
+
+// withTwoCodecs is a viewer to whom such a section is offered.
+func withTwoCodecs(firefox bool) *State {
+	s, p := viewer(), new(peer)
+	p.Edit = func(_ string, lines []string) []string { return browserCredentials(lines, firefox) }
+	for _, tracks := range [][]Track{{codecTrack(1, param.VP8, "")}, nil} {
+		s.SetRemote("A", tracks)
+		if _, err := s.Answer(p.Answer(s.Offer())); err != nil {
+			panic(err)
 		}
-		p.exchange(t, s)
-		s.SetRemote("A", nil)
-		p.exchange(t, s)
-		s.SetRemote("B", []Track{codecTrack(2, param.H264, "")})
-		s.Offer()
+	}
+	s.SetRemote("B", []Track{codecTrack(2, param.H264, "")})
+	s.Offer()
+	return s
+}
+
+func TestAnswersOfBrowsersToASectionWithTwoCodecs(t *testing.T) {
+	for name, c := range twoCodecAnswers {
+		s := withTwoCodecs(strings.HasPrefix(name, "Firefox"))
 		a, err := s.Answer(filled(c.answer, s, c.bundled))
 		if err != nil || a.RemoteChanged {
 			t.Errorf("%s: error %v, transport changed %t", name, err, a.RemoteChanged)
@@ -159,34 +171,48 @@ func filled(text string, s *State, all bool) string {
 	return strings.NewReplacer("\n", "\r\n", "BUNDLED", bundled, "MID0", a, "MID1", b).Replace(text)
 }
 
-// What a publisher's browser says of each codec, without the other lines of the section.
+// published is what a publisher's browser says of a codec.
+type published struct {
+	codec param.Codec
+	lines string // of the codec alone
+	types string // its payload types
+}
+
+// answer is to an offer of one section, which is for video.
+func (c published) answer(firefox bool, mid string) string {
+	head, transport := chromiumHead, chromiumTransport
+	if firefox {
+		head, transport = firefoxHead, firefoxTransport
+	}
+	text := head + "m=video 9 UDP/TLS/RTP/SAVPF " + c.types + "\n" + transport + "a=sendonly\na=mid:MID0\na=rtcp-mux\na=rtcp-rsize\n" + c.lines +
+		"a=ssrc-group:FID 2948853817 3582263408\na=ssrc:2948853817 cname:x\na=ssrc:3582263408 cname:x\n"
+	return strings.NewReplacer("\n", "\r\n", "BUNDLED", mid, "MID0", mid).Replace(text)
+}
+
+// videoOnly is a publisher to whom the one section for its video is offered.
+func videoOnly(c param.Codec) *State {
+	cfg := testConfig()
+	cfg.Audio, cfg.Video = nil, &OwnVideo{Codec: c}
+	s := New(cfg)
+	s.Offer()
+	return s
+}
+
+var publishedByBrowsers = map[string]published{
+	"Chromium VP9":  {param.VP9, "a=rtpmap:98 VP9/90000\na=fmtp:98 profile-id=0\na=rtpmap:99 rtx/90000\na=fmtp:99 apt=98\n", "98 99"},
+	"Chromium AV1":  {param.AV1, "a=rtpmap:100 AV1/90000\na=fmtp:100 level-idx=5;profile=0;tier=0\na=rtpmap:101 rtx/90000\na=fmtp:101 apt=100\n", "100 101"},
+	"Chromium H264": {param.H264, "a=rtpmap:102 H264/90000\na=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\na=rtpmap:103 rtx/90000\na=fmtp:103 apt=102\n", "102 103"},
+	"Chromium H265": {param.H265, "a=rtpmap:104 H265/90000\na=fmtp:104 level-id=156;profile-id=1;tier-flag=0;tx-mode=SRST\na=rtpmap:105 rtx/90000\na=fmtp:105 apt=104\n", "104 105"},
+	"Firefox VP8":   {param.VP8, "a=fmtp:96 max-fs=12288;max-fr=60\na=fmtp:97 apt=96\na=rtpmap:96 VP8/90000\na=rtpmap:97 rtx/90000\n", "96 97"},
+	"Firefox VP9":   {param.VP9, "a=fmtp:98 max-fs=12288;max-fr=60\na=fmtp:99 apt=98\na=rtpmap:98 VP9/90000\na=rtpmap:99 rtx/90000\n", "98 99"},
+	"Firefox AV1":   {param.AV1, "a=fmtp:100 profile=0;level-idx=5;tier=0\na=fmtp:101 apt=100\na=rtpmap:100 AV1/90000\na=rtpmap:101 rtx/90000\n", "100 101"},
+	"Firefox H264":  {param.H264, "a=fmtp:102 profile-level-id=42e01f;level-asymmetry-allowed=1;packetization-mode=1\na=fmtp:103 apt=102\na=rtpmap:102 H264/90000\na=rtpmap:103 rtx/90000\n", "102 103"},
+}
+
 func TestBrowsersPublishEachCodec(t *testing.T) {
-	for name, c := range map[string]struct {
-		codec param.Codec
-		lines string
-		want  string // payload types, in front of which there may be others
-	}{
-		"Chromium VP9":  {param.VP9, "a=rtpmap:98 VP9/90000\na=fmtp:98 profile-id=0\na=rtpmap:99 rtx/90000\na=fmtp:99 apt=98\n", "98 99"},
-		"Chromium AV1":  {param.AV1, "a=rtpmap:100 AV1/90000\na=fmtp:100 level-idx=5;profile=0;tier=0\na=rtpmap:101 rtx/90000\na=fmtp:101 apt=100\n", "100 101"},
-		"Chromium H264": {param.H264, "a=rtpmap:102 H264/90000\na=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\na=rtpmap:103 rtx/90000\na=fmtp:103 apt=102\n", "102 103"},
-		"Chromium H265": {param.H265, "a=rtpmap:104 H265/90000\na=fmtp:104 level-id=156;profile-id=1;tier-flag=0;tx-mode=SRST\na=rtpmap:105 rtx/90000\na=fmtp:105 apt=104\n", "104 105"},
-		"Firefox VP8":   {param.VP8, "a=fmtp:96 max-fs=12288;max-fr=60\na=fmtp:97 apt=96\na=rtpmap:96 VP8/90000\na=rtpmap:97 rtx/90000\n", "96 97"},
-		"Firefox VP9":   {param.VP9, "a=fmtp:98 max-fs=12288;max-fr=60\na=fmtp:99 apt=98\na=rtpmap:98 VP9/90000\na=rtpmap:99 rtx/90000\n", "98 99"},
-		"Firefox AV1":   {param.AV1, "a=fmtp:100 profile=0;level-idx=5;tier=0\na=fmtp:101 apt=100\na=rtpmap:100 AV1/90000\na=rtpmap:101 rtx/90000\n", "100 101"},
-		"Firefox H264":  {param.H264, "a=fmtp:102 profile-level-id=42e01f;level-asymmetry-allowed=1;packetization-mode=1\na=fmtp:103 apt=102\na=rtpmap:102 H264/90000\na=rtpmap:103 rtx/90000\n", "102 103"},
-	} {
-		cfg := testConfig()
-		cfg.Audio, cfg.Video = nil, &OwnVideo{Codec: c.codec}
-		s := New(cfg)
-		s.Offer()
-		head, transport := chromiumHead, chromiumTransport
-		if strings.HasPrefix(name, "Firefox") {
-			head, transport = firefoxHead, firefoxTransport
-		}
-		mid := s.sections[0].mid
-		text := head + "m=video 9 UDP/TLS/RTP/SAVPF " + c.want + "\n" + transport + "a=sendonly\na=mid:MID0\na=rtcp-mux\na=rtcp-rsize\n" + c.lines +
-			"a=ssrc-group:FID 2948853817 3582263408\na=ssrc:2948853817 cname:x\na=ssrc:3582263408 cname:x\n"
-		a, err := s.Answer(strings.NewReplacer("\n", "\r\n", "BUNDLED", mid, "MID0", mid).Replace(text))
+	for name, c := range publishedByBrowsers {
+		s := videoOnly(c.codec)
+		a, err := s.Answer(c.answer(strings.HasPrefix(name, "Firefox"), s.sections[0].mid))
 		if err != nil || len(a.Publish) != 1 || len(a.Refused) != 0 {
 			t.Errorf("%s: error %v, %+v", name, err, a)
 			continue
@@ -195,5 +221,51 @@ func TestBrowsersPublishEachCodec(t *testing.T) {
 		if p := a.Publish[0]; p.Codec != c.codec || p.PayloadType != e.pt || p.RTXType != e.rtx || p.SSRC != 2948853817 || p.RTXSSRC != 3582263408 {
 			t.Errorf("%s: %+v", name, p)
 		}
+	}
+}
+
+// A browser without the codec of its only section rejects that, and says nothing of a
+// transport.
+func TestAClientWithoutAnyOfTheCodecsIsToldSo(t *testing.T) {
+	for name, answer := range map[string]string{
+		"Chromium": chromiumHead + "m=video 0 UDP/TLS/RTP/SAVPF 104 105\nc=IN IP4 0.0.0.0\na=rtcp:9 IN IP4 0.0.0.0\na=mid:MID0\na=inactive\n",
+		"Firefox":  firefoxHead + "m=video 0 UDP/TLS/RTP/SAVPF 120\nc=IN IP4 0.0.0.0\na=inactive\na=mid:MID0\na=rtpmap:120 H265/90000\n",
+	} {
+		s := videoOnly(param.H265)
+		_, err := s.Answer(strings.NewReplacer("\n", "\r\n", " BUNDLED", "", "MID0", s.sections[0].mid).Replace(answer))
+		var e *Error
+		if !errors.As(err, &e) || e.Reason != ReasonNoCommonCodec {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// With other streams there is a transport all the same, wherever the first section that is
+// taken may be.
+func TestWhoeverRejectsTheFirstSectionsStillLearnsTheCandidates(t *testing.T) {
+	cfg := testConfig()
+	cfg.Audio, cfg.Video = nil, &OwnVideo{Codec: param.H265}
+	s, b := New(cfg), lacking("H265", "H264")
+	s.SetRemote("A", []Track{codecTrack(1, param.H264, "")})
+	s.SetRemote("B", pair(1))
+	s.SetRemote("C", pair(2))
+	o, a := trade(t, s, b)
+	if len(a.Subscribe) != 4 || len(a.Publish) != 0 {
+		t.Errorf("got %+v", a)
+	}
+	with := func(offer string) (out []bool) {
+		for _, m := range parseOffer(t, offer).MediaDescriptions {
+			out = append(out, attribute(m, "candidate") != "")
+		}
+		return out
+	}
+	// Whoever rejects Opus has no browser's codecs at all.
+	if got := with(o); !slices.Equal(got, []bool{true, true, true, false, false, false}) {
+		t.Errorf("candidates in %v", got)
+	}
+	s.SetRemote("C", nil)
+	o, _ = trade(t, s, b)
+	if got := with(o); !slices.Equal(got, []bool{false, false, true, false, false, false}) {
+		t.Errorf("after the answer: candidates in %v", got)
 	}
 }

@@ -15,14 +15,17 @@ type encoding struct {
 	name     string // of the rtpmap
 	clock    uint32
 	channels int
-	usual    string // the format parameters of its usual form
-	pt       uint8  // of the usual form, on every connection
-	rtx      uint8  // payload type of the retransmissions; 0: none
+	// mandatory: every browser has it (RFC 7874 section 3, RFC 7742 section 5). H.264 is meant
+	// to be as well, but not all builds of the open-source browsers have it.
+	mandatory bool
+	usual     string // the format parameters of its usual form
+	pt        uint8  // of the usual form, on every connection
+	rtx       uint8  // payload type of the retransmissions; 0: none
 }
 
 var encodings = []encoding{
-	{codec: param.Opus, kind: param.Audio, name: "opus", clock: 48000, channels: 2, pt: opusType, usual: new(OwnAudio).fmtp()},
-	{codec: param.VP8, kind: param.Video, name: "VP8", clock: 90000, pt: 96, rtx: 97},
+	{codec: param.Opus, kind: param.Audio, name: "opus", clock: 48000, channels: 2, mandatory: true, pt: opusType, usual: new(OwnAudio).fmtp()},
+	{codec: param.VP8, kind: param.Video, name: "VP8", clock: 90000, mandatory: true, pt: 96, rtx: 97},
 	{codec: param.VP9, kind: param.Video, name: "VP9", clock: 90000, pt: 98, rtx: 99, usual: VP9Params(0)},
 	{codec: param.AV1, kind: param.Video, name: "AV1", clock: 90000, pt: 100, rtx: 101, usual: AV1Params(0, 5, 0)},
 	{codec: param.H264, kind: param.Video, name: "H264", clock: 90000, pt: 102, rtx: 103, usual: H264Params("")},

@@ -2,6 +2,7 @@ package offer
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,15 +23,16 @@ const (
 
 // parsed is an answer as far as we read it.
 type parsed struct {
-	bundle map[string]bool
-	remote param.Remote
-	media  []media
+	bundle     map[string]bool
+	media      []media
+	attributes []sdp.Attribute // of the session
 }
 
 // media is one m-section of an answer.
 type media struct {
 	kind        param.Kind
 	mid         string
+	attributes  []sdp.Attribute
 	rejected    bool // port 0
 	sends       bool // the client does
 	receives    bool
@@ -39,14 +41,14 @@ type media struct {
 	passive     bool
 	extensions  param.Extensions
 	payloads    []payload
-	ssrcs       []uint32 // in order of appearance
-	fid         [2]uint32
+	ssrc        uint32    // the first that is named; 0: none
+	fid         [2]uint32 // the first pair of a source and its retransmissions
 }
 
 // payload is one payload type of an m-section.
 type payload struct {
 	pt       uint8
-	name     string // lower case
+	name     string // in any case of letters
 	clock    uint32
 	apt      int // of rtx; -1: none
 	fmtp     string
@@ -59,17 +61,18 @@ func parse(text string, n int) (*parsed, error) {
 	if len(text) > MaxSDP {
 		return nil, invalid("longer than %d bytes", MaxSDP)
 	}
-	if lines := strings.Count(text, "\n"); lines > maxLinesBase+maxLinesPerSection*n {
+	// pion/sdp takes a carriage return alone for the end of a line, too.
+	if lines := max(strings.Count(text, "\n"), strings.Count(text, "\r")); lines > maxLinesBase+maxLinesPerSection*n {
 		return nil, invalid("%d lines for %d m-sections", lines, n)
 	}
-	if m := strings.Count(text, "\nm="); m > n {
+	if m := strings.Count(text, "\nm=") + strings.Count(text, "\rm="); m > n {
 		return nil, invalid("%d m-sections for %d offered", m, n)
 	}
 	var d sdp.SessionDescription
 	if err := d.UnmarshalString(text); err != nil {
 		return nil, invalid("%.200v", err)
 	}
-	p := &parsed{bundle: map[string]bool{}}
+	p := &parsed{bundle: make(map[string]bool, n), media: make([]media, len(d.MediaDescriptions)), attributes: d.Attributes}
 	for _, a := range d.Attributes {
 		mids, ok := strings.CutPrefix(a.Value, "BUNDLE")
 		if a.Key != "group" || !ok || mids != "" && mids[0] != ' ' {
@@ -79,31 +82,26 @@ func parse(text string, n int) (*parsed, error) {
 			p.bundle[mid] = true
 		}
 	}
-	for _, m := range d.MediaDescriptions {
-		parsed, err := parseMedia(m)
-		if err != nil {
+	for i, m := range d.MediaDescriptions {
+		if err := p.media[i].read(m); err != nil {
 			return nil, err
 		}
-		p.media = append(p.media, parsed)
 	}
-	if len(p.media) > n {
-		return nil, invalid("%d m-sections for %d offered", len(p.media), n)
-	}
-	return p, p.parseTransport(&d)
+	return p, nil
 }
 
-// parseTransport reads ICE credentials and fingerprints: those of the first section that is
-// in use, or else of the session. Under BUNDLE all sections share them.
-func (p *parsed) parseTransport(d *sdp.SessionDescription) error {
-	var section []sdp.Attribute
+// remote reads ICE credentials and fingerprints: those of the first section that is in use,
+// or else of the session. Under BUNDLE all sections share them.
+func (p *parsed) remote() (r param.Remote, err error) {
+	levels := [][]sdp.Attribute{nil, p.attributes}
 	for i := range p.media {
-		if !p.media[i].rejected && p.bundle[p.media[i].mid] {
-			section = d.MediaDescriptions[i].Attributes
+		if m := &p.media[i]; !m.rejected && p.bundle[m.mid] {
+			levels[0] = m.attributes
 			break
 		}
 	}
 	one := func(key string) string {
-		for _, attributes := range [][]sdp.Attribute{section, d.Attributes} {
+		for _, attributes := range levels {
 			for _, a := range attributes {
 				if a.Key == key {
 					return a.Value
@@ -112,35 +110,35 @@ func (p *parsed) parseTransport(d *sdp.SessionDescription) error {
 		}
 		return ""
 	}
-	p.remote.Ufrag, p.remote.Password = one("ice-ufrag"), one("ice-pwd")
-	if !iceChars(p.remote.Ufrag, 4) || !iceChars(p.remote.Password, 22) {
-		return invalid("ICE credentials are missing or malformed")
+	r.Ufrag, r.Password = one("ice-ufrag"), one("ice-pwd")
+	if !iceChars(r.Ufrag, 4) || !iceChars(r.Password, 22) {
+		return r, invalid("ICE credentials are missing or malformed")
 	}
-	for _, attributes := range [][]sdp.Attribute{section, d.Attributes} {
+	for _, attributes := range levels {
 		for _, a := range attributes {
 			if a.Key != "fingerprint" {
 				continue
 			}
 			f, ok, err := parseFingerprint(a.Value)
 			if err != nil {
-				return err
+				return r, err
 			}
 			if ok {
-				p.remote.Fingerprints = append(p.remote.Fingerprints, f)
+				r.Fingerprints = append(r.Fingerprints, f)
 			}
 		}
 		// Fingerprints of a section override the session's (RFC 8122 section 5).
-		if len(p.remote.Fingerprints) > 0 {
+		if len(r.Fingerprints) > 0 {
 			break
 		}
 	}
-	switch n := len(p.remote.Fingerprints); {
+	switch n := len(r.Fingerprints); {
 	case n == 0:
-		return &Error{Reason: ReasonBadFingerprint, Detail: "no fingerprint by a hash that we accept"}
+		return r, &Error{Reason: ReasonBadFingerprint, Detail: "no fingerprint by a hash that we accept"}
 	case n > maxFingerprints:
-		return invalid("%d fingerprints", n)
+		return r, invalid("%d fingerprints", n)
 	}
-	return nil
+	return r, nil
 }
 
 // iceChars reports whether s is 'low' to 256 ice-char (RFC 8839 section 5.4).
@@ -186,20 +184,26 @@ func parseFingerprint(v string) (f param.Fingerprint, ok bool, err error) {
 	return param.Fingerprint{Algorithm: algorithm, Value: value}, true, nil
 }
 
-func parseMedia(d *sdp.MediaDescription) (media, error) {
-	m := media{rejected: d.MediaName.Port.Value == 0, sends: true, receives: true}
+// savpf is the transport protocol of every section (RFC 8829 section 5.1.2), in its parts.
+var savpf = []string{"UDP", "TLS", "RTP", "SAVPF"}
+
+// read fills in an empty section.
+func (m *media) read(d *sdp.MediaDescription) error {
+	// A section without a direction is sendrecv (RFC 8866 section 6.7).
+	m.attributes, m.rejected, m.sends, m.receives = d.Attributes, d.MediaName.Port.Value == 0, true, true
 	switch d.MediaName.Media {
 	case "audio":
 		m.kind = param.Audio
 	case "video":
 		m.kind = param.Video
 	}
-	if !m.rejected && strings.Join(d.MediaName.Protos, "/") != "UDP/TLS/RTP/SAVPF" {
-		return m, invalid("transport protocol %.40q", strings.Join(d.MediaName.Protos, "/"))
+	if !m.rejected && !slices.Equal(d.MediaName.Protos, savpf) {
+		return invalid("transport protocol %.40q", strings.Join(d.MediaName.Protos, "/"))
 	}
 	if n := len(d.MediaName.Formats); n > maxPayloads {
-		return m, invalid("%d payload types", n)
+		return invalid("%d payload types", n)
 	}
+	m.payloads = make([]payload, 0, len(d.MediaName.Formats))
 	for _, f := range d.MediaName.Formats {
 		if pt, err := strconv.ParseUint(f, 10, 8); err == nil && pt < maxPayloads {
 			m.payloads = append(m.payloads, payload{pt: uint8(pt), apt: -1})
@@ -214,7 +218,7 @@ func parseMedia(d *sdp.MediaDescription) (media, error) {
 			m.rtcpFeedback(a.Value)
 		}
 	}
-	return m, nil
+	return nil
 }
 
 func (m *media) attribute(a sdp.Attribute) {
@@ -243,19 +247,23 @@ func (m *media) attribute(a sdp.Attribute) {
 		rate, _, _ = strings.Cut(rate, "/")
 		if p := m.payload(pt); p != nil {
 			clock, _ := strconv.ParseUint(rate, 10, 32)
-			p.name, p.clock = strings.ToLower(name), uint32(clock)
+			p.name, p.clock = name, uint32(clock)
 		}
 	case "fmtp":
 		pt, rest, _ := strings.Cut(a.Value, " ")
 		if p := m.payload(pt); p != nil && p.fmtp == "" {
 			p.fmtp = strings.TrimSpace(rest)
-			if n, err := strconv.ParseUint(parameter(p.fmtp, "apt"), 10, 8); err == nil {
-				p.apt = int(n)
+			if apt := parameter(p.fmtp, "apt"); apt != "" {
+				if n, err := strconv.ParseUint(apt, 10, 8); err == nil {
+					p.apt = int(n)
+				}
 			}
 		}
 	case "ssrc":
 		id, _, _ := strings.Cut(a.Value, " ")
-		m.addSSRC(id)
+		if n, err := strconv.ParseUint(id, 10, 32); err == nil && m.ssrc == 0 {
+			m.ssrc = uint32(n)
+		}
 	case "ssrc-group":
 		m.group(strings.Fields(a.Value))
 	}
@@ -275,7 +283,7 @@ func (m *media) payload(pt string) *payload {
 }
 
 // extmap notes an extension that is answered under the id that we offered it with. Another
-// id would be against RFC 8285 section 6; the extension then counts as declined.
+// id would be against RFC 8285 section 7; the extension then counts as declined.
 func (m *media) extmap(v string) {
 	id, rest, _ := strings.Cut(v, " ")
 	id, _, _ = strings.Cut(id, "/")
@@ -290,33 +298,20 @@ func (m *media) extmap(v string) {
 func (m *media) rtcpFeedback(v string) {
 	pt, value, _ := strings.Cut(v, " ")
 	value = strings.TrimSpace(value)
-	for i := range feedbacks {
-		x := &feedbacks[i]
-		if x.value != value || !x.fits(m.kind) {
-			continue
-		}
-		for j := range m.payloads {
-			if p := &m.payloads[j]; pt == "*" || pt == strconv.Itoa(int(p.pt)) {
-				*x.field(&p.feedback) = true
-			}
-		}
-	}
-}
-
-func (m *media) addSSRC(id string) {
-	n, err := strconv.ParseUint(id, 10, 32)
-	if err != nil || n == 0 || len(m.ssrcs) >= param.MaxSSRC {
+	i := slices.IndexFunc(feedbacks, func(x feedback) bool { return x.value == value && x.fits(m.kind) })
+	if i < 0 {
 		return
 	}
-	for _, known := range m.ssrcs {
-		if known == uint32(n) {
-			return
+	if pt == "*" {
+		for j := range m.payloads {
+			*feedbacks[i].field(&m.payloads[j].feedback) = true
 		}
+	} else if p := m.payload(pt); p != nil {
+		*feedbacks[i].field(&p.feedback) = true
 	}
-	m.ssrcs = append(m.ssrcs, uint32(n))
 }
 
-// group notes the first pair of a source and its retransmissions (RFC 5576 section 4.2).
+// group reads the SSRCs of a flow and its retransmissions (RFC 5576 section 4.2).
 func (m *media) group(fields []string) {
 	if len(fields) != 3 || fields[0] != "FID" || m.fid[0] != 0 {
 		return
@@ -334,10 +329,7 @@ func (m *media) primary() (ssrc, rtx uint32) {
 	if m.fid[0] != 0 {
 		return m.fid[0], m.fid[1]
 	}
-	if len(m.ssrcs) > 0 {
-		return m.ssrcs[0], 0
-	}
-	return 0, 0
+	return m.ssrc, 0
 }
 
 // negotiated is what an answer settled about one codec.
@@ -369,7 +361,7 @@ func (m *media) negotiate(f *format) (negotiated, bool) {
 	}
 	n := negotiated{pt: found.pt, feedback: found.feedback}
 	for _, r := range m.payloads {
-		if f.rtx != 0 && r.name == "rtx" && r.apt == int(found.pt) && (n.rtx == 0 || r.pt == f.rtx) {
+		if f.rtx != 0 && strings.EqualFold(r.name, "rtx") && r.apt == int(found.pt) && (n.rtx == 0 || r.pt == f.rtx) {
 			n.rtx = r.pt
 		}
 	}

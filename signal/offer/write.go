@@ -26,20 +26,34 @@ func (s *State) sdp() string {
 		}
 	}
 	b.WriteString("\r\na=msid-semantic: WMS *\r\na=ice-lite\r\n")
-	tagged := true
-	for _, sec := range s.sections {
-		s.writeSection(&b, sec, tagged && sec.offered)
-		tagged = tagged && !sec.offered
+	last := s.lastWithCandidates()
+	for i, sec := range s.sections {
+		s.writeSection(&b, sec, sec.offered && i <= last)
 	}
 	return b.String()
 }
 
+// lastWithCandidates returns the index of the last section that carries candidates. The
+// transport of all is that of the first section that the client takes, and browsers forget
+// what a section said that they reject. Which one that is shows in the first answer; until
+// then, all sections up to one that cannot be rejected for its codec have to say it. In all
+// of them, candidates would make the offers of large channels a good deal longer.
+func (s *State) lastWithCandidates() int {
+	for i, sec := range s.sections {
+		if sec.offered && (s.answered || sec.formats[0].mandatory) {
+			return i
+		}
+	}
+	return len(s.sections) - 1
+}
+
 // size returns at least the length of the offer.
 func (s *State) size() int {
-	n := 256
+	candidates := 32
 	for _, c := range s.cfg.Candidates {
-		n += len(c) + 16
+		candidates += len(c) + 16
 	}
+	n := 256 + (s.lastWithCandidates()+1)*candidates
 	for _, sec := range s.sections {
 		n += 256 + len(s.transport) + len(extensionsOf(sec.kind)) + 2*len(sec.mid)
 		for _, f := range sec.formats {
@@ -65,10 +79,8 @@ func extensionsOf(k param.Kind) string {
 	return videoExtensions
 }
 
-// writeSection writes one m-section. Candidates are in the tagged section only, the
-// first of the BUNDLE group, whose transport all use: repeating them would make the offers
-// of large channels several times longer.
-func (s *State) writeSection(b *strings.Builder, sec *section, tagged bool) {
+// writeSection writes one m-section.
+func (s *State) writeSection(b *strings.Builder, sec *section, candidates bool) {
 	b.WriteString("m=")
 	b.WriteString(sec.kind.String())
 	if sec.offered {
@@ -86,7 +98,7 @@ func (s *State) writeSection(b *strings.Builder, sec *section, tagged bool) {
 	}
 	b.WriteString("\r\nc=IN IP4 0.0.0.0\r\n")
 	writeBandwidth(b, s.bitrate(sec))
-	if tagged {
+	if candidates {
 		for _, c := range s.cfg.Candidates {
 			b.WriteString("a=candidate:")
 			b.WriteString(c)

@@ -141,7 +141,7 @@ client: not JSON
 func TestAnAnswerThatIsNoAnswerEndsTheSession(t *testing.T) {
 	end := "\n\tchannel: leave\n\tmedia: close\n\tserver: close 4490 "
 	play(t, testConfig(), offeredViewer+`client: {"type":"answer","sdp":"v=0"}`+end+"INVALID-SDP")
-	play(t, testConfig(), offeredViewer+"client: answer, default-audio declined"+end+"INVALID-SDP")
+	play(t, testConfig(), offeredViewer+"client: answer, default-audio declined"+end+"NO-COMMON-CODEC")
 	play(t, testConfig(), viewer+`
 channel: A publishes 10
 	server: re-offer default-audio A-audio A-video

@@ -18,6 +18,7 @@ type Browser struct {
 
 	Sections []*Received // as of the last offer
 
+	answered bool
 	origin   string
 	version  int
 	meanings map[string]string // of payload types
@@ -28,6 +29,7 @@ type Browser struct {
 type Received struct {
 	Kind, MID, MSID string
 	Live            bool // offered as in use
+	Candidates      bool // says where the server is
 	Accepted        bool
 	SSRC, RTX       string
 	Formats         []Format // as offered; those of retransmissions are not among them
@@ -84,7 +86,12 @@ func (b *Browser) Answer(offer string) (string, error) {
 	if len(bundle) != len(slices.DeleteFunc(slices.Clone(now), func(r *Received) bool { return !r.Live })) {
 		return "", fmt.Errorf("BUNDLE names what is not there: %v", bundle)
 	}
-	b.Sections = now
+	// The first section that is taken brings the transport, and nobody else may know where it
+	// leads to: browsers drop what they were told by those that they reject.
+	if i := slices.IndexFunc(now, func(r *Received) bool { return r.Accepted }); i >= 0 && !b.answered && !now[i].Candidates {
+		return "", fmt.Errorf("no candidates in mid %s, the first to be accepted", now[i].MID)
+	}
+	b.Sections, b.answered = now, true
 	return b.write(sections), nil
 }
 
@@ -115,7 +122,7 @@ func group(offer string) map[string]bool {
 
 // read reads one section, and holds its payload types to what they have meant so far.
 func (b *Browser) read(s *Section) (*Received, error) {
-	r := &Received{Kind: s.Kind, MID: s.MID, MSID: s.Attribute("msid"), Live: s.Port != 0}
+	r := &Received{Kind: s.Kind, MID: s.MID, MSID: s.Attribute("msid"), Live: s.Port != 0, Candidates: s.Attribute("candidate") != ""}
 	maps, params := map[string]string{}, map[string]string{}
 	for _, l := range s.Lines {
 		name, value, _ := strings.Cut(strings.TrimPrefix(l, "a="), ":")
