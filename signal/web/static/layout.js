@@ -6,7 +6,7 @@ const CAPTION = 44; // height of the line under a picture; style.css says the sa
 const PLOT_ROW = 58; // height of a row of plots
 const LEAST = 150; // a tile is not made narrower: the stage scrolls instead
 const LEAST_WITH_PLOTS = 250;
-const STRIP = 220; // width of the column beside a pinned tile
+const STRIP = 220; // width of the column beside a pinned tile, at most
 
 // plotColumns is how many plots stand side by side in a tile of that width.
 export function plotColumns(width) {
@@ -42,12 +42,13 @@ export function grid(count, width, height, plots) {
 }
 
 // pinned returns { main, strip, beside }: the width of the large tile and of the
-// others, which stand beside it if there is room and below it otherwise.
+// others, which stand beside it if there is room and below it otherwise. Only the
+// large one has plots.
 export function pinned(count, width, height, plots) {
-  const beside = count > 1 && width >= 760 && width > height;
-  const strip = beside ? STRIP : Math.min(160, Math.floor((width - GAP) / 2));
-  const room = beside ? width - STRIP - GAP : width;
-  const tall = beside || count === 1 ? height : height - below(strip, plots) - (strip * 9) / 16 - GAP;
+  const beside = count > 1 && width >= 640 && width > height;
+  const strip = beside ? Math.min(STRIP, Math.floor(width / 4.5)) : Math.min(160, Math.floor((width - GAP) / 2));
+  const room = beside ? width - strip - GAP : width;
+  const tall = beside || count === 1 ? height : height - below(strip, false) - (strip * 9) / 16 - GAP;
   const main = Math.floor(Math.max(Math.min(room, 320), widest(room, tall, plots)));
   return { main, strip, beside };
 }

@@ -108,7 +108,7 @@ function drawSky(c, colour, seconds) {
 function drawBird(c, seconds) {
   const at = (t) => [
     WIDTH * (0.5 + 0.36 * Math.sin(t * 0.7)),
-    HEIGHT * (0.43 + 0.15 * Math.sin(t * 1.4 + 0.6)),
+    HEIGHT * (0.51 + 0.13 * Math.sin(t * 1.4 + 0.6)),
   ];
   const [x, y] = at(seconds);
   const [ahead, above] = at(seconds + 0.05);
