@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -75,6 +75,7 @@ type firefox struct {
 	profile string
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when the process has been reaped
+	newest  string        // the browsing context that was opened last
 	stderr  *tail
 	*bidi
 
@@ -114,13 +115,18 @@ func findFirefox() (string, error) {
 	return "", errors.New("no Firefox here. Install it:\n  apt-get update && apt-get install -y firefox-esr")
 }
 
-// startFirefox starts a Firefox without windows on the screen and begins a session
-// with it. What it says on its standard error is in every error.
+// startFirefox starts the Firefox that is installed.
 func startFirefox() (*firefox, error) {
 	path, err := findFirefox()
 	if err != nil {
 		return nil, err
 	}
+	return launchFirefox(path)
+}
+
+// launchFirefox starts a Firefox without windows on the screen and begins a session
+// with it. What it says on its standard error is in every error.
+func launchFirefox(path string) (*firefox, error) {
 	profile, err := os.MkdirTemp("", "tsubame-firefox-")
 	if err != nil {
 		return nil, err
@@ -132,9 +138,8 @@ func startFirefox() (*firefox, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
 	defer cancel()
 	if err := f.connect(ctx); err != nil {
-		err = fmt.Errorf("starting %s: %w\n%s", path, err, f.stderr)
 		f.stop()
-		return nil, err
+		return nil, fmt.Errorf("starting %s: %w\n%s", path, err, f.stderr)
 	}
 	return f, nil
 }
@@ -152,6 +157,7 @@ func (f *firefox) launch(path string) error {
 	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // all its processes can be stopped by their group
 	dieWithThread(f.cmd.SysProcAttr)
 	f.cmd.Stderr = f.stderr
+	f.cmd.WaitDelay = 5 * time.Second // for a process that has left the group and keeps the pipe
 	ctx, cancel := context.WithCancelCause(context.Background())
 	f.ctx = ctx
 	started := make(chan error)
@@ -165,7 +171,7 @@ func (f *firefox) launch(path string) error {
 		}
 		close(started)
 		err := f.cmd.Wait()
-		cancel(fmt.Errorf("firefox ended: %w\n%s", errors.Join(err, io.EOF), f.stderr))
+		cancel(fmt.Errorf("it has ended (%v)", err))
 		close(f.ended)
 	}()
 	return <-started
@@ -226,10 +232,12 @@ func (f *firefox) noteEvent(method string, params json.RawMessage) {
 	f.logs[entry.Source.Context] = append(f.logs[entry.Source.Context], entry.Text)
 }
 
-func (f *firefox) consoleErrors(browsingContext string) []string {
+func (f *firefox) takeConsoleErrors(browsingContext string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Clone(f.logs[browsingContext])
+	errors := f.logs[browsingContext]
+	delete(f.logs, browsingContext)
+	return errors
 }
 
 // open loads a page into a new window with a profile of its own: a window, because
@@ -254,6 +262,7 @@ func (f *firefox) open(t *testing.T, name, url string) *tab {
 	}
 	must("a window", f.call(ctx, "browsingContext.create",
 		map[string]any{"type": "window", "userContext": user.UserContext}, &window))
+	f.newest = window.Context
 	tb := &tab{t: t, name: name, ctx: f.ctx, evaluate: func(ctx context.Context, expression string, out any) error {
 		if _, nothing := out.(*chromedp.Void); nothing {
 			out = nil
@@ -262,7 +271,7 @@ func (f *firefox) open(t *testing.T, name, url string) *tab {
 	}}
 	t.Cleanup(func() {
 		tb.requireNoErrors()
-		for _, text := range f.consoleErrors(window.Context) {
+		for _, text := range f.takeConsoleErrors(window.Context) {
 			t.Errorf("%s: in the console: %s", name, text)
 		}
 		// Removing the profile closes its window.
