@@ -72,9 +72,9 @@ func (a *actor) run() {
 		select {
 		case c := <-a.mail:
 			a.handle(c)
-		case now := <-timer.C:
+		case <-timer.C:
 			a.armed = time.Time{}
-			a.update(now)
+			a.update(time.Now()) // the timer's own time is when it was due, however long ago
 		case <-a.stop:
 			return
 		}

@@ -38,7 +38,8 @@ type Peer struct {
 	// Of the goroutine only.
 	conn      Conn
 	actor     *actor
-	announced bool // it is no longer joining
+	actions   []session.Action // what is being carried out; empty in between
+	announced bool             // it is no longer joining
 	// Of the actor's goroutine only, from join to leave.
 	member *member
 }
@@ -113,7 +114,8 @@ func (p *Peer) run(actions []session.Action) {
 	defer close(p.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	p.carryOut(actions)
+	p.actions = actions
+	p.carryOut()
 	for p.machine.State() != session.Closed {
 		timer.Reset(time.Until(p.machine.Deadline()))
 		select {
@@ -121,9 +123,7 @@ func (p *Peer) run(actions []session.Action) {
 			p.handle(e)
 		case <-p.wake:
 			q := p.take()
-			for _, e := range q {
-				p.handle(e)
-			}
+			p.handle(q...)
 			p.giveBack(q)
 		case <-timer.C:
 			p.handle(session.Tick{})
@@ -153,56 +153,75 @@ func (p *Peer) giveBack(q []session.Event) {
 	p.mu.Unlock()
 }
 
-func (p *Peer) handle(e session.Event) { p.carryOut(p.machine.Handle(nil, time.Now(), e)) }
+func (p *Peer) handle(events ...session.Event) {
+	p.actions = p.machine.Handle(p.actions, time.Now(), events...)
+	p.carryOut()
+}
 
-// carryOut does what the machine asks for, in order. The results of some actions are
-// events themselves, whose actions come after those that are there already.
-func (p *Peer) carryOut(actions []session.Action) {
-	result := func(e session.Event) { actions = p.machine.Handle(actions, time.Now(), e) }
-	for i := 0; i < len(actions); i++ {
-		switch a := actions[i].(type) {
-		case session.Send:
-			if !p.transport.Send(a.JSON) {
-				result(session.Kicked{Code: session.CodeError, Reason: session.ReasonSlowReader})
-			}
-		case session.Close:
-			p.ended(a)
-		case session.Log:
-			p.note(a)
-		case session.OpenMedia:
-			result(p.open())
-		case session.SetRemote:
-			p.conn.SetRemote(a.Remote)
-		case session.Publish:
-			id, err := p.conn.Publish(a.Publish)
-			result(session.Published{MID: a.Publish.MID, Track: id, OK: err == nil})
-		case session.Unpublish:
-			p.conn.Unpublish(a.Track)
-		case session.Subscribe:
-			p.conn.Subscribe(a.Subscribe)
-		case session.Unsubscribe:
-			p.conn.Unsubscribe(a.SSRC)
-		case session.CloseMedia:
-			p.conn.Close()
-		case session.Join:
-			p.join(a.Member, result)
-		case session.Announce:
-			p.established()
-			p.actor.mail <- command{kind: announce, peer: p, tracks: a.Tracks}
-		case session.Update:
-			p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
-		case session.Leave:
-			p.actor.mail <- command{kind: leave, peer: p}
-		default:
-			panic("channel: unknown action")
+// result tells the machine what came of an action. What follows from it comes after the
+// actions that are there already.
+func (p *Peer) result(e session.Event) {
+	p.actions = p.machine.Handle(p.actions, time.Now(), e)
+}
+
+// keepActions is how many actions' room a session keeps for the next time.
+const keepActions = 16
+
+// carryOut does what the machine asks for, in order.
+func (p *Peer) carryOut() {
+	for i := 0; i < len(p.actions); i++ {
+		p.do(p.actions[i])
+	}
+	clear(p.actions)
+	p.actions = p.actions[:0]
+	if cap(p.actions) > keepActions {
+		p.actions = nil
+	}
+}
+
+func (p *Peer) do(action session.Action) {
+	switch a := action.(type) {
+	case session.Send:
+		if !p.transport.Send(a.JSON) {
+			p.result(session.Kicked{Code: session.CodeError, Reason: session.ReasonSlowReader})
 		}
+	case session.Close:
+		p.ended(a)
+	case session.Log:
+		p.note(a)
+	case session.OpenMedia:
+		p.result(p.open())
+	case session.SetRemote:
+		p.conn.SetRemote(a.Remote)
+	case session.Publish:
+		id, err := p.conn.Publish(a.Publish)
+		p.result(session.Published{MID: a.Publish.MID, Track: id, OK: err == nil})
+	case session.Unpublish:
+		p.conn.Unpublish(a.Track)
+	case session.Subscribe:
+		p.conn.Subscribe(a.Subscribe)
+	case session.Unsubscribe:
+		p.conn.Unsubscribe(a.SSRC)
+	case session.CloseMedia:
+		p.conn.Close()
+	case session.Join:
+		p.join(a.Member)
+	case session.Announce:
+		p.established()
+		p.actor.mail <- command{kind: announce, peer: p, tracks: a.Tracks}
+	case session.Update:
+		p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
+	case session.Leave:
+		p.actor.mail <- command{kind: leave, peer: p}
+	default:
+		panic("channel: unknown action")
 	}
 }
 
 func (p *Peer) open() session.Event {
 	conn, err := p.registry.cfg.Plane.Open(p.mediaEvent)
 	if err != nil {
-		p.registry.log.Warn("no room for a media connection", "error", err)
+		p.registry.faults.Log("no room for a media connection", append(p.attributes(), "error", err)...)
 		return session.OpenFailed{}
 	}
 	p.conn = conn
@@ -219,7 +238,7 @@ func (p *Peer) mediaEvent(e MediaEvent) {
 	}
 }
 
-func (p *Peer) join(m session.Member, result func(session.Event)) {
+func (p *Peer) join(m session.Member) {
 	a := p.registry.acquire(m.ChannelID)
 	wait := time.NewTimer(p.registry.joinWait)
 	defer wait.Stop()
@@ -228,7 +247,7 @@ func (p *Peer) join(m session.Member, result func(session.Event)) {
 		p.actor = a
 	case <-wait.C:
 		p.registry.release(a)
-		result(session.JoinRefused{Reason: session.ReasonServerBusy})
+		p.result(session.JoinRefused{Reason: session.ReasonServerBusy})
 	}
 }
 

@@ -116,3 +116,15 @@ func TestPongsAndCandidatesDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations, state %v", n, s.State())
 	}
 }
+
+// A notification that waits for nothing costs the action that carries it: in a channel of a
+// thousand every join makes a thousand of them.
+func TestANotificationCostsOneAllocation(t *testing.T) {
+	s, now, _, _ := benchViewer(t, 2)
+	actions := make([]Action, 0, 8)
+	told := Event(Notify{JSON: notification("n"), After: "somebody"})
+	n := testing.AllocsPerRun(100, func() { actions = s.Handle(actions[:0], now, told) })
+	if n != 1 || len(actions) != 1 {
+		t.Errorf("%v allocations, %d actions", n, len(actions))
+	}
+}

@@ -75,13 +75,20 @@ func TestAnyHistoryIsSoundAndSettles(t *testing.T) {
 			"result":      func(t *rapid.T) { w.next() },
 			"established": func(t *rapid.T) { w.feed(MediaEstablished{}) },
 			"publish": func(t *rapid.T) {
-				id, tracks := rapid.SampledFrom(others).Draw(t, "who"), drawTracks(t)
-				if w.remotes[id] = tracks; len(tracks) == 0 {
-					delete(w.remotes, id)
+				var events []Event
+				for range rapid.IntRange(1, 4).Draw(t, "at once") {
+					id, tracks := rapid.SampledFrom(others).Draw(t, "who"), drawTracks(t)
+					if w.remotes[id] = tracks; len(tracks) == 0 {
+						delete(w.remotes, id)
+					}
+					events = append(events, RemoteChanged{id, tracks})
+					if w.announced && rapid.Bool().Draw(t, "told") {
+						events = append(events, Notify{notification("n"), id})
+					}
 				}
 				// Before it has answered Join, the channel says nothing; then it says all.
 				if w.s.State() >= WaitAnswer {
-					w.feed(RemoteChanged{id, tracks})
+					w.feed(events...)
 				}
 			},
 			"notify": func(t *rapid.T) {

@@ -49,9 +49,11 @@ func newWorld(fail func(string, ...any), cfg *Config) *world {
 	return w
 }
 
-func (w *world) feed(e Event) {
-	w.happens(e)
-	for _, a := range w.s.Handle(nil, w.now, e) {
+func (w *world) feed(events ...Event) {
+	for _, e := range events {
+		w.happens(e)
+	}
+	for _, a := range w.s.Handle(nil, w.now, events...) {
 		w.check(a)
 	}
 	for len(w.queue) > 0 && !w.late && !w.chaos {

@@ -122,6 +122,61 @@ client: re-answer
 `)
 }
 
+// What a session finds in its queue at one time goes into one re-offer, and nothing of it
+// is told in another order.
+func TestWhatComesAtOnceSharesAReOffer(t *testing.T) {
+	play(t, testConfig(), viewer+`
+channel: notify early &
+channel: A publishes 10 &
+channel: notify A-created after A &
+channel: B publishes 20 &
+channel: notify B-created after B &
+channel: A publishes nothing &
+channel: notify A-destroyed
+	server: notify early
+	server: re-offer default-audio B-audio B-video
+	server: notify A-created
+	server: notify B-created
+	server: notify A-destroyed
+channel: B publishes nothing &
+channel: notify B-destroyed &
+channel: C publishes 30 &
+channel: notify C-created after C
+	server: notify B-destroyed
+client: re-answer
+	server: re-offer default-audio [audio] [video] C-audio C-video
+	server: notify C-created
+`)
+}
+
+// Whoever is told of itself in between is told so first.
+func TestTheOwnNotificationComesBeforeWhatCameWithIt(t *testing.T) {
+	play(t, testConfig(), offeredViewer+`
+client: answer
+	media: set remote
+media: established
+	channel: announce
+channel: A publishes 10 &
+channel: announced &
+channel: notify A-created after A
+	server: notify self
+	server: re-offer default-audio A-audio A-video
+	server: notify A-created
+`)
+}
+
+func TestNothingFollowsAnEndThatCameAtOnceWithMore(t *testing.T) {
+	play(t, testConfig(), viewer+`
+channel: A publishes 10 &
+media: closed consent-lost &
+channel: notify A-created after A &
+server: shuts down
+	channel: leave
+	media: close
+	server: close 4490 CONSENT-LOST
+`)
+}
+
 func TestWhatComesAndGoesMeanwhileIsNeverOffered(t *testing.T) {
 	play(t, testConfig(), viewer+`
 channel: A publishes 10

@@ -49,6 +49,10 @@ func (s *Session) notify(e Notify) {
 	if !s.announced || !s.settings.Notify {
 		return
 	}
+	if len(s.held) == 0 && !s.offer.Changed() {
+		s.send(e.JSON) // there is nothing that it could have to wait for
+		return
+	}
 	s.held = append(s.held, e)
 }
 

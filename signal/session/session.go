@@ -158,13 +158,24 @@ func (s *Session) Deadline() time.Time {
 	return first
 }
 
-// Handle takes one event and appends to dst what has to be done about it, in order. A
-// closed session ignores every event.
-func (s *Session) Handle(dst []Action, now time.Time, e Event) []Action {
-	if s.state == Closed {
-		return dst
-	}
+// Handle takes events that have come by now and appends to dst what has to be done about
+// them, in order. Streams that change with several of them share one re-offer. A closed
+// session ignores every event.
+func (s *Session) Handle(dst []Action, now time.Time, events ...Event) []Action {
 	s.out = dst
+	for _, e := range events {
+		if s.state == Closed {
+			break
+		}
+		s.event(now, e)
+	}
+	s.renegotiate(now)
+	out := s.out
+	s.out = nil
+	return out
+}
+
+func (s *Session) event(now time.Time, e Event) {
 	switch e := e.(type) {
 	case Message:
 		s.message(now, e.Message)
@@ -205,10 +216,6 @@ func (s *Session) Handle(dst []Action, now time.Time, e Event) []Action {
 	default:
 		panic("session: unknown event")
 	}
-	s.renegotiate(now)
-	out := s.out
-	s.out = nil
-	return out
 }
 
 func (s *Session) do(a Action) { s.out = append(s.out, a) }

@@ -47,6 +47,8 @@ import (
 //	channel: notify hello, notify hello after A
 //	server: shuts down
 //	clock: 5s
+//
+// Lines that end in & are handed over together with the next one.
 type transcript struct {
 	t    *testing.T
 	s    *Session
@@ -71,6 +73,7 @@ func play(t *testing.T, cfg *Config, text string) *transcript {
 func (p *transcript) goOn(text string) {
 	p.t.Helper()
 	var want []string
+	var events []Event
 	p.seen = nil
 	for _, line := range strings.Split(text, "\n") {
 		trimmed := strings.TrimSpace(line)
@@ -83,9 +86,14 @@ func (p *transcript) goOn(text string) {
 		}
 		want = append(want, trimmed)
 		p.seen = append(p.seen, trimmed)
-		for _, a := range p.s.Handle(nil, p.now, p.event(trimmed)) {
+		line, more := strings.CutSuffix(trimmed, " &")
+		if events = append(events, p.event(line)); more {
+			continue
+		}
+		for _, a := range p.s.Handle(nil, p.now, events...) {
 			p.seen = append(p.seen, "\t"+p.line(a))
 		}
+		events = nil
 	}
 	for i := range max(len(want), len(p.seen)) {
 		if i >= len(want) || i >= len(p.seen) || want[i] != p.seen[i] {

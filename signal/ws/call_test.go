@@ -88,7 +88,7 @@ func TestTimeoutsCloseWithTheirReasons(t *testing.T) {
 	})
 	t.Run("pong", func(t *testing.T) {
 		r := newRig(t)
-		r.session.PingInterval, r.session.PongTimeout = 20*time.Millisecond, 1500*time.Millisecond
+		r.session.PingInterval, r.session.PongTimeout = 20*time.Millisecond, 3*time.Second
 		c, _ := r.start().join("recvonly", "")
 		for range 5 {
 			c.expect("ping")

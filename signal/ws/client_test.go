@@ -49,8 +49,11 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	return &rig{t: t, plane: &fakeplane.Plane{},
-		session: session.Config{Version: "test", ConnectTimeout: 10 * time.Second, AnswerTimeout: 10 * time.Second,
-			CreatedTimeout: 10 * time.Second, PingInterval: 10 * time.Second, PongTimeout: 20 * time.Second, Allow: session.Allow{ClientID: true, BundleID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true}, Defaults: session.Defaults{VideoCodec: param.VP8, VideoBitrate: 500_000}},
+		// Nothing of this comes in the way of a test, however slow the machine is.
+		session: session.Config{Version: "test", ConnectTimeout: time.Minute, AnswerTimeout: time.Minute,
+			CreatedTimeout: time.Minute, PingInterval: time.Hour, PongTimeout: 2 * time.Hour,
+			Allow:    session.Allow{ClientID: true, BundleID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},
+			Defaults: session.Defaults{VideoCodec: param.VP8, VideoBitrate: 500_000}},
 		edge: Config{MaxHalfOpen: 1000, MaxHalfOpenPer: 1000, SendQueueBytes: 1 << 20}}
 }
 
