@@ -57,11 +57,11 @@ func TestSDKChurn(t *testing.T) {
 		"websocket_signaling_ping_interval": "500 ms", "websocket_signaling_stats_interval": "2 s",
 		"connection_updated_notify_interval": "5 s",
 	}}
-	c := &churn{scene: newSceneWith(t, o), rng: rand.New(rand.NewPCG(seed, 0)), in: map[*client]part{}, done: map[string]int{}}
+	c := &churn{scene: newSceneWith(t, o, "dtls_failed"), rng: rand.New(rand.NewPCG(seed, 0)), in: map[*client]part{}, done: map[string]int{}}
 	for i := range churnTabs {
 		c.clients = append(c.clients, c.client(sharedChromium(t), fmt.Sprint("client ", i+1), i))
 	}
-	for start := time.Now(); time.Since(start) < lasts && !t.Failed(); {
+	for start := time.Now(); (time.Since(start) < lasts || !c.everything()) && !t.Failed(); {
 		c.step()
 	}
 	t.Logf("done: %v", c.done)
@@ -72,10 +72,9 @@ func TestSDKChurn(t *testing.T) {
 		who.requireNoErrors()
 	}
 	c.requireEmpty()
-	for _, what := range []string{"join", "join cut short", "leave", "reload", "look"} {
-		if c.done[what] == 0 {
-			t.Errorf("no %s was among what the clients did: %v", what, c.done)
-		}
+	// A page that is reloaded while it joins may break a handshake off.
+	if failed := c.server.Counters()["dtls_failed"]; failed > uint64(c.done["join cut short"]) {
+		t.Errorf("%d handshakes failed, %d joins were cut short", failed, c.done["join cut short"])
 	}
 
 	// The channel is as good as new.
@@ -119,6 +118,16 @@ func (c *churn) step() {
 
 func (c *churn) did(what string) { c.done[what]++ }
 
+// everything reports whether all that clients can do has been done.
+func (c *churn) everything() bool {
+	for _, what := range []string{"join", "join cut short", "leave", "reload", "look"} {
+		if c.done[what] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // beginJoin starts to join, and returns what waits until that is done.
 func (c *churn) beginJoin(who *client) (wait func()) {
 	p := part{role: []string{"sendrecv", "sendonly", "recvonly"}[c.rng.IntN(3)], audio: true, video: true}
@@ -152,9 +161,12 @@ func (c *churn) beginLeave(who *client) (wait func()) {
 	return func() { who.requireOrderly(eval[closing](who.tab, "pending")) }
 }
 
-// look picks somebody who receives: exactly the others are there, and one of them, picked
+// look sees that nobody has met an error, and picks somebody who receives: exactly the others are there, and one of them, picked
 // too, is seen or heard.
 func (c *churn) look() {
+	for _, who := range c.clients {
+		who.requireNoErrors()
+	}
 	receivers, senders := []*client{}, []*client{}
 	for _, who := range c.clients {
 		p, in := c.in[who]

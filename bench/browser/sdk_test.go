@@ -26,9 +26,9 @@ func newScene(t *testing.T) *scene {
 	return newSceneWith(t, harness.Options{Args: []string{"-dev"}})
 }
 
-func newSceneWith(t *testing.T, o harness.Options) *scene {
+func newSceneWith(t *testing.T, o harness.Options, except ...string) *scene {
 	t.Helper()
-	return &scene{t: t, server: startServerWith(t, o), site: startSite(t)}
+	return &scene{t: t, server: startServerWith(t, o, except...), site: startSite(t)}
 }
 
 // client is one tab with the SDK in it.
