@@ -131,13 +131,12 @@ func (d *decoder) parse(frame []byte) (*fastjson.Value, error) {
 // candidate reads either shape: all of RTCIceCandidate's members or only the text. Nothing
 // of it is of use to an ICE-lite server, which learns addresses from connectivity checks.
 func (f fields) candidate() *Candidate {
-	c := &Candidate{
+	return &Candidate{
 		Candidate:        f.bounded("candidate", maxCandidate),
 		SDPMid:           f.bounded("sdpMid", maxCandidate),
 		SDPMLineIndex:    f.number("sdpMLineIndex", 0, 65535, -1),
 		UsernameFragment: f.bounded("usernameFragment", maxCandidate),
 	}
-	return c
 }
 
 func (f fields) stats(m *Message) {
@@ -161,28 +160,35 @@ func (d *decoder) refuseDuplicates(v *fastjson.Value) {
 		d.fail(ReasonTooComplex, "")
 		return
 	}
-	d.unique(o)
+	if name, found := d.duplicate(o); found {
+		d.fail(ReasonDuplicateKey, cut(name))
+	}
 }
 
-// unique sorts the names, since a map would cost an allocation for every object.
-func (d *decoder) unique(o *fastjson.Object) {
+// duplicate returns a name that an object has twice. It sorts the names, since a map would
+// cost an allocation for every object.
+func (d *decoder) duplicate(o *fastjson.Object) (name []byte, found bool) {
 	d.keys = d.keys[:0]
 	o.Visit(func(key []byte, _ *fastjson.Value) { d.keys = append(d.keys, key) })
 	slices.SortFunc(d.keys, bytes.Compare)
 	for i := 1; i < len(d.keys); i++ {
 		if bytes.Equal(d.keys[i-1], d.keys[i]) {
-			d.fail(ReasonDuplicateKey, cut(d.keys[i]))
+			return d.keys[i], true
 		}
 	}
+	return nil, false
 }
 
 // walk looks at everything below v, whose depth is bounded, for what others who read it
-// again may stumble over: names that come twice and numbers that are none to them.
+// again may stumble over: names that come twice and numbers that are none to them. Neither
+// is quoted, as it may be a part of metadata.
 func (d *decoder) walk(v *fastjson.Value) {
 	switch v.Type() {
 	case fastjson.TypeObject:
 		o := v.GetObject()
-		d.unique(o)
+		if _, found := d.duplicate(o); found {
+			d.fail(ReasonDuplicateKey, "")
+		}
 		o.Visit(func(_ []byte, member *fastjson.Value) { d.walk(member) })
 	case fastjson.TypeArray:
 		for _, element := range v.GetArray() {

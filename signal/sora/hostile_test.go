@@ -53,6 +53,10 @@ func TestNamesThatComeTwiceAreRefusedAtEveryDepth(t *testing.T) {
 			t.Errorf("%s: reason %q", members, got)
 		}
 	}
+	// Those of metadata may be secrets.
+	if _, err := Decode([]byte(connectWith(`"metadata":{"secret":1,"secret":2}`))); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v", err)
+	}
 	// The same name in two objects is no duplicate, nor is another case of it.
 	mustDecode(t, connectWith(`"metadata":{"a":{"a":1},"b":{"a":1},"A":1},"a":1`))
 }
