@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,5 +75,19 @@ func TestPageLogIsBounded(t *testing.T) {
 	})`)
 	if got != (result{500, 500, "t8", "not JSON"}) {
 		t.Errorf("%+v", got)
+	}
+	// Long messages push out more than one.
+	left := eval[[]int](tb, `import("/log.js").then(({ Log, KEEP_TEXT }) => {
+		const list = document.createElement("div");
+		const input = () => document.createElement("input");
+		const log = new Log({ list, filter: input(), pings: input(), count: document.createElement("span") });
+		const half = "x".repeat(KEEP_TEXT / 2 - 10);
+		for (const text of ["a", "b", half, half, half]) log.add({ way: "sent", text });
+		const kept = list.childElementCount;
+		log.add({ way: "sent", text: "x".repeat(2 * KEEP_TEXT) });
+		return [kept, list.childElementCount];
+	})`)
+	if !slices.Equal(left, []int{2, 1}) {
+		t.Errorf("of long messages %v are left", left)
 	}
 }

@@ -107,3 +107,35 @@ func TestPageSaysThatACodecCannotBeSent(t *testing.T) {
 	tb.requireState("live")
 	tb.requireText("#hint", "cannot send the picture in the codec VP8 that was asked for")
 }
+
+func TestPageTakesTheDeviceThatWasChosen(t *testing.T) {
+	base, connects := recorder(t)
+	tb := lobby(t, base+"?audio=microphone&video=none")
+	tb.requireTrue("there are microphones to choose from", `document.querySelector("#join select[name=microphone]").checkVisibility()`)
+	chosen := eval[string](tb, `document.querySelector("#join select[name=microphone]").options[1].value`)
+	tb.pick("microphone", chosen)
+	tb.run(`{ const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+		navigator.mediaDevices.getUserMedia = async (c) => (globalThis.opened = await open(c)); }`)
+	tb.click("#connect")
+	requireConnect(t, connects, `{"channel_id":"lobby","role":"sendrecv","audio":true,"video":true}`)
+	now := `globalThis.opened.getAudioTracks()[0].getSettings().deviceId`
+	if got := eval[string](tb, now); got != chosen {
+		t.Errorf("device %q is open, %q was chosen", got, chosen)
+	}
+	// Another one during the call.
+	tb.click("#source")
+	other := eval[string](tb, `document.querySelector("#source-panel select[name=microphone]").options[2].value`)
+	tb.run(`{ const field = document.querySelector("#source-panel select[name=microphone]"); field.value = ` + jsString(other) + `;
+		field.dispatchEvent(new Event("change", { bubbles: true })); }`)
+	tb.requireTrue("the other is open", now+" === "+jsString(other))
+	tb.click("#leave")
+	tb.requireState("idle")
+
+	// One that is gone since: any other.
+	tb.run(`document.querySelector("#join select[name=microphone]").options[1].value = "gone"; document.querySelector("#join select[name=microphone]").value = "gone"; delete globalThis.opened`)
+	tb.click("#connect")
+	requireConnect(t, connects, `{"channel_id":"lobby","role":"sendrecv","audio":true,"video":true}`)
+	if got := eval[string](tb, now); got == "" || got == "gone" {
+		t.Errorf("device %q is open", got)
+	}
+}

@@ -146,6 +146,24 @@ func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// maxPage is what a first visit may cost in all: a second on a bad mobile network.
+const maxPage = 128 << 10
+
+func TestThePageStaysSmall(t *testing.T) {
+	files, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(files, "/") // the same as /index.html
+	total := 0
+	for _, f := range files {
+		total += len(f.body)
+	}
+	if total > maxPage {
+		t.Errorf("the page is %d bytes, more than %d", total, maxPage)
+	}
+}
+
 // Text from the server or from other people goes into the page as text only.
 func TestScriptsNeverWriteMarkup(t *testing.T) {
 	files, err := load()

@@ -40,7 +40,8 @@ let call = null;
 let meter = null;
 let ownLevel = 0;
 let timers = [];
-let liveSince = 0;
+let liveSince = 0; // of this call; 0: it was never up
+let hadMedia = false; // in any call since Join
 let present = 0; // connections in the channel, as the server says
 let attempt = 0; // a later attempt (or a Leave) makes an earlier one void
 
@@ -124,6 +125,7 @@ function stateChanged(state) {
   frame.showWaiting(null);
   showAlone();
   liveSince ||= performance.now();
+  hadMedia = true;
   if (timers.length === 0) timers = [setInterval(readFigures, 1000), setInterval(readLevels, 200)];
 }
 
@@ -184,7 +186,8 @@ function callEnded(how) {
     return;
   }
   const why = explain(how);
-  if (!why.retry) {
+  // Where media has passed before, a way that is closed now may open again.
+  if (!why.retry && !(hadMedia && how.how === "no-media")) {
     ended({ ...why, again: how.how === "no-media" });
     return;
   }
@@ -203,6 +206,7 @@ function ended(why) {
   stopTimers();
   retry.reset();
   liveSince = 0;
+  hadMedia = false;
   call = null;
   source?.stop();
   source = null;
@@ -216,6 +220,8 @@ function ended(why) {
   devices.close();
   showMuted();
   showAlone();
+  // The button that had the focus is gone with the call.
+  if (document.activeElement === document.body) $("#connect").focus({ preventScroll: true });
 }
 
 function stopTimers() {
@@ -231,6 +237,7 @@ function joinWithPattern() {
 }
 
 function leave() {
+  if (document.body.dataset.state === "idle") return;
   if (call) call.hangUp();
   else ended(null);
 }

@@ -4,6 +4,7 @@ export const GAP = 12;
 
 const CAPTION = 44; // height of the line under a picture; style.css says the same
 const PLOT_ROW = 58; // height of a row of plots
+const PLOT_EDGE = 14; // padding and border around them
 const LEAST = 150; // a tile is not made narrower: the stage scrolls instead
 const LEAST_WITH_PLOTS = 250;
 const STRIP = 220; // width of the column beside a pinned tile, at most
@@ -15,7 +16,7 @@ export function plotColumns(width) {
 
 // below is the height of what a tile has under its picture.
 function below(width, plots) {
-  return CAPTION + (plots ? (6 / plotColumns(width)) * PLOT_ROW + 12 : 0);
+  return CAPTION + (plots ? (6 / plotColumns(width)) * PLOT_ROW + PLOT_EDGE : 0);
 }
 
 // widest is the width of the largest tile that is at most `height` tall.

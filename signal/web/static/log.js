@@ -4,6 +4,10 @@
 // KEEP is how many entries there are at most; the oldest goes first.
 export const KEEP = 500;
 
+// KEEP_TEXT is how many characters all of them may have together: in a large
+// channel a single re-offer has hundreds of thousands.
+export const KEEP_TEXT = 4_000_000;
+
 const template = document.querySelector("#entry");
 
 export class Log {
@@ -13,6 +17,7 @@ export class Log {
     this.pings = pings;
     this.count = count;
     this.entries = [];
+    this.length = 0; // of all texts
     filter.addEventListener("input", () => this.refilter());
     pings.addEventListener("change", () => this.refilter());
   }
@@ -30,10 +35,17 @@ export class Log {
     this.entries.push(entry);
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 40;
     this.list.append(entry.node);
-    if (this.entries.length > KEEP) this.entries.shift().node.remove();
+    this.length += text.length;
+    while (this.entries.length > KEEP || (this.length > KEEP_TEXT && this.entries.length > 1)) this.dropOldest();
     entry.node.hidden = !this.passes(entry);
     this.showCount();
     if (atEnd) this.list.scrollTop = this.list.scrollHeight;
+  }
+
+  dropOldest() {
+    const oldest = this.entries.shift();
+    this.length -= oldest.text.length;
+    oldest.node.remove();
   }
 
   render(entry) {
@@ -73,6 +85,7 @@ export class Log {
 
   clear() {
     this.entries = [];
+    this.length = 0;
     this.list.replaceChildren();
     this.showCount();
   }

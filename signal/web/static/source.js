@@ -125,8 +125,7 @@ export class Source extends EventTarget {
   }
 }
 
-// A device that was chosen earlier may be gone: then any other is better than none.
-const exactly = (id) => (id ? { deviceId: { ideal: id } } : {});
+const exactly = (id) => (id ? { deviceId: { exact: id } } : {});
 
 function fromDevice(kind, stream) {
   const [track] = stream.getTracks();
@@ -181,8 +180,9 @@ async function open(constraints) {
   } catch (error) {
     switch (error.name) {
       case "NotFoundError":
-      case "OverconstrainedError":
         return null;
+      case "OverconstrainedError": // the device that was chosen is gone: any other then
+        return withoutDevice(constraints) ? open(withoutDevice(constraints)) : null;
       case "NotAllowedError":
       case "SecurityError":
         throw new SourceError(`The browser was told not to use ${what}.`,
@@ -195,6 +195,13 @@ async function open(constraints) {
         throw new SourceError(`Cannot use ${what}: ${error.message}`, "Choose another source.");
     }
   }
+}
+
+// withoutDevice returns the constraints for any device; null if they were that.
+function withoutDevice(constraints) {
+  const kinds = Object.entries(constraints);
+  if (!kinds.some(([, wish]) => wish.deviceId)) return null;
+  return Object.fromEntries(kinds.map(([kind, { deviceId, ...wish }]) => [kind, wish]));
 }
 
 // openOne is for a person who has asked for this very device: nothing takes its place.

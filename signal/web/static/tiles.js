@@ -220,6 +220,8 @@ export class Tiles {
       ...picture, ["rate", `${show(figure.kbps)} kbps`], ["codec", figure.codec ?? figure.audioCodec ?? ""],
     ]);
     for (const span of tile.facts.children) span.textContent = values.get(span.className) ?? "";
+    tile.facts.title = `Loss ${show(figure.loss, 1)} %, jitter ${show(figure.jitter)} ms, round trip ${show(figure.rtt)} ms, ` +
+      `sound ${show(figure.audioKbps)} kbps${figure.limited && figure.limited !== "none" ? `, limited by ${figure.limited}` : ""}`;
   }
 
   // showLevels marks who speaks; levels is a Map from connection to 0..1.
