@@ -19,7 +19,7 @@ type format struct {
 }
 
 // numbering gives formats their payload types. Under BUNDLE a number must mean one format
-// (RFC 9143 section 9.1); as sections are reused, and clients remember, it never comes to
+// (RFC 9143 section 9.1.1); as sections are reused, and clients remember, it never comes to
 // mean another one. The usual forms have fixed numbers, so there is always room for them.
 // Others get what is left, 24 video formats or 49 of audio; a format beyond that is not
 // offered to this client. Numbers 64 to 95 are left out: with the marker bit they look like

@@ -212,7 +212,7 @@ func (s *State) SetRemote(owner string, tracks []Track) (unsubscribe []uint32) {
 	before := s.owners[owner]
 	kept := before[:0]
 	for _, st := range before {
-		if contains(tracks, st.track) {
+		if slices.Contains(tracks, st.track) {
 			kept = append(kept, st)
 			continue
 		}
@@ -220,7 +220,7 @@ func (s *State) SetRemote(owner string, tracks []Track) (unsubscribe []uint32) {
 	}
 	clear(before[len(kept):])
 	for _, t := range tracks {
-		if !has(kept, t) {
+		if !slices.ContainsFunc(kept, func(st *stream) bool { return st.track == t }) {
 			st := &stream{owner: owner, nth: ordinal(kept, t.Kind), track: t}
 			kept = append(kept, st)
 			s.waiting = append(s.waiting, st)
@@ -255,12 +255,6 @@ func (sec *section) release(unsubscribe []uint32) []uint32 {
 	sec.stream.in = nil
 	sec.stream, sec.subscribed = nil, false
 	return unsubscribe
-}
-
-func contains(tracks []Track, t Track) bool { return slices.Contains(tracks, t) }
-
-func has(streams []*stream, t Track) bool {
-	return slices.ContainsFunc(streams, func(st *stream) bool { return st.track == t })
 }
 
 // ordinal returns the lowest number that none of an owner's streams of the kind has.

@@ -1,6 +1,10 @@
 package offer
 
-import "tsubame/media/param"
+import (
+	"slices"
+
+	"tsubame/media/param"
+)
 
 // Changed reports whether a new offer would differ from the last one. It is cheap unless
 // something has happened since it was last asked.
@@ -66,16 +70,7 @@ func (s *State) hasRoom(t Track) bool {
 		return false
 	}
 	for _, sec := range s.sections {
-		if sec.kind == t.Kind && s.free(sec) && (len(sec.formats) < maxFormats || sec.has(f)) {
-			return true
-		}
-	}
-	return false
-}
-
-func (sec *section) has(f *format) bool {
-	for _, g := range sec.formats {
-		if g == f {
+		if sec.kind == t.Kind && s.free(sec) && (len(sec.formats) < maxFormats || slices.Contains(sec.formats, f)) {
 			return true
 		}
 	}
@@ -170,14 +165,8 @@ func (s *State) put(st *stream) bool {
 
 // prefer moves or adds a format to the front of the section's list.
 func (sec *section) prefer(f *format) {
-	for i, g := range sec.formats {
-		if g == f {
-			copy(sec.formats[1:i+1], sec.formats[:i])
-			sec.formats[0] = f
-			return
-		}
+	if i := slices.Index(sec.formats, f); i >= 0 {
+		sec.formats = slices.Delete(sec.formats, i, i+1)
 	}
-	sec.formats = append(sec.formats, nil)
-	copy(sec.formats[1:], sec.formats)
-	sec.formats[0] = f
+	sec.formats = slices.Insert(sec.formats, 0, f)
 }
