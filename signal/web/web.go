@@ -9,6 +9,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -46,6 +48,7 @@ type file struct {
 	contentType string
 	etag        string
 	body        []byte
+	small       []byte // body by gzip: a third of it
 }
 
 // Handler serves the page at "/" and the files that it is made of beside it.
@@ -76,12 +79,17 @@ func load() (map[string]file, error) {
 		if err != nil {
 			return err
 		}
+		small, err := compress(body)
+		if err != nil {
+			return err
+		}
 		sum := sha256.Sum256(body)
 		f := file{
 			name:        path.Base(name),
 			contentType: contentType,
-			etag:        `"` + hex.EncodeToString(sum[:12]) + `"`,
+			etag:        hex.EncodeToString(sum[:12]),
 			body:        body,
+			small:       small,
 		}
 		files["/"+f.name] = f
 		if f.name == "index.html" {
@@ -90,6 +98,32 @@ func load() (map[string]file, error) {
 		return nil
 	})
 	return files, err
+}
+
+func compress(body []byte) ([]byte, error) {
+	var b bytes.Buffer
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(body); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// takesGzip reads Accept-Encoding as far as browsers use it: a list of names. Whoever
+// writes weights gets the file as it is, which is never wrong.
+func takesGzip(r *http.Request) bool {
+	for name := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		if strings.TrimSpace(name) == "gzip" {
+			return true
+		}
+	}
+	return false
 }
 
 func serve(w http.ResponseWriter, r *http.Request, files map[string]file) {
@@ -110,9 +144,16 @@ func serve(w http.ResponseWriter, r *http.Request, files map[string]file) {
 		return
 	}
 	h.Set("Content-Type", f.contentType)
-	h.Set("ETag", f.etag)
+	h.Set("Vary", "Accept-Encoding")
 	// The page belongs to the running binary: ask again each time, and let the
 	// tag answer 304, so that an upgraded server never runs an old page.
 	h.Set("Cache-Control", "no-cache")
-	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.body))
+	// What differs in its bytes needs a tag of its own (RFC 9110 section 8.8.3.3).
+	tag, body := f.etag, f.body
+	if takesGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		tag, body = f.etag+"-gzip", f.small
+	}
+	h.Set("ETag", `"`+tag+`"`)
+	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(body))
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"compress/gzip"
 	"io"
 	"mime"
 	"net/http"
@@ -147,9 +148,9 @@ func TestUnchangedFileIsNotSentAgain(t *testing.T) {
 }
 
 // maxPage is what a first visit may cost in all: a second on a bad mobile network.
-const maxPage = 128 << 10
+const maxPage = 60_000
 
-func TestThePageStaysSmall(t *testing.T) {
+func TestAFirstVisitIsSmall(t *testing.T) {
 	files, err := load()
 	if err != nil {
 		t.Fatal(err)
@@ -157,10 +158,40 @@ func TestThePageStaysSmall(t *testing.T) {
 	delete(files, "/") // the same as /index.html
 	total := 0
 	for _, f := range files {
-		total += len(f.body)
+		total += len(f.small)
 	}
 	if total > maxPage {
 		t.Errorf("the page is %d bytes, more than %d", total, maxPage)
+	}
+}
+
+func TestFilesAreCompressedForWhoTakesIt(t *testing.T) {
+	plain := get(t, http.MethodGet, "/app.js", nil)
+	if plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Vary") != "Accept-Encoding" {
+		t.Errorf("headers %v", plain.Header)
+	}
+	want := body(t, plain)
+	packed := get(t, http.MethodGet, "/app.js", http.Header{"Accept-Encoding": {"br, gzip, deflate"}})
+	if packed.Header.Get("Content-Encoding") != "gzip" || packed.Header.Get("Content-Type") != plain.Header.Get("Content-Type") ||
+		packed.Header.Get("ETag") == plain.Header.Get("ETag") {
+		t.Fatalf("headers %v", packed.Header)
+	}
+	z, err := gzip.NewReader(packed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(z); err != nil || string(got) != want {
+		t.Errorf("%d bytes became %d: %v", len(want), len(got), err)
+	}
+	again := get(t, http.MethodGet, "/app.js", http.Header{"Accept-Encoding": {"gzip"}, "If-None-Match": {packed.Header.Get("ETag")}})
+	if again.StatusCode != http.StatusNotModified {
+		t.Errorf("asked again: status %d", again.StatusCode)
+	}
+	for _, refused := range []string{"", "br", "gzip;q=0", "x-gzip", "identity"} {
+		r := get(t, http.MethodGet, "/app.js", http.Header{"Accept-Encoding": {refused}})
+		if r.Header.Get("Content-Encoding") != "" || body(t, r) != want {
+			t.Errorf("to %q: headers %v", refused, r.Header)
+		}
 	}
 }
 
