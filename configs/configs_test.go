@@ -170,6 +170,8 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"default_video_codec_type = vp8":                         "f:1: default_video_codec_type: ",
 		"label = a\nvp9 = false":                                 "f:2: vp9: is false, but default_video_codec_type is VP9",
 		"h265 = false\n\ndefault_video_codec_type = H265":        "f:3: h265: is false, but default_video_codec_type is H265",
+		"websocket_signaling_pong_timeout = 5 s":                 "f:1: websocket_signaling_pong_timeout: is not longer than",
+		"label = a\nwebsocket_signaling_ping_interval = 1 min":   "f:2: websocket_signaling_pong_timeout: is not longer than",
 		"shed_joins_at_load = 101":                               "f:1: shed_joins_at_load: ",
 		"connection_updated_notify_interval = 500 ms":            "f:1: connection_updated_notify_interval: ",
 		"connection_updated_notify_interval = 0":                 "f:1: connection_updated_notify_interval: ",

@@ -74,20 +74,23 @@ func Parse(name string, data []byte) (Config, []Warning, error) {
 			return Config{}, nil, fmt.Errorf("%s:%d: %s: %w", name, number, k, err)
 		}
 	}
-	if problem, k := c.contradiction(); problem != "" {
-		return Config{}, nil, fmt.Errorf("%s:%d: %s: %s", name, max(seen[k], seen["default_video_codec_type"]), k, problem)
+	if k, other, problem := c.contradiction(); problem != "" {
+		return Config{}, nil, fmt.Errorf("%s:%d: %s: %s", name, max(seen[k], seen[other]), k, problem)
 	}
 	return c, warnings, nil
 }
 
-// contradiction says what no single value shows: which key goes against another, and how.
-func (c *Config) contradiction() (problem, key string) {
+// contradiction says what no single value shows: which key goes against which other, and how.
+func (c *Config) contradiction() (key, other, problem string) {
 	a, codec := &c.Session.Allow, c.Session.DefaultCodec
 	on := map[string]bool{"VP8": a.VP8, "VP9": a.VP9, "AV1": a.AV1, "H264": a.H264, "H265": a.H265}
 	if !on[codec] {
-		return "is false, but default_video_codec_type is " + codec, strings.ToLower(codec)
+		return strings.ToLower(codec), "default_video_codec_type", "is false, but default_video_codec_type is " + codec
 	}
-	return "", ""
+	if c.Session.PongTimeout <= c.Session.PingInterval {
+		return "websocket_signaling_pong_timeout", "websocket_signaling_ping_interval", "is not longer than websocket_signaling_ping_interval"
+	}
+	return "", "", ""
 }
 
 // parseLine returns an empty key for a line without content. A # after the start of a line

@@ -9,7 +9,7 @@
 //
 //	Config.RatePerAddress  429 until the source's bucket has a token again
 //	Config.MaxPerAddress   429 until a socket of the source closes
-//	Config.MaxJoining      503 until a session is established or ends
+//	Config.MaxJoining      503 until fewer sessions are joining
 //	Config.ShedAt          503 until the load has fallen by a tenth (recoverAt)
 //	maxIdle                of the sources without a socket the one that lost its last longest
 //	                       ago is forgotten, and has a full bucket again

@@ -10,6 +10,7 @@
 package channel
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"log/slog"
@@ -78,6 +79,10 @@ type Config struct {
 	// MaxJoining bounds the sessions between connect and established; beyond it they are
 	// refused with SERVER-BUSY. 0: no bound.
 	MaxJoining int
+	// JoiningFor is how long a session counts as joining at most; 0: 5 s. One that takes
+	// longer waits for its client and costs nothing meanwhile. Counted until its timeouts, a
+	// few thousand that never answer would keep everybody out.
+	JoiningFor time.Duration
 	// UpdatedInterval is between two connection.updated of one connection; 0: there are
 	// none.
 	UpdatedInterval time.Duration
@@ -101,7 +106,7 @@ type Registry struct {
 	mu       sync.Mutex
 	channels map[string]*actor
 	peers    map[*Peer]struct{}
-	joining  int // peers that are not established
+	joining  list.List // of *Peer, oldest first
 	closing  bool
 }
 
@@ -115,6 +120,9 @@ func NewRegistry(cfg Config) *Registry {
 	r.session.Fingerprint = cfg.Plane.Fingerprint()
 	if r.session.JoinTimeout == 0 {
 		r.session.JoinTimeout = 10 * time.Second
+	}
+	if r.cfg.JoiningFor == 0 {
+		r.cfg.JoiningFor = 5 * time.Second
 	}
 	return r
 }
@@ -137,7 +145,7 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 		refuse = session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown}
 	case r.cfg.MaxConnections > 0 && len(r.peers) >= r.cfg.MaxConnections:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerFull}
-	case r.cfg.MaxJoining > 0 && r.joining >= r.cfg.MaxJoining:
+	case r.cfg.MaxJoining > 0 && r.countJoining(p.began) >= r.cfg.MaxJoining:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}
 	}
 	if refuse.Code != 0 {
@@ -146,17 +154,38 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 		return p
 	}
 	r.peers[p] = struct{}{}
-	r.joining++
+	p.joining = r.joining.PushBack(p)
 	r.running.Add(1)
 	r.mu.Unlock()
 	go p.run(actions)
 	return p
 }
 
+// countJoining returns how many sessions count as joining. The caller holds mu.
+func (r *Registry) countJoining(now time.Time) int {
+	for e := r.joining.Front(); e != nil; e = r.joining.Front() {
+		p := e.Value.(*Peer)
+		if now.Sub(p.began) < r.cfg.JoiningFor {
+			break
+		}
+		r.endJoining(p)
+	}
+	return r.joining.Len()
+}
+
+// endJoining is for a session that is established, has ended, or takes too long. The caller
+// holds mu.
+func (r *Registry) endJoining(p *Peer) {
+	if p.joining != nil {
+		r.joining.Remove(p.joining)
+		p.joining = nil
+	}
+}
+
 // joined is called by a session's goroutine when its media is established.
-func (r *Registry) joined() {
+func (r *Registry) joined(p *Peer) {
 	r.mu.Lock()
-	r.joining--
+	r.endJoining(p)
 	r.mu.Unlock()
 }
 
@@ -164,9 +193,7 @@ func (r *Registry) joined() {
 func (r *Registry) forget(p *Peer) {
 	r.mu.Lock()
 	delete(r.peers, p)
-	if !p.announced {
-		r.joining--
-	}
+	r.endJoining(p)
 	r.mu.Unlock()
 	r.running.Done()
 }
@@ -178,11 +205,12 @@ func (r *Registry) Counts() (channels, sessions int) {
 	return len(r.channels), len(r.peers)
 }
 
-// Joining returns how many sessions are between connect and established at this moment.
+// Joining returns how many sessions are between connect and established at this moment,
+// those left out that have been for longer than JoiningFor.
 func (r *Registry) Joining() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.joining
+	return r.countJoining(time.Now())
 }
 
 // acquire returns the actor of a channel for one session, and starts it if the channel has

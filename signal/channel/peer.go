@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -25,7 +26,9 @@ type Peer struct {
 	registry  *Registry
 	machine   *session.Session
 	transport Transport
-	remote    string // address of the client
+	remote    string        // address of the client
+	began     time.Time     // when its connect was accepted
+	joining   *list.Element // in registry.joining, guarded by its mu; nil: not there
 	inbox     chan session.Event
 	wake      chan struct{}
 	done      chan struct{}
@@ -36,16 +39,15 @@ type Peer struct {
 	overrun bool
 
 	// Of the goroutine only.
-	conn      Conn
-	actor     *actor
-	actions   []session.Action // what is being carried out; empty in between
-	announced bool             // it is no longer joining
+	conn    Conn
+	actor   *actor
+	actions []session.Action // what is being carried out; empty in between
 	// Of the actor's goroutine only, from join to leave.
 	member *member
 }
 
 func newPeer(r *Registry, s *session.Session, t Transport, remote string) *Peer {
-	return &Peer{registry: r, machine: s, transport: t, remote: remote, inbox: make(chan session.Event, inboxSize),
+	return &Peer{registry: r, machine: s, transport: t, remote: remote, began: time.Now(), inbox: make(chan session.Event, inboxSize),
 		wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
@@ -259,8 +261,7 @@ func (p *Peer) attributes() []any {
 }
 
 func (p *Peer) established() {
-	p.announced = true
-	p.registry.joined()
+	p.registry.joined(p)
 	m := p.machine.Member()
 	p.registry.log.Info("session established", append(p.attributes(), "client", m.Client, "environment", m.Environment)...)
 }

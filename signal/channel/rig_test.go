@@ -44,7 +44,7 @@ func newRigWith(t *testing.T, notify bool) *rig {
 func newRigOf(t *testing.T, edit func(*channel.Config)) *rig {
 	r := &rig{t: t, plane: &fakeplane.Plane{}}
 	cfg := channel.Config{
-		Plane: r.plane, Notify: true, Candidates: func() []string { return nil },
+		Plane: r.plane, Notify: true, JoiningFor: time.Hour, Candidates: func() []string { return nil },
 		Session: session.Config{ConnectTimeout: time.Minute, AnswerTimeout: time.Minute, CreatedTimeout: time.Minute,
 			PingInterval: time.Hour, PongTimeout: time.Hour,
 			Allow:    session.Allow{ClientID: true, BundleID: true, OpusParams: true, VP8: true, VP9: true, AV1: true, H264: true, H265: true},

@@ -48,7 +48,7 @@ func newStorm(tb testing.TB, notify bool) *storm {
 	s := &storm{tb: tb}
 	s.more = sync.NewCond(&s.mu)
 	s.registry = channel.NewRegistry(channel.Config{
-		Plane: &s.plane, Notify: notify,
+		Plane: &s.plane, Notify: notify, JoiningFor: time.Hour,
 		Candidates: func() []string { return []string{"1 1 udp 2130706431 192.0.2.1 3478 typ host"} },
 		Session: session.Config{ConnectTimeout: time.Hour, JoinTimeout: time.Hour, AnswerTimeout: time.Hour, CreatedTimeout: time.Hour,
 			PingInterval: time.Hour, PongTimeout: 2 * time.Hour,

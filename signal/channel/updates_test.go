@@ -207,3 +207,29 @@ func TestJoiningSessionsAreBounded(t *testing.T) {
 		t.Errorf("%d are joining", n)
 	}
 }
+
+// Sessions whose clients do not answer keep nobody out for long.
+func TestWhoTakesTooLongIsNotCountedAsJoining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRigOf(t, func(c *channel.Config) { c.MaxJoining, c.JoiningFor = 2, 0 })
+		var silent []*client
+		for range 2 {
+			silent = append(silent, r.connect("room", "recvonly", ""))
+		}
+		pass(5*time.Second - time.Nanosecond)
+		r.connect("room", "recvonly", "").expectClosed(4490, "SERVER-BUSY")
+		pass(time.Nanosecond)
+		if n := r.registry.Joining(); n != 0 {
+			t.Errorf("%d are joining", n)
+		}
+		r.join("room", "recvonly", "")
+		late := silent[0]
+		late.answer("answer", late.expect("offer").SDP)
+		late.expect("connection.created")
+		silent[1].expect("offer")
+		silent[1].leave()
+		if n := r.registry.Joining(); n != 0 {
+			t.Errorf("%d are joining in the end", n)
+		}
+	})
+}

@@ -21,7 +21,7 @@
 //	 and new ones a second        1,000    Config.RatePerAddress   429, Retry-After
 //	sources remembered            65,536   package admission       the longest idle is forgotten
 //	sessions that are joining     1,000    Config.MaxJoining       503, Retry-After; after the
-//	                                                               upgrade 4490 SERVER-BUSY
+//	 (in their first 5 s)                                          upgrade 4490 SERVER-BUSY
 //	share of a shard's time       90 %     Config.ShedAt           503, Retry-After
 //	sessions                      10,000   package channel         4490 SERVER-FULL
 //	one message                   1 MiB    sora.MaxFrame           1009
