@@ -61,10 +61,10 @@ func parse(text string, n int) (*parsed, error) {
 	if len(text) > MaxSDP {
 		return nil, invalid("longer than %d bytes", MaxSDP)
 	}
-	// pion/sdp takes a carriage return alone for the end of a line, too.
-	if lines := max(strings.Count(text, "\n"), strings.Count(text, "\r")); lines > maxLinesBase+maxLinesPerSection*n {
+	if lines := strings.Count(text, "\n"); lines > maxLinesBase+maxLinesPerSection*n {
 		return nil, invalid("%d lines for %d m-sections", lines, n)
 	}
+	// To pion/sdp, a carriage return alone ends an m-line as well.
 	if m := strings.Count(text, "\nm=") + strings.Count(text, "\rm="); m > n {
 		return nil, invalid("%d m-sections for %d offered", m, n)
 	}
