@@ -2,7 +2,11 @@
 
 package browser
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
 
 // Firefox and Chromium meet in each codec that both of them send.
 
@@ -45,6 +49,7 @@ func TestFirefoxWhileOthersComeAndGo(t *testing.T) {
 
 	one.leave()
 	fox.requireOnly()
+	fox.requireUndisturbed()
 	send(one, "VP9")
 	fox.requireArrivesFrom(one)
 	if now := eval[int](fox.tab, countSections); now != sections {
@@ -68,7 +73,7 @@ func TestFirefoxWhileOthersComeAndGo(t *testing.T) {
 }
 
 // This Firefox has no H.264: it does not get such a picture, it gets the sound, and
-// everything of everybody else.
+// everything of everybody else. The section serves the next codec.
 func TestFirefoxBesideAPublisherOfH264(t *testing.T) {
 	s, b := newScene(t), sharedChromium(t)
 	fox := s.client(theFirefox(t), "firefox", 1)
@@ -86,6 +91,10 @@ func TestFirefoxBesideAPublisherOfH264(t *testing.T) {
 
 	h264.leave()
 	fox.requireOnly(other.id)
+	fox.requireUndisturbed()
+	h264.joinWith("sendrecv", options{"videoCodecType": "AV1"}, small)
+	fox.requireArrivesFrom(h264)
+	fox.requireArrivesFrom(other)
 }
 
 func TestFirefoxWatchesTwoPublishers(t *testing.T) {
@@ -101,6 +110,13 @@ func TestFirefoxWatchesTwoPublishers(t *testing.T) {
 	if r := fox.report(); r.Sent.Video != nil && r.Sent.Video.Packets > 0 || r.Sent.Audio != nil && r.Sent.Audio.Packets > 0 {
 		t.Errorf("a recvonly client sends %+v", r.Sent)
 	}
+	one.leave()
+	fox.requireOnly(two.id)
+	two.leave()
+	fox.requireOnly()
+	fox.requireUndisturbed()
+	one.joinWith("sendonly", options{"videoCodecType": "VP8"}, small)
+	fox.requireArrivesFrom(one)
 }
 
 // Firefox makes a key frame when it is asked to, and as a viewer it asks for one.
@@ -135,6 +151,14 @@ func TestFirefoxWithTheServersPage(t *testing.T) {
 	chrome.requireArrives(fox.connectionID(), 1)
 	fox.requireOnly(chrome.connectionID())
 
+	// The page takes the offer as it is, released sections too.
+	chrome.do("leave", chromedp.Click(`#leave`))
+	fox.requireOnly()
+	fox.requireUndisturbed()
+	chrome.do("connect", chromedp.Click(`#connect`))
+	chrome.requireState("live")
+	fox.requireArrives(chrome.connectionID(), 5)
+
 	fox.run(`document.querySelector("#leave").click()`)
 	fox.requireState("idle")
 	chrome.requireOnly()
@@ -142,4 +166,20 @@ func TestFirefoxWithTheServersPage(t *testing.T) {
 	fox.requireState("live")
 	fox.requireArrives(chrome.connectionID(), 5)
 	chrome.requireArrives(fox.connectionID(), 1)
+}
+
+// requireUndisturbed looks for two seconds whether the connection stays as it is. A
+// section that is taken for one with a transport of its own shows at once: Firefox is
+// connecting again, and gives up when no candidates come for it.
+func (tb *tab) requireUndisturbed() {
+	tb.t.Helper()
+	looks := 0
+	eventually(tb.t, callTimeout, tb.name+" stays connected", func() (bool, any) {
+		r := tb.report()
+		if r.State != "connected" {
+			tb.t.Fatalf("%s is %q: %v", tb.name, r.State, r.Errors)
+		}
+		looks++
+		return looks == 20, r.State
+	})
 }

@@ -69,6 +69,7 @@ func (s *State) Answer(text string) (Answer, error) {
 	}
 	// Nothing below fails: the state may change.
 	s.remote, s.answered, s.outstanding, s.stale = a.Remote, true, false, true
+	s.firefox = p.firefox
 	for i, sec := range s.sections {
 		s.apply(&a, sec, &p.media[i])
 	}

@@ -70,6 +70,7 @@ type State struct {
 	version     uint64
 	outstanding bool
 	answered    bool // at least once
+	firefox     bool // it is Firefox that answered
 	stale       bool // changed has to be computed again
 	changed     bool
 	nextSSRC    uint32

@@ -23,6 +23,7 @@ const (
 
 // parsed is an answer as far as we read it.
 type parsed struct {
+	firefox    bool // its name is in the o= line
 	bundle     map[string]bool
 	media      []media
 	attributes []sdp.Attribute // of the session
@@ -73,6 +74,7 @@ func parse(text string, n int) (*parsed, error) {
 		return nil, invalid("%.200v", err)
 	}
 	p := &parsed{bundle: make(map[string]bool, n), media: make([]media, len(d.MediaDescriptions)), attributes: d.Attributes}
+	p.firefox = strings.HasPrefix(d.Origin.Username, "mozilla")
 	for _, a := range d.Attributes {
 		mids, ok := strings.CutPrefix(a.Value, "BUNDLE")
 		if a.Key != "group" || !ok || mids != "" && mids[0] != ' ' {

@@ -18,9 +18,18 @@ func (s *State) sdp() string {
 	b.WriteByte(' ')
 	writeUint(&b, s.version)
 	b.WriteString(" IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
-	// A section with port 0 must not be in the group (RFC 9143 section 7.2).
 	for _, sec := range s.sections {
 		if sec.offered {
+			b.WriteByte(' ')
+			b.WriteString(sec.mid)
+		}
+	}
+	// A section with port 0 must not be in the group (RFC 9143 section 7.2). For Firefox the
+	// SDK makes it port 9: then it must, or Firefox gives it a transport of its own, and the
+	// whole connection fails after 5 s without candidates for it. Without the SDK Firefox
+	// takes it as released either way.
+	for _, sec := range s.sections {
+		if s.firefox && !sec.offered {
 			b.WriteByte(' ')
 			b.WriteString(sec.mid)
 		}

@@ -145,13 +145,17 @@ export class Call extends EventTarget {
     // "default" is the server's name for a section that carries nobody yet.
     if (!stream || stream.id === "default" || stream.id === this.connectionId) return;
     this.owners.set(transceiver.mid, stream.id);
-    if (this.streams.has(stream.id)) return; // the second track of a stream that we have
-    this.streams.set(stream.id, stream);
-    stream.onremovetrack = () => {
-      if (stream.getTracks().length > 0) return;
+    // Chromium takes a track away when its section is released, Firefox ends it.
+    const look = () => {
+      if (this.streams.get(stream.id) !== stream) return;
+      if (stream.getTracks().some((track) => track.readyState !== "ended")) return;
       this.streams.delete(stream.id);
       this.emit("gone", stream.id);
     };
+    transceiver.receiver.track.addEventListener("ended", look);
+    if (this.streams.has(stream.id)) return; // the second track of a stream that we have
+    this.streams.set(stream.id, stream);
+    stream.onremovetrack = look;
     this.emit("stream", stream);
   }
 
