@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 )
 
@@ -110,6 +111,35 @@ func TestPageFitsEveryWindowInLightAndDark(t *testing.T) {
 	one.press("s", "l")
 	one.click("#source")
 	one.inspect(dir, "open")
+}
+
+func TestPageMovesNothingForWhoWantsThat(t *testing.T) {
+	base, _ := recorder(t)
+	tb := lobby(t, base)
+	moving := `document.getAnimations().filter((a) => a.playState === "running").length`
+	if n := eval[int](tb, moving); n == 0 {
+		t.Error("nothing moves: the test would see nothing")
+	}
+	_, err := chromedp.Call(tb.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tb.requireTrue("it stands still", moving+" === 0")
+}
+
+// A crowd that comes at once does not cover the stage.
+func TestPageTellsAFewNewsAtATime(t *testing.T) {
+	base, _ := recorder(t)
+	tb := lobby(t, base)
+	n := eval[int](tb, `import("/frame.js").then(({ Frame }) => {
+		for (let i = 0; i < 50; i++) Frame.prototype.showNews("somebody joined " + i);
+		return document.querySelector("#news").childElementCount;
+	})`)
+	if n != 3 || !strings.Contains(tb.text("#news"), "somebody joined 49") {
+		t.Errorf("%d lines: %s", n, tb.text("#news"))
+	}
+	tb.requireTrue("they go by themselves", `document.querySelector("#news").childElementCount === 0`)
 }
 
 func TestPageTilesFitTheStage(t *testing.T) {

@@ -67,6 +67,27 @@ func TestPageComesBackWhenTheServerIsBack(t *testing.T) {
 	one.requireState("idle")
 }
 
+// Signaling gets through and media does not.
+func TestPageSuspectsAFirewall(t *testing.T) {
+	s := startServer(t)
+	tb := lobby(t, strings.Replace(pageURL(t, s, little), "&auto=1", "", 1))
+	// The way to the server's port ends nowhere, and the page's patience is short.
+	tb.run(`{ const apply = RTCPeerConnection.prototype.setRemoteDescription;
+		RTCPeerConnection.prototype.setRemoteDescription = function (d) {
+			return apply.call(this, { type: d.type, sdp: globalThis.open ? d.sdp : d.sdp.replace(/^(a=candidate:.* udp \d+ \S+) \d+/gm, "$1 9") });
+		};
+		const after = setTimeout;
+		globalThis.setTimeout = (f, ms, ...rest) => after(f, ms === 15000 && !globalThis.open ? 1500 : ms, ...rest);
+		globalThis.open = false; }`)
+	tb.click("#connect")
+	tb.requireText("#alert", "No media connection within 15 seconds.")
+	tb.requireText("#alert", "port "+strconv.Itoa(s.UDPPort())+". A firewall on the way may block UDP.")
+	tb.requireState("idle")
+	tb.run("globalThis.open = true")
+	tb.click("#alert-action")
+	tb.requireState("live")
+}
+
 // One page, one server that refuses with whatever the channel's name says.
 func TestPageExplainsEveryRefusal(t *testing.T) {
 	link := stubborn(t, func(ctx context.Context, c *websocket.Conn) {

@@ -3,7 +3,9 @@
 
 export const $ = (selector) => document.querySelector(selector);
 
+// News are shown for that long, and no more of them at once than that.
 const NEWS_MS = 4000;
+const NEWS_LINES = 3;
 
 export class Frame {
   constructor() {
@@ -59,6 +61,7 @@ export class Frame {
     const line = document.createElement("p");
     line.textContent = text;
     $("#news").append(line);
+    if ($("#news").childElementCount > NEWS_LINES) $("#news").firstElementChild.remove();
     setTimeout(() => line.remove(), NEWS_MS);
   }
 

@@ -21,6 +21,8 @@ export class Retry {
     this.timer = 0;
     // A network that is back is the best moment to try.
     addEventListener("online", () => this.waiting && this.now());
+    // Timers of a hidden page may be a minute late.
+    document.addEventListener("visibilitychange", () => this.waiting && this.step());
   }
 
   get waiting() {
