@@ -209,6 +209,8 @@ func TestJoiningSessionsAreBounded(t *testing.T) {
 }
 
 // Sessions whose clients do not answer keep nobody out for long.
+//
+// Row SIG-08.
 func TestWhoTakesTooLongIsNotCountedAsJoining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRigOf(t, func(c *channel.Config) { c.MaxJoining, c.JoiningFor = 2, 0 })

@@ -93,6 +93,7 @@ func BenchmarkReOfferReAnswer(b *testing.B) {
 	actions := make([]Action, 0, 8)
 	b.ReportAllocs()
 	for b.Loop() {
+		now = now.Add(2 * reOfferEvery)
 		actions = s.Handle(actions[:0], now, gone)
 		actions = s.Handle(actions[:0], now, Message{sora.Message{Type: sora.TypeReAnswer, SDP: without}})
 		actions = s.Handle(actions[:0], now, back)

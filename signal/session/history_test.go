@@ -144,6 +144,9 @@ func (w *world) settle(t *rapid.T, role sora.Role) {
 		if w.offers > 0 {
 			w.answer(false)
 		}
+		w.client(sora.Message{Type: sora.TypePong})
+		w.now = w.now.Add(reOfferEvery)
+		w.feed(Tick{})
 	}
 	if w.offers != 0 || w.s.offer.Changed() || len(w.s.held) != 0 {
 		t.Fatalf("%d offers are out, changed %v, %d notifications are held", w.offers, w.s.offer.Changed(), len(w.s.held))

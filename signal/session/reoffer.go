@@ -66,13 +66,38 @@ func (s *Session) reOffer() []byte {
 	return sora.AppendReOffer(nil, s.offer.Offer())
 }
 
-// renegotiate sends a re-offer if the streams changed and none is outstanding, and then
-// the notifications that waited for it.
+// A client is sent this many re-offers as fast as it answers them, and more of them only so
+// far apart: those who come and go, or switch what they send on and off, must not keep
+// everybody else's browser busy (SIG-07). What changes meanwhile shares the next one.
+const (
+	reOfferBurst = 20
+	reOfferEvery = 200 * time.Millisecond
+)
+
+// mayReOffer reports whether a re-offer is due. One that has to wait for its time sets
+// reOfferAt.
+func (s *Session) mayReOffer(now time.Time) bool {
+	s.reOfferAt = time.Time{}
+	if s.offer.Outstanding() || !s.offer.Changed() || s.publishing > 0 {
+		return false
+	}
+	if at := s.reOffersFull.Add(-(reOfferBurst - 1) * reOfferEvery); now.Before(at) {
+		s.reOfferAt = at
+		return false
+	}
+	if s.reOffersFull.Before(now) {
+		s.reOffersFull = now
+	}
+	s.reOffersFull = s.reOffersFull.Add(reOfferEvery)
+	return true
+}
+
+// renegotiate sends a re-offer if it is due, and then the notifications that waited for it.
 func (s *Session) renegotiate(now time.Time) {
 	if s.state != Established || !s.announced {
 		return
 	}
-	if !s.offer.Outstanding() && s.offer.Changed() && s.publishing == 0 {
+	if s.mayReOffer(now) {
 		s.answerBy = now.Add(s.cfg.AnswerTimeout)
 		s.send(s.reOffer())
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The life of a viewer while publishers join, leave, join, join, leave and leave. Released
@@ -124,6 +125,59 @@ channel: B publishes 20
 # One more, and the oldest goes out ahead of its streams.
 channel: notify last after B
 	server: notify n0
+`)
+}
+
+// Somebody comes and goes as fast as it can: after a while the others are asked no more
+// often than is good for them, and end up with what there is.
+//
+// Row SIG-07.
+func TestAStormOfChangesIsPaced(t *testing.T) {
+	p := play(t, testConfig(), viewer)
+	for range reOfferBurst / 2 {
+		p.goOn(`
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
+client: re-answer
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+	server: re-offer default-audio [audio] [video]
+client: re-answer
+`)
+	}
+	for range 3 {
+		p.goOn(`
+channel: A publishes 10
+channel: notify A-created after A
+clock: 199ms
+channel: A publishes nothing
+	server: notify A-created
+channel: A publishes 20
+channel: notify A-again after A
+clock: 1ms
+	server: re-offer default-audio A-audio A-video
+	server: notify A-again
+client: re-answer
+	media: subscribe OPUS 20 of A
+	media: subscribe VP8 21 of A
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+clock: 200ms
+	server: re-offer default-audio [audio] [video]
+client: re-answer
+`)
+	}
+	if at := p.s.Deadline(); at.Sub(p.now) < time.Second {
+		t.Errorf("nothing is to be done, but a tick is wanted in %v", at.Sub(p.now))
+	}
+	p.goOn(`
+clock: 3s
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
 `)
 }
 

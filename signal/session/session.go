@@ -115,6 +115,11 @@ type Session struct {
 	pongBy   time.Time
 	statsAt  time.Time // from when on the next ping asks for statistics
 
+	reOfferAt time.Time // of one that is held back; zero: none is
+	// reOffersFull is when all of reOfferBurst may go at once again (the generic cell rate
+	// algorithm): each re-offer moves it reOfferEvery ahead.
+	reOffersFull time.Time
+
 	statsAsked bool // by a ping that no statistics have followed yet
 	stats      Stats
 	oldStyle   bool // the client's re-offers are called update
@@ -150,7 +155,7 @@ func (s *Session) Deadline() time.Time {
 		return time.Time{}
 	}
 	first := s.stageBy
-	for _, t := range []time.Time{s.answerBy, s.pingAt, s.pongBy} {
+	for _, t := range []time.Time{s.answerBy, s.pingAt, s.pongBy, s.reOfferAt} {
 		if first.IsZero() || !t.IsZero() && t.Before(first) {
 			first = t
 		}
