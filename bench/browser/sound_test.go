@@ -161,7 +161,11 @@ func (c *client) audioRate(over time.Duration) float64 {
 // With discontinuous transmission silence costs next to nothing; without it a packet of
 // 20 ms follows another. The sound comes back.
 func TestSDKDiscontinuousTransmission(t *testing.T) {
-	const while = 3 * time.Second
+	const (
+		while = 3 * time.Second
+		few   = 15 // packets a second: DTX makes 2.5 of silence
+		many  = 30 // there are 50 where no packet is left out; a busy machine misses a few
+	)
 	s, b := newScene(t), sharedChromium(t)
 	saving, plain, viewer := s.client(b, "saving", 1), s.client(b, "plain", 4), s.client(b, "viewer", 0)
 	saving.joinWith("sendonly", options{"video": false, "audioOpusParamsUsedtx": true}, wish{})
@@ -174,9 +178,9 @@ func TestSDKDiscontinuousTransmission(t *testing.T) {
 	}
 	eventually(t, arriveTimeout, "silence costs little with DTX", func() (bool, any) {
 		rate := saving.audioRate(while)
-		return rate < 15, rate // one packet in 400 ms, once the encoder believes in the silence
+		return rate < few, rate // once the encoder believes in the silence
 	})
-	if rate := plain.audioRate(while); rate < 45 {
+	if rate := plain.audioRate(while); rate < many {
 		t.Errorf("without DTX there are %.1f packets of silence in a second", rate)
 	}
 	for _, c := range []*client{saving, plain} {
@@ -184,7 +188,7 @@ func TestSDKDiscontinuousTransmission(t *testing.T) {
 	}
 	viewer.requireAudio(saving.id)
 	viewer.requireAudio(plain.id)
-	if rate := saving.audioRate(while); rate < 45 {
+	if rate := saving.audioRate(while); rate < many {
 		t.Errorf("with DTX there are %.1f packets of sound in a second", rate)
 	}
 }

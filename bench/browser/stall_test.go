@@ -7,7 +7,7 @@ import "time"
 // starved is a delay of our own, of a goroutine that only waits for a clock, behind which
 // a machine has no processor for its browsers either: their pictures, which pass through
 // half a dozen threads, may freeze then.
-const starved = 60 * time.Millisecond
+const starved = 40 * time.Millisecond
 
 // stalls watches how late this process gets a processor.
 type stalls struct {
