@@ -66,11 +66,12 @@ func (s *Session) reOffer() []byte {
 	return sora.AppendReOffer(nil, s.offer.Offer())
 }
 
-// A client is sent this many re-offers as fast as it answers them, and more of them only so
-// far apart: those who come and go, or switch what they send on and off, must not keep
-// everybody else's browser busy (SIG-07). What changes meanwhile shares the next one.
+// A client is sent this many re-offers as fast as it answers them, as when a large meeting
+// begins, and more of them only so far apart: those who come and go, or switch what they
+// send on and off, must not keep everybody else's browser busy for long (SIG-07). What
+// changes meanwhile shares the next one.
 const (
-	reOfferBurst = 20
+	reOfferBurst = 300
 	reOfferEvery = 200 * time.Millisecond
 )
 

@@ -171,7 +171,7 @@ clock: 200ms
 client: re-answer
 `)
 	}
-	if at := p.s.Deadline(); at.Sub(p.now) < time.Second {
+	if at := p.s.Deadline(); at.Sub(p.now) < time.Second { // that of a ping
 		t.Errorf("nothing is to be done, but a tick is wanted in %v", at.Sub(p.now))
 	}
 	p.goOn(`
