@@ -3,6 +3,7 @@ package offer
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"tsubame/media/param"
 )
@@ -11,8 +12,8 @@ import (
 const (
 	ReasonInvalidSDP     = "INVALID-SDP"
 	ReasonBadFingerprint = "BAD-FINGERPRINT" // none, or of weak hashes only
-	// ReasonNoCommonCodec is for an answer that rejects every section. Clients do that if
-	// they have none of the codecs, and there is no transport without a section.
+	// ReasonNoCommonCodec is for an answer that rejects every section, or all that could
+	// bring up the transport. Clients do that if they have none of the codecs.
 	ReasonNoCommonCodec = "NO-COMMON-CODEC"
 )
 
@@ -68,6 +69,11 @@ func (s *State) Answer(text string) (Answer, error) {
 		return Answer{}, err
 	}
 	// Nothing below fails: the state may change.
+	if !s.answered {
+		first := slices.IndexFunc(p.media, func(m media) bool { return !m.rejected })
+		s.sections[first].anchor = true
+		s.sections[first].retire()
+	}
 	s.remote, s.answered, s.outstanding, s.stale = a.Remote, true, false, true
 	s.firefox = p.firefox
 	for i, sec := range s.sections {
@@ -113,6 +119,9 @@ func (s *State) check(p *parsed) error {
 	}
 	if accepted == 0 {
 		return &Error{Reason: ReasonNoCommonCodec, Detail: "every m-section is rejected"}
+	}
+	if p.firefox && !s.answered && p.media[0].rejected {
+		return &Error{Reason: ReasonNoCommonCodec, Detail: "Firefox does not begin with ICE if the first m-section is rejected"}
 	}
 	return nil
 }

@@ -269,3 +269,52 @@ func TestWhoeverRejectsTheFirstSectionsStillLearnsTheCandidates(t *testing.T) {
 		t.Errorf("after the answer: candidates in %v", got)
 	}
 }
+
+// The section on which the transport of the group rests outlives its stream.
+func TestTheFirstSectionThatIsTakenIsNeverReleased(t *testing.T) {
+	for _, early := range []bool{false, true} { // the publisher leaves before the answer
+		cfg := testConfig()
+		cfg.Audio, cfg.Video = nil, &OwnVideo{Codec: param.H265}
+		s, b := New(cfg), lacking("H265")
+		s.SetRemote("A", []Track{videoTrack(1)})
+		if early {
+			text, err := b.Answer(s.Offer())
+			s.SetRemote("A", nil)
+			if _, err2 := s.Answer(text); err != nil || err2 != nil {
+				t.Fatal(err, err2)
+			}
+		} else {
+			trade(t, s, b)
+			s.SetRemote("A", nil)
+		}
+		for n := range uint32(2) {
+			if !s.Changed() {
+				t.Fatal("nothing to offer")
+			}
+			o, _ := trade(t, s, b)
+			d := parseOffer(t, o)
+			if got := ports(d)[:2]; !slices.Equal(got, []int{0, 9}) {
+				t.Errorf("ports %v", got)
+			}
+			if _, ok := d.MediaDescriptions[1].Attribute("inactive"); !ok || s.Changed() {
+				t.Errorf("changed %t, offer\n%s", s.Changed(), o)
+			}
+			s.SetRemote("B", []Track{videoTrack(2 + n)})
+		}
+	}
+}
+
+func TestFirefoxThatRejectsTheFirstSectionIsToldSo(t *testing.T) {
+	s := videoOnly(param.H264)
+	s.outstanding = false
+	s.SetRemote("A", []Track{audioTrack(1)})
+	s.Offer()
+	answer := firefoxHead + "m=video 0 UDP/TLS/RTP/SAVPF 120\nc=IN IP4 0.0.0.0\na=inactive\na=mid:MID0\na=rtpmap:120 VP8/90000\n" +
+		"m=audio 9 UDP/TLS/RTP/SAVPF 111\n" + firefoxTransport + "a=recvonly\na=mid:MID1\na=rtcp-mux\na=rtpmap:111 opus/48000/2\n"
+	a, b := s.sections[0].mid, s.sections[1].mid
+	_, err := s.Answer(strings.NewReplacer("\n", "\r\n", "BUNDLED", b, "MID0", a, "MID1", b).Replace(answer))
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != ReasonNoCommonCodec {
+		t.Errorf("error %v", err)
+	}
+}

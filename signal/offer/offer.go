@@ -119,6 +119,10 @@ type section struct {
 	formats []*format
 	offered bool // the last offer said that this section is in use
 	dead    bool // refused by the client's answer and never offered again
+	// anchor is the first section that the client took. It is never released: libwebrtc gives
+	// up the transport of the whole group with it.
+	anchor bool
+	unsaid bool // the last offer said of the anchor what has changed since
 	// subscribed is set while the client is being sent the stream.
 	subscribed bool
 	// declined is set while the client does not take our format of an own section.
@@ -255,7 +259,15 @@ func (sec *section) release(unsubscribe []uint32) []uint32 {
 	}
 	sec.stream.in = nil
 	sec.stream, sec.subscribed = nil, false
+	sec.retire()
 	return unsubscribe
+}
+
+// retire makes a placeholder of an anchor that has lost its stream.
+func (sec *section) retire() {
+	if sec.anchor && sec.use == remote && sec.stream == nil {
+		sec.use, sec.unsaid = placeholder, true
+	}
 }
 
 // ordinal returns the lowest number that none of an owner's streams of the kind has.
@@ -279,7 +291,7 @@ func (s *State) Offer() string {
 	s.version++
 	s.outstanding, s.stale = true, true
 	for _, sec := range s.sections {
-		sec.offered = sec.live()
+		sec.offered, sec.unsaid = sec.live(), false
 	}
 	return s.sdp()
 }

@@ -20,7 +20,7 @@ func (s *State) compare() bool {
 		return true
 	}
 	for _, sec := range s.sections {
-		if sec.offered && !sec.live() {
+		if sec.offered && !sec.live() || sec.unsaid {
 			return true
 		}
 	}

@@ -46,8 +46,7 @@ func (s *State) sdp() string {
 // transport of all is that of the first section that the client takes, and browsers forget
 // what a section said that they reject. Which one that is shows in the first answer; until
 // then, all sections up to one that cannot be rejected for its codec have to say it. In all
-// of them, candidates would make the offers of large channels a good deal longer. (Firefox
-// 153 does not begin with ICE at all if the first section is rejected.)
+// of them, candidates would make the offers of large channels a good deal longer.
 func (s *State) lastWithCandidates() int {
 	for i, sec := range s.sections {
 		if sec.offered && (s.answered || sec.formats[0].mandatory) {
