@@ -133,7 +133,8 @@ function frameRate(report, last) {
 }
 
 function codecOf(report, byId) {
-  return byId.get(report.codecId)?.mimeType?.split("/")[1];
+  const name = byId.get(report.codecId)?.mimeType?.split("/")[1];
+  return { H264: "H.264", H265: "H.265", opus: "Opus" }[name] ?? name;
 }
 
 // show writes a figure with its digits; an em dash where there is none.
