@@ -45,12 +45,14 @@ type model struct {
 	declined map[Track]bool
 	active   map[uint32]param.Subscribe
 	offer    string // outstanding
+	// videoOnly: it sends H.265 and nothing else, if it has that.
+	videoOnly bool
 }
 
 func newModel(t *testing.T, data []byte) *model {
 	m := &model{t: t, c: data, wanted: map[string]Track{}, declined: map[Track]bool{}, active: map[uint32]param.Subscribe{}}
 	cfg := testConfig()
-	switch m.c.n(5) {
+	switch m.c.n(6) {
 	case 1:
 		cfg.Audio.Stereo = "1"
 	case 2:
@@ -60,8 +62,17 @@ func newModel(t *testing.T, data []byte) *model {
 		cfg.Audio, cfg.Video = nil, nil
 	case 4:
 		cfg.Audio, cfg.Video, cfg.PlaceholderVideo = nil, nil, true
+	case 5:
+		cfg.Audio, cfg.Video.Codec = nil, param.H265
+		m.videoOnly = true
 	}
 	m.s = New(cfg)
+	if m.videoOnly {
+		// Without H.265 there is no connection but for somebody's sound.
+		t := audioTrack(1)
+		m.index, m.wanted["P0 P0-audio"] = 1, t
+		m.s.SetRemote("P0", []Track{t})
+	}
 	for i := range m.lacks {
 		m.lacks[i] = m.c.n(4) == 0
 	}
@@ -69,13 +80,23 @@ func newModel(t *testing.T, data []byte) *model {
 	m.b.Supports = func(name, params string) bool {
 		for i, e := range encodings {
 			if e.name == name {
-				// The first section has to be taken, or there is no connection.
-				return name == "opus" || name == cfgName(cfg) || !m.lacks[i]
+				// A section has to be taken, or there is no connection.
+				return name == "opus" || !m.videoOnly && name == cfgName(cfg) || !m.lacks[i]
 			}
 		}
 		return false
 	}
-	m.b.Decline = func(mid string) bool { return mid != m.s.sections[0].mid && m.c.n(12) == 1 }
+	m.b.Decline = func(mid string) bool {
+		needed := m.b.Anchor
+		switch {
+		case needed != "":
+		case m.videoOnly:
+			needed = m.s.sections[1].mid
+		default:
+			needed = m.s.sections[0].mid
+		}
+		return mid != needed && m.c.n(12) == 1
+	}
 	return m
 }
 

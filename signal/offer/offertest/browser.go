@@ -17,8 +17,10 @@ type Browser struct {
 	Backwards, Single bool
 
 	Sections []*Received // as of the last offer
+	// Anchor is the mid of the first section that was accepted: the transport of all is its
+	// own, and goes with it.
+	Anchor string
 
-	answered bool
 	origin   string
 	version  int
 	meanings map[string]string // of payload types
@@ -71,6 +73,8 @@ func (b *Browser) Answer(offer string) (string, error) {
 		switch {
 		case mids[r.MID]:
 			return "", fmt.Errorf("mid %s twice", r.MID)
+		case r.MID == b.Anchor && !r.Live:
+			return "", fmt.Errorf("mid %s has port 0, and the transport", r.MID)
 		case r.Live != bundle[r.MID]:
 			return "", fmt.Errorf("mid %s: in use %t, bundled %t", r.MID, r.Live, bundle[r.MID])
 		case r.MSID != "" && msids[r.MSID]:
@@ -88,10 +92,12 @@ func (b *Browser) Answer(offer string) (string, error) {
 	}
 	// The first section that is taken brings the transport, and nobody else may know where it
 	// leads to: browsers drop what they were told by those that they reject.
-	if i := slices.IndexFunc(now, func(r *Received) bool { return r.Accepted }); i >= 0 && !b.answered && !now[i].Candidates {
-		return "", fmt.Errorf("no candidates in mid %s, the first to be accepted", now[i].MID)
+	if i := slices.IndexFunc(now, func(r *Received) bool { return r.Accepted }); b.Anchor == "" && i >= 0 {
+		if b.Anchor = now[i].MID; !now[i].Candidates {
+			return "", fmt.Errorf("no candidates in mid %s, the first to be accepted", b.Anchor)
+		}
 	}
-	b.Sections, b.answered = now, true
+	b.Sections = now
 	return b.write(sections), nil
 }
 
