@@ -20,7 +20,6 @@ import (
 
 	"tsubame/configs"
 	"tsubame/media/edge"
-	"tsubame/media/param"
 	"tsubame/netio"
 	"tsubame/signal/candidate"
 	"tsubame/signal/channel"
@@ -128,14 +127,9 @@ func sessionConfig(c configs.Config) session.Config {
 		StatsInterval: c.Session.StatsInterval,
 		Allow:         session.Allow(c.Session.Allow),
 		Defaults: session.Defaults{
-			VideoCodec: videoCodecs[c.Session.DefaultCodec], AudioBitrate: c.Session.DefaultAudioBPS, VideoBitrate: c.Session.DefaultVideoBPS,
+			VideoCodec: session.VideoCodec(c.Session.DefaultCodec), AudioBitrate: c.Session.DefaultAudioBPS, VideoBitrate: c.Session.DefaultVideoBPS,
 		},
 	}
-}
-
-// videoCodecs are the words of default_video_codec_type.
-var videoCodecs = map[string]param.Codec{
-	"VP8": param.VP8, "VP9": param.VP9, "AV1": param.AV1, "H264": param.H264, "H265": param.H265,
 }
 
 // ready tells the operator, and whoever waits for the log line, where to go.

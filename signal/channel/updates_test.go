@@ -50,6 +50,31 @@ func TestWhoIsAloneHearsFullMinutes(t *testing.T) {
 	})
 }
 
+// Whoever leaves is told of by how long it was there, not by how long the channel was.
+func TestMinutesAreThoseSinceTheConnectionWasEstablished(t *testing.T) {
+	updated(t, time.Hour, func(t *testing.T, r *rig) {
+		watcher, _ := r.join("room", "recvonly", "")
+		pass(3 * time.Minute)
+		slow := r.connect("room", "sendonly", "")
+		o := slow.expect("offer")
+		pass(59 * time.Second)
+		slow.answer("answer", o.SDP)
+		if own := slow.expect("connection.created"); *own.Minutes != 0 || own.Total != 2 {
+			t.Errorf("created: %+v", own)
+		}
+		watcher.answer("re-answer", watcher.expect("re-offer").SDP)
+		pass(3*time.Minute - time.Nanosecond)
+		slow.leave()
+		if m := watcher.expect("connection.created"); *m.Minutes != 0 || m.Total != 2 || m.SendOnly != 1 || m.RecvOnly != 1 {
+			t.Errorf("created: %+v", m)
+		}
+		watcher.expect("re-offer")
+		if m := watcher.expect("connection.destroyed"); *m.Minutes != 2 || m.Total != 1 || m.SendOnly != 0 || m.RecvOnly != 1 {
+			t.Errorf("destroyed: %+v", m)
+		}
+	})
+}
+
 func TestEverybodyHearsOfEverybodyOnceAnInterval(t *testing.T) {
 	updated(t, time.Minute, func(t *testing.T, r *rig) {
 		var all []*client

@@ -28,8 +28,8 @@ const (
 	ReasonServerBusy         = "SERVER-BUSY"        // the server did not keep up
 	ReasonSlowReader         = "SLOW-READER"        // the client did not read what it was sent
 	ReasonConsentLost        = "CONSENT-LOST"       // no valid check for 30 s
-	ReasonDTLSFailed         = "DTLS-FAILED"        // the handshake
 	ReasonBundleIDNotAllowed = "BUNDLE-ID-NOT-ALLOWED"
+	ReasonDTLSFailed         = "DTLS-FAILED" // the handshake
 )
 
 // What is worth a line of log, though nothing ends over it. Each comes a few times in a

@@ -33,7 +33,7 @@ var refusals = []refusal{
 	{"AUDIO-STREAMING-LANGUAGE-CODE-NOT-SUPPORTED", func(c *sora.Connect, _ *Allow) bool { return c.AudioStreamingLanguage != "" }},
 
 	{"CLIENT-ID-NOT-ALLOWED", func(c *sora.Connect, a *Allow) bool { return c.ClientID != "" && !a.ClientID }},
-	{"BUNDLE-ID-NOT-ALLOWED", func(c *sora.Connect, a *Allow) bool { return c.BundleID != "" && !a.BundleID }},
+	{ReasonBundleIDNotAllowed, func(c *sora.Connect, a *Allow) bool { return c.BundleID != "" && !a.BundleID }},
 	{"OPUS-PARAMS-NOT-ALLOWED", func(c *sora.Connect, a *Allow) bool { return c.Audio.Opus != (sora.OpusParams{}) && !a.OpusParams }},
 	{"VP9-PARAMS-NOT-ALLOWED", func(c *sora.Connect, a *Allow) bool { return c.Video.VP9 != nil && !a.VP9Params }},
 	{"AV1-PARAMS-NOT-ALLOWED", func(c *sora.Connect, a *Allow) bool { return c.Video.AV1 != nil && !a.AV1Params }},

@@ -179,6 +179,9 @@ var videoCodecs = map[string]param.Codec{
 	"VP8": param.VP8, "VP9": param.VP9, "AV1": param.AV1, "H264": param.H264, "H265": param.H265,
 }
 
+// VideoCodec returns the codec of a word of video's codec_type; 0: there is none.
+func VideoCodec(word string) param.Codec { return videoCodecs[word] }
+
 // codec reports whether clients may send video in a codec.
 func (a *Allow) codec(c param.Codec) bool {
 	switch c {

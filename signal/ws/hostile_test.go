@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -56,6 +57,42 @@ func TestFaultsOfALaterMessageEndTheSession(t *testing.T) {
 		c.expectClose(4490, reason)
 	}
 	r.eventually("every session has ended", func() bool { _, n := r.registry.Counts(); return n == 0 })
+}
+
+// Clients open sockets to several servers at once, keep the first and close the others.
+func TestSocketsThatCloseWithoutAWordAreNoFault(t *testing.T) {
+	r := newRig(t)
+	log := &logged{}
+	r.edge.Log = slog.New(slog.NewTextHandler(log, nil))
+	r.start()
+	for i := range 10 {
+		if c := r.dial(); i%2 == 0 {
+			c.conn.Close(websocket.StatusNormalClosure, "")
+		} else {
+			c.conn.CloseNow()
+		}
+	}
+	r.eventually("all are gone", func() bool {
+		n, _ := r.handler.room.size()
+		return n == 0 && r.handler.Counters()["signal_admitted"] == 10
+	})
+	for name, n := range r.handler.Counters() {
+		if strings.HasPrefix(name, "signal_closed") && n != 0 {
+			t.Errorf("%s is %d", name, n)
+		}
+	}
+	if log.contains("level=WARN") || log.contains("level=ERROR") {
+		t.Error("it is logged as a fault")
+	}
+}
+
+// An answer or statistics may be that long.
+func TestAMessageOfTheLargestSizeIsTaken(t *testing.T) {
+	r := newRig(t).start()
+	c := r.dial()
+	message := func(n int) string { return `{"type":"disconnect","x":"` + strings.Repeat("x", n) + `"}` }
+	c.write(message(sora.MaxFrame - len(message(0))))
+	c.expectClose(1000, "TYPE-DISCONNECT")
 }
 
 func TestBinaryFramesAreRefused(t *testing.T) {
