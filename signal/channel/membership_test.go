@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,6 +202,42 @@ func TestCloseEndsEverybodyAndRefusesTheNext(t *testing.T) {
 		c.expectClosed(1000, "SHUTDOWN")
 	}
 	r.connect("room", "sendonly", "").expectClosed(1000, "SHUTDOWN")
+}
+
+// Sessions in every stage: none is forgotten, and each is told why it ends.
+func TestCloseInTheMiddleOfAStorm(t *testing.T) {
+	r := newRig(t)
+	var calls atomic.Int64
+	visit := func(i int) bool {
+		c := r.connect(fmt.Sprint("room", i%3), []string{"sendrecv", "sendonly", "recvonly"}[i%7%3], "")
+		for m, ok := c.read(); ok; m, ok = c.read() {
+			switch {
+			case m.Type == "offer":
+				c.answer("answer", m.SDP)
+			case m.Type == "re-offer":
+				c.answer("re-answer", m.SDP)
+			case m.Data != nil: // its own connection.created
+				if calls.Add(1); i%4 != 0 {
+					c.deliver(`{"type":"disconnect"}`)
+				}
+			}
+		}
+		<-c.peer.Done()
+		if c.code != 1000 || c.reason != "SHUTDOWN" && c.reason != "TYPE-DISCONNECT" {
+			t.Errorf("closed by %d %s", c.code, c.reason)
+		}
+		return c.reason != "SHUTDOWN"
+	}
+	var all sync.WaitGroup
+	for w := range 30 {
+		all.Go(func() {
+			for i := w; visit(i); i += 30 {
+			}
+		})
+	}
+	eventually(t, "the storm is on", func() bool { return calls.Load() > 100 })
+	r.close()
+	all.Wait()
 }
 
 func TestCloseReturnsInTime(t *testing.T) {
