@@ -163,6 +163,7 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"default_video_bit_rate = 50001":                         "f:1: default_video_bit_rate: ",
 		"label = \xff":                                           "f:1: label: ",
 		"signaling_allowed_origins = ,":                          "f:1: signaling_allowed_origins: ",
+		"signaling_allowed_origins = a.example [b":               `f:1: signaling_allowed_origins: "[b" is no pattern`,
 		"signaling_proxies = 10.0.0.0/33":                        "f:1: signaling_proxies: ",
 		"signaling_proxies = ,":                                  "f:1: signaling_proxies: 0 entries",
 		"signaling_proxies = " + strings.Repeat("10.0.0.1 ", 65): "f:1: signaling_proxies: 65 entries",

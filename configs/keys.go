@@ -23,7 +23,7 @@ var keys = []key{
 
 	{name: "signaling_port", def: "5000", set: port(func(c *Config) *uint16 { return &c.Signaling.Port })},
 	{name: "signaling_loopback_address_only", def: "false", set: boolean(func(c *Config) *bool { return &c.Signaling.LoopbackOnly })},
-	{name: "signaling_allowed_origins", set: words(func(c *Config) *[]string { return &c.Signaling.AllowedOrigins })},
+	{name: "signaling_allowed_origins", set: patterns(func(c *Config) *[]string { return &c.Signaling.AllowedOrigins })},
 	{name: "signaling_connect_timeout", def: "10 s", set: interval(func(c *Config) *dur { return &c.Signaling.ConnectTimeout }, "100 ms", "10 min")},
 	{name: "signaling_answer_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.AnswerTimeout }, "100 ms", "10 min")},
 	{name: "connection_created_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.CreatedTimeout }, "100 ms", "10 min")},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -106,11 +107,17 @@ func list(v string) []string {
 
 const maxList = 64
 
-func words(field func(*Config) *[]string) set {
+// patterns reads a list of patterns of path.Match. One that is none would refuse everybody.
+func patterns(field func(*Config) *[]string) set {
 	return func(c *Config, v string) error {
 		l := list(v)
 		if len(l) == 0 || len(l) > maxList {
-			return fmt.Errorf("not a list of 1..%d words", maxList)
+			return fmt.Errorf("not a list of 1..%d patterns", maxList)
+		}
+		for _, w := range l {
+			if _, err := path.Match(w, ""); err != nil {
+				return fmt.Errorf("%q is no pattern", w)
+			}
 		}
 		*field(c) = l
 		return nil
