@@ -40,8 +40,8 @@ func (t *Tally) Counters() map[string]uint64 {
 }
 
 // Counters returns how sessions ended, those refused before their connect was accepted
-// included (signal_closed_CODE_REASON), what they had logged (signal_EVENT), how many channels and sessions there are, and how many
-// of the sessions are joining.
+// included (signal_closed_CODE_REASON), what they had logged (signal_EVENT), how many
+// channels and sessions there are, and how many of the sessions are joining.
 func (r *Registry) Counters() map[string]uint64 {
 	out := r.Closes.Counters()
 	if out == nil {

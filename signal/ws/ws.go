@@ -33,6 +33,7 @@
 //	time to write one message     10 s     Config.WriteTimeout     closed
 //	events behind its channel     4,096    package channel         4490 SERVER-BUSY
 //	m-sections                    512      package offer           further streams wait
+//	re-offers                     300, 5/s package session         changes wait for the next one
 //	log lines of faults           10/s     channel.FaultLog        counted and left out
 //
 // The numbers are the defaults of package configs where there is a key. Limits of a plain
