@@ -277,6 +277,36 @@ func TestHalfOpenSocketsDoNotKeepOthersOut(t *testing.T) {
 	}
 }
 
+// First messages that never end: each is shorter than a message may be, and together they
+// are more than there is memory for. Whoever ends its message is heard.
+//
+// Row SIG-01.
+func TestFirstMessagesAreBoundedTogether(t *testing.T) {
+	r := newRig(t).start()
+	const most = 1 << 20
+	r.handler.room.maxBytes = most
+	half := append([]byte{0x81, 0xff, 0, 0, 0, 0, 0, 0x0f, 0, 0, 0, 0, 0, 0}, make([]byte, 300<<10)...)
+	var endless []net.Conn
+	for range 20 {
+		c := r.upgrade()
+		c.Write(half)
+		endless = append(endless, c)
+	}
+	// At least what has come is set aside for each, so that no more than three are left.
+	r.eventually("the others are closed", func() bool { n, evicted := r.handler.room.size(); return n <= 3 && evicted >= 17 })
+	c, _ := r.join("recvonly", `,"metadata":"`+strings.Repeat("x", 60<<10)+`"`)
+	c.write(`{"type":"disconnect"}`)
+	c.expectClose(1000, "TYPE-DISCONNECT")
+	for _, c := range endless {
+		c.Close()
+	}
+	r.eventually("nothing is counted any more", func() bool {
+		r.handler.room.mu.Lock()
+		defer r.handler.room.mu.Unlock()
+		return r.handler.room.bytes == 0 && r.handler.room.long.Len() == 0
+	})
+}
+
 func TestWhatComesWithTheUpgradeIsNotLost(t *testing.T) {
 	r := newRig(t).start()
 	c, err := net.Dial("tcp", r.addr)

@@ -15,28 +15,45 @@ import (
 // its connect as soon as it can, so a flood of silent sockets pushes out itself. So does
 // a health check get in: nothing is newer than it.
 //
+// The first messages that are on their way are bounded too, in bytes of all together: each
+// may be as long as any, and thousands that never end would take gigabytes. At that bound
+// the socket goes whose message has been long for the longest time.
+//
 // A proxy's connections belong to no source until their request tells the client's; until
 // then only the bound in all holds for them.
 type room struct {
 	max, maxPer int
+	maxBytes    int // of first messages
 	proxies     proxies
 
 	mu      sync.Mutex
 	guests  map[net.Conn]*guest
 	all     *list.List // of *guest, oldest first
 	sources map[netip.Addr]*list.List
+	long    *list.List // of *guest: those whose bytes are counted, the first to be long first
+	bytes   int
 	evicted uint64
 }
+
+const (
+	// maxFirstBytes bounds the buffers of first messages, beyond longFrom of each. A connect
+	// with a browser's probing offer and some metadata has 10 to 30 KiB.
+	maxFirstBytes = 64 << 20
+	longFrom      = 16 << 10
+)
 
 type guest struct {
 	conn   net.Conn
 	source netip.Addr
 	inAll  *list.Element
 	inOwn  *list.Element // nil: of no source yet
+	inLong *list.Element // nil: its message is short so far
+	bytes  int           // of its buffer; 0 while it is short
 }
 
 func newRoom(max, maxPer int, p proxies) *room {
-	return &room{max: max, maxPer: maxPer, proxies: p, guests: map[net.Conn]*guest{}, all: list.New(), sources: map[netip.Addr]*list.List{}}
+	return &room{max: max, maxPer: maxPer, maxBytes: maxFirstBytes, proxies: p, guests: map[net.Conn]*guest{}, all: list.New(),
+		sources: map[netip.Addr]*list.List{}, long: list.New()}
 }
 
 // addressOf returns the address that connected; what has none is one source together.
@@ -87,6 +104,31 @@ func (r *room) comesFrom(c net.Conn, client netip.Addr) {
 	}
 }
 
+// buffers notes how many bytes a guest's message takes by now.
+func (r *room) buffers(c net.Conn, n int) {
+	if n <= longFrom {
+		return
+	}
+	var out []*guest
+	r.mu.Lock()
+	if g := r.guests[c]; g != nil {
+		if g.inLong == nil {
+			g.inLong = r.long.PushBack(g)
+		}
+		r.bytes += n - g.bytes
+		g.bytes = n
+		for r.bytes > r.maxBytes {
+			oldest := r.long.Front().Value.(*guest)
+			r.evict(oldest)
+			out = append(out, oldest)
+		}
+	}
+	r.mu.Unlock()
+	for _, g := range out {
+		g.conn.Close()
+	}
+}
+
 // attribute puts a guest behind the others of its source, and returns the oldest of them if
 // it has to make room.
 func (r *room) attribute(g *guest, from netip.Addr) (out *guest) {
@@ -123,6 +165,10 @@ func (r *room) leave(c net.Conn) {
 func (r *room) remove(g *guest) {
 	delete(r.guests, g.conn)
 	r.all.Remove(g.inAll)
+	if g.inLong != nil {
+		r.long.Remove(g.inLong)
+		r.bytes -= g.bytes
+	}
 	if g.inOwn == nil {
 		return
 	}

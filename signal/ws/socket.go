@@ -138,6 +138,9 @@ func (s *socket) readAll(r io.Reader) ([]byte, error) {
 	for {
 		if len(b) == cap(b) {
 			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
+			if s.peer == nil {
+				s.handler.room.buffers(s.raw, cap(b))
+			}
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]

@@ -17,6 +17,7 @@
 //	time to send connect          10 s     Config.ConnectTimeout   4490 CONNECT-WAIT-TIMEOUT-ERROR
 //	sockets without connect       8,192    Config.MaxHalfOpen      the oldest is closed
 //	 and of one source            4,096    Config.MaxHalfOpenPer   the oldest of it is closed
+//	 and bytes of their messages  64 MiB   maxFirstBytes           the first long one is closed
 //	sockets of one source         none     Config.MaxPerAddress    429, Retry-After
 //	 and new ones a second        1,000    Config.RatePerAddress   429, Retry-After
 //	sources remembered            65,536   package admission       the longest idle is forgotten
