@@ -46,6 +46,7 @@ let present = 0; // connections in the channel, as the server says
 let attempt = 0; // a later attempt (or a Leave) makes an earlier one void
 
 async function join() {
+  if (document.body.dataset.state !== "idle") return; // Enter was held down
   const mine = ++attempt;
   values = readForm(form);
   frame.showAlert(null);
@@ -165,7 +166,10 @@ function notified(message) {
   if (message.connection_id === call.connectionId) return;
   const who = tiles.nameOf(message.connection_id ?? "");
   if (message.event_type === "connection.created") frame.showNews(`${who} joined`);
-  if (message.event_type === "connection.destroyed") frame.showNews(`${who} left`);
+  if (message.event_type === "connection.destroyed") {
+    frame.showNews(`${who} left`);
+    tiles.forget(message.connection_id);
+  }
 }
 
 // unsent says that a kind is not sent because no codec is common.
@@ -220,8 +224,10 @@ function ended(why) {
   devices.close();
   showMuted();
   showAlone();
-  // The button that had the focus is gone with the call.
-  if (document.activeElement === document.body) $("#connect").focus({ preventScroll: true });
+  // The button that had the focus is hidden with the call; until the next frame it is
+  // still the active element.
+  const focused = document.activeElement ?? document.body;
+  if (focused === document.body || focused.getClientRects().length === 0) $("#connect").focus({ preventScroll: true });
 }
 
 function stopTimers() {
@@ -250,6 +256,7 @@ async function changeSource(kind, to) {
   try {
     await mine.change(kind, to);
   } catch (error) {
+    if (mine !== source) return; // the call ended meanwhile
     frame.showHint(`${error.message} ${error.advice ?? ""}`);
     devices.show(mine);
     return;
@@ -329,7 +336,12 @@ $("#defaults").addEventListener("click", () => {
   form.reset();
   save({});
   showForm();
+  devices.showPickers();
 });
+// What is wrong has to be in sight, or the browser says nothing and does not join.
+form.addEventListener("invalid", ({ target }) => {
+  if (target.closest("details")) $("#more").open = true;
+}, true);
 $("#leave").addEventListener("click", leave);
 $("#mic").addEventListener("click", () => toggle("audio"));
 $("#cam").addEventListener("click", () => toggle("video"));

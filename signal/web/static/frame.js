@@ -7,6 +7,13 @@ export const $ = (selector) => document.querySelector(selector);
 const NEWS_MS = 4000;
 const NEWS_LINES = 3;
 
+// write leaves a text alone that is there already: a screen reader says a live region
+// again whenever it is written to.
+function write(selector, text) {
+  const element = $(selector);
+  if (element.textContent !== text) element.textContent = text;
+}
+
 export class Frame {
   constructor() {
     $("#hint-close").addEventListener("click", () => this.showHint(""));
@@ -20,7 +27,7 @@ export class Frame {
   // setState shows a state of body[data-state]: idle, joining, live, waiting.
   setState(state, text, present = 0) {
     document.body.dataset.state = state;
-    $("#where").textContent = text;
+    write("#where", text);
     $("#present").textContent = present ? ` · ${present}` : "";
     $("#connected").hidden = !present;
     document.title = state === "live" ? `${text} · Tsubame` : "Tsubame";
@@ -42,7 +49,7 @@ export class Frame {
 
   // showWaiting says why we are waiting to come back; null: we are not.
   showWaiting(why) {
-    $("#waiting-title").textContent = why?.title ?? "";
+    write("#waiting-title", why?.title ?? "");
     $("#waiting-text").textContent = why?.text ?? "";
     $("#waiting").hidden = !why;
   }

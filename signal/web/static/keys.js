@@ -4,7 +4,7 @@
 // particular has the focus. What an action returns does not matter.
 export function bindKeys(actions) {
   addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.isComposing) return;
     if (document.querySelector("dialog[open]")) return;
     const { target, key } = event;
     if (key === "Escape") {

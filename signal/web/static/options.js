@@ -124,7 +124,8 @@ export function patternOptions(values) {
   return { fps: Number(values.fps) || 25, width, height };
 }
 
-// link returns a link that joins the channel in the same role.
+// link returns a link to the form with the channel filled in; role and sources are
+// the choice of whoever opens it.
 export function link(channel) {
   const url = new URL(location.pathname, location.href);
   url.searchParams.set("channel", channel);

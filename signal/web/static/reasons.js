@@ -30,7 +30,7 @@ const say = (title, text, retry) => ({ title, text, retry });
 // closed explains a close frame of the server. The reason is always shown as it
 // came, because that is what its operator can look for.
 function closed(code, reason) {
-  const known = REASONS[reason] ?? family(reason);
+  const known = Object.hasOwn(REASONS, reason) ? REASONS[reason] : family(reason);
   if (code === 1000 || code === 1005) {
     const [text, retry] = known ?? ["", false];
     return say(reason ? `The server ended the call: ${reason}` : "The server ended the call.", text, Boolean(retry));
@@ -68,6 +68,7 @@ const REASONS = {
   "INVALID-CLIENT-ID": ["The client id has characters that the server does not take, or is too long (More options)."],
   "INVALID-AUDIO-FORMAT": ["A value for the audio is outside of what the server takes (More options)."],
   "INVALID-VIDEO-FORMAT": ["A value for the video is outside of what the server takes (More options)."],
+  "NO-COMMON-CODEC": ["This browser cannot send or receive anything that was asked for. Choose another codec (More options)."],
   "INVALID-SDP": ["The server cannot read this browser's answer. Another browser may work."],
 };
 

@@ -30,6 +30,7 @@ export class Source extends EventTarget {
     this.audio = none;
     this.video = none;
     this.off = { audio: false, video: false };
+    this.turn = { audio: 0, video: 0 }; // a later change (or stop) makes an earlier one void
     this.notice = ""; // what was put in place of a missing device
   }
 
@@ -49,18 +50,22 @@ export class Source extends EventTarget {
     this.notice = devices.notice;
     try {
       this.use("video", devices.camera ?? await this.make(video === "camera" ? "pattern" : video));
+      this.use("audio", devices.microphone ?? await this.make(audio === "microphone" ? "tone" : audio));
     } catch (error) {
       devices.microphone?.stop();
+      this.stop();
       throw error;
     }
-    this.use("audio", devices.microphone ?? await this.make(audio === "microphone" ? "tone" : audio));
   }
 
   // change replaces the source of one kind; the old one is closed when the new one
-  // is there, and stays if that fails.
+  // is there, and stays if that fails. A device that is given only after something else
+  // was chosen, or after the call, is closed at once: nobody wants it any more.
   async change(kind, to) {
-    this.use(kind, await this.make(to));
-    return this[kind].track;
+    const turn = ++this.turn[kind];
+    const made = await this.make(to);
+    if (turn === this.turn[kind]) this.use(kind, made);
+    else made.stop();
   }
 
   use(kind, made) {
@@ -119,6 +124,7 @@ export class Source extends EventTarget {
 
   stop() {
     for (const kind of ["audio", "video"]) {
+      this.turn[kind]++;
       this[kind].stop();
       this[kind] = none;
     }
@@ -155,7 +161,10 @@ async function openDevices({ camera, microphone }) {
   const missing = [];
   for (const [name, constraints] of [["microphone", microphone && { audio: microphone }], ["camera", camera && { video: camera }]]) {
     if (!constraints) continue;
-    const stream = await open(constraints);
+    const stream = await open(constraints).catch((error) => {
+      found.microphone?.stop();
+      throw error;
+    });
     if (stream) found[name] = fromDevice(name, stream);
     else missing.push(name);
   }

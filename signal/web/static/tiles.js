@@ -140,6 +140,11 @@ export class Tiles {
     this.rename(id);
   }
 
+  // forget is for a connection that is gone and whose name nobody asks for any more.
+  forget(id) {
+    this.names.delete(id);
+  }
+
   nameOf(id) {
     return this.names.get(id) ?? id.slice(0, 6);
   }
