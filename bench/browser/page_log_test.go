@@ -40,6 +40,8 @@ func TestPageLogsSignaling(t *testing.T) {
 	}
 	one.click(".check")
 	one.requireTrue("pings are shown", visible("ping"))
+	one.click(".check")
+	one.requireTrue("those that have come are hidden again", "!"+visible("ping"))
 	one.run(`{ const f = document.querySelector("#log-filter"); f.value = "KENJI"; f.dispatchEvent(new Event("input")); }`)
 	one.requireTrue("one message is left", `document.querySelectorAll("#entries .entry:not([hidden])").length === 1`)
 	one.requireText("#log-count", "1 of ")

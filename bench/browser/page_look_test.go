@@ -51,7 +51,8 @@ const readFaults = `((phone) => {
 			if (ratio < (parseFloat(style.fontSize) >= 24 ? 3 : 4.5)) faults.push("contrast " + ratio.toFixed(2) + " of " + name(e) + " " + text.slice(0, 30));
 		}
 		if (!e.matches("button, input, select, textarea, summary")) continue;
-		const label = e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.[0]?.textContent.trim();
+		// Only text that is shown names a button, and the options of a list do not name it.
+		const label = (e.matches("button, summary") && e.innerText.trim()) || e.getAttribute("aria-label") || e.labels?.[0]?.textContent.trim() || e.title;
 		if (!label) faults.push("no name: " + name(e));
 		const box = (e.matches("input[type=radio], input[type=checkbox]") ? e.parentElement : e).getBoundingClientRect();
 		if (box.left < -0.5 || box.right > innerWidth + 0.5) faults.push("sticks out: " + name(e));

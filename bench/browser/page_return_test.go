@@ -32,11 +32,18 @@ func TestPageComesBackWhenTheServerIsBack(t *testing.T) {
 	before := one.connectionID()
 	track := eval[string](one, `document.querySelector("[data-connection=own] video").srcObject.getVideoTracks()[0].id`)
 
+	// Each message stands there for a second only, until the next attempt: they are noted.
+	one.run(`{ globalThis.titles = []; const title = document.querySelector("#waiting-title");
+		new MutationObserver(() => titles.push(title.textContent)).observe(title, { childList: true }); }`)
+	said := func(what string) {
+		t.Helper()
+		one.requireTrue("it says "+what, `titles.some((title) => title.includes(`+jsString(what)+`))`)
+	}
 	first.Kill()
 	for _, tb := range []*tab{one, two} {
 		tb.requireState("waiting")
 	}
-	one.requireText("#waiting", "The connection to the server was lost.")
+	said("The connection to the server was lost.")
 	one.requireText("#countdown", "Trying again in")
 	if n := len(one.report().Tiles); n != 0 {
 		t.Errorf("%d tiles of others are left", n)
@@ -61,7 +68,7 @@ func TestPageComesBackWhenTheServerIsBack(t *testing.T) {
 
 	// An orderly end of the server is something to come back from as well.
 	second.Stop()
-	one.requireText("#waiting", "SHUTDOWN")
+	said("SHUTDOWN")
 	one.requireState("waiting")
 	one.click("#leave")
 	one.requireState("idle")
