@@ -171,3 +171,19 @@ func TestSDKPublisherThatCannotEncodeWhatItAskedFor(t *testing.T) {
 	asker.leave()
 	viewer.requireOnly(other.id)
 }
+
+// A client that sends nothing but video, in a codec that its browser lacks, is a viewer: its
+// own section is refused, and what carries its call is the section of whoever it watches,
+// also while nobody is there and when somebody comes back in another codec.
+func TestSDKVideoOnlyWithoutItsCodecIsAViewer(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	publisher, asker := s.client(b, "publisher", 2), s.client(b, "asker", 5)
+	publisher.joinWith("sendonly", options{"audio": false, "videoCodecType": "AV1"}, small)
+	asker.joinWith("sendrecv", options{"audio": false, "videoCodecType": "H265"}, small)
+	asker.requireVideoIn("AV1", publisher.id, publisher.pattern)
+	publisher.leave()
+	asker.requireOnly()
+	publisher.joinWith("sendonly", options{"audio": false, "videoCodecType": "H264"}, small)
+	asker.requireVideoIn("H264", publisher.id, publisher.pattern)
+	asker.leave()
+}

@@ -108,6 +108,45 @@ func TestPageSaysThatACodecCannotBeSent(t *testing.T) {
 	tb.requireText("#hint", "cannot send the picture in the codec VP8 that was asked for")
 }
 
+// A link may come from anybody: what is a person's own goes out after a click only.
+func TestPageSendsNoDeviceBecauseOfALinkAlone(t *testing.T) {
+	base, connects := recorder(t)
+	tb := lobby(t, base)
+	for _, query := range []string{"source=camera", "source=screen", "video=none&audio=microphone", "video=camera&audio=none&role=sendonly"} {
+		tb.run("localStorage.clear()")
+		tb.do("open "+query, navigate(base+"?auto=1&"+query))
+		tb.requireTrue("the form waits for a click", `document.activeElement.id === "connect" && document.body.dataset.state === "idle"`)
+		if n := len(connects); n != 0 {
+			t.Errorf("%s: the page has connected", query)
+		}
+	}
+	tb.do("open a watcher", navigate(base+"?auto=1&source=camera&role=recvonly"))
+	requireConnect(t, connects, `{"channel_id":"lobby","role":"recvonly","audio":true,"video":true}`)
+}
+
+// A device that the browser gives only after the person has left is not kept.
+func TestPageClosesADeviceThatComesTooLate(t *testing.T) {
+	base, connects := recorder(t)
+	tb := lobby(t, base+"?source=test")
+	tb.click("#connect")
+	requireConnect(t, connects, `{"channel_id":"lobby","role":"sendrecv","audio":true,"video":true}`)
+	tb.run(`{ const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+		navigator.mediaDevices.getUserMedia = (c) => new Promise((give) => { globalThis.give = async () => give(globalThis.late = await open(c)); }); }`)
+	ended := `(globalThis.late?.getTracks().every((t) => t.readyState === "ended") ?? false)`
+	// Another choice meanwhile.
+	tb.click("#source")
+	tb.choose("live-video", "camera")
+	tb.choose("live-video", "none")
+	tb.run("give().then(() => undefined)")
+	tb.requireTrue("the camera is closed again", ended)
+	// Leave meanwhile.
+	tb.choose("live-video", "camera")
+	tb.click("#leave")
+	tb.requireState("idle")
+	tb.run("delete globalThis.late; give().then(() => undefined)")
+	tb.requireTrue("the camera is closed again", ended)
+}
+
 func TestPageTakesTheDeviceThatWasChosen(t *testing.T) {
 	base, connects := recorder(t)
 	tb := lobby(t, base+"?audio=microphone&video=none")

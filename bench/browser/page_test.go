@@ -77,7 +77,9 @@ func TestPageRoles(t *testing.T) {
 
 func TestPageSendsTheCamera(t *testing.T) {
 	s := startServer(t)
-	camera := openPage(t, s, "camera", "source=camera") // Chromium's fake devices
+	camera := lobby(t, pageURL(t, s, "source=camera")) // Chromium's fake devices
+	camera.click("#connect")
+	camera.requireState("live")
 	watcher := openPage(t, s, "watcher", "role=recvonly")
 	id := camera.connectionID()
 	watcher.requireAudio(id)

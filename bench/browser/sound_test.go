@@ -71,6 +71,21 @@ func TestSDKStereo(t *testing.T) {
 	viewer.requireSides("two notes on two sides", publisher.id, twoSides)
 }
 
+// Whoever sends with Opus parameters of its own hears others who have not: two formats of one
+// codec, under two payload types.
+func TestSDKOpusParametersBesideOthers(t *testing.T) {
+	s, b := newScene(t), sharedChromium(t)
+	fancy, plain := s.client(b, "fancy", 1), s.client(b, "plain", 6)
+	fancy.joinWith("sendrecv", options{"video": false, "audioOpusParamsStereo": true, "audioOpusParamsUsedtx": true}, wish{})
+	plain.joinWith("sendrecv", options{"video": false}, wish{})
+	fancy.requireAudio(plain.id)
+	plain.requireAudio(fancy.id)
+	plain.leave()
+	fancy.requireOnly()
+	plain.joinWith("sendrecv", options{"video": false}, wish{})
+	fancy.requireAudio(plain.id)
+}
+
 // audioSection returns the first section of audio of an SDP.
 func audioSection(sdp string) string {
 	_, section, _ := strings.Cut(sdp, "m=audio")

@@ -4,14 +4,15 @@
 //
 // A link can fill in the form: every field by its name (see options.js), &source=
 // camera|screen|test for both sources at once, &pattern=0..7 for the colour of the
-// test pattern, and with &auto=1 the page joins by itself.
+// test pattern, and with &auto=1 the page joins by itself: at once if it sends nothing
+// of the person's, else after one click.
 
 import { Call } from "./call.js";
 import { Frame, $ } from "./frame.js";
 import { Devices } from "./devices.js";
 import { bindKeys } from "./keys.js";
 import { Log } from "./log.js";
-import { connectMessage, fillForm, link, patternOptions, problem, readForm, save } from "./options.js";
+import { connectMessage, fillForm, link, needsConsent, patternOptions, problem, readForm, save } from "./options.js";
 import { COLOURS } from "./pattern.js";
 import { explain } from "./reasons.js";
 import { Retry } from "./retry.js";
@@ -376,4 +377,9 @@ devices.markCodecs();
 fillForm(form, params);
 showForm();
 devices.refresh();
-if (params.get("auto") === "1") join();
+if (params.get("auto") === "1") {
+  // Where the browser remembers that it may use the camera, a link of a stranger would
+  // otherwise show whoever opens it to that stranger.
+  if (needsConsent(readForm(form))) $("#connect").focus();
+  else join();
+}

@@ -50,8 +50,8 @@ function load() {
   }
 }
 
-// save remembers the values for the next visit.
-export function save(values) {
+// save remembers the values for the next visit, but for the metadata: tokens are in it.
+export function save({ metadata, ...values }) {
   try {
     localStorage.setItem(STORE, JSON.stringify(values));
   } catch {
@@ -73,6 +73,14 @@ export function problem(values) {
     }
   }
   return null;
+}
+
+// needsConsent says whether the values send something of the person's own, not only what
+// the page makes itself.
+export function needsConsent(values) {
+  if (values.role === "recvonly") return false;
+  return (values.media !== "audio" && ["camera", "screen"].includes(values.video)) ||
+    (values.media !== "video" && values.audio === "microphone");
 }
 
 // connectMessage is what the server is told. Members that the form leaves to the

@@ -1,9 +1,10 @@
 // Coming back after the server was gone: waits 1, 2, 4, 8 and then always 15
-// seconds, each a little longer or shorter, so that the clients of a server which
+// seconds, each up to half longer or shorter, so that the clients of a server which
 // has restarted do not all return in the same moment.
 
 const STEPS_MS = [1000, 2000, 4000, 8000, 15_000];
-const JITTER = 0.2;
+const JITTER = 0.5;
+const ONLINE_SPREAD_MS = 2000;
 
 // delayMs returns the wait before the attempt of that number, counted from 0.
 // random is in [0, 1).
@@ -19,8 +20,9 @@ export class Retry {
     this.attempt = attempt;
     this.count = 0;
     this.timer = 0;
-    // A network that is back is the best moment to try.
-    addEventListener("online", () => this.waiting && this.now());
+    // A network that is back is the best moment to try, but not for all of its
+    // clients at once.
+    addEventListener("online", () => this.sooner(Math.random() * ONLINE_SPREAD_MS));
     // Timers of a hidden page may be a minute late.
     document.addEventListener("visibilitychange", () => this.waiting && this.step());
   }
@@ -35,6 +37,11 @@ export class Retry {
     this.at = performance.now() + delayMs(this.count++);
     this.timer = setInterval(() => this.step(), 250);
     this.step();
+  }
+
+  // sooner shortens the wait.
+  sooner(ms) {
+    this.at = Math.min(this.at, performance.now() + ms);
   }
 
   step() {

@@ -46,10 +46,16 @@ export class Source extends EventTarget {
       ...(video === "camera" && { camera: this.cameraConstraints() }),
       ...(audio === "microphone" && { microphone: this.microphoneConstraints() }),
     };
-    const devices = await openDevices(wanted);
+    // The screen first: browsers share it only while the click is fresh, and the prompt
+    // for the microphone may take its time.
+    const screen = video === "screen" ? await this.make(video) : null;
+    const devices = await openDevices(wanted).catch((error) => {
+      screen?.stop();
+      throw error;
+    });
     this.notice = devices.notice;
     try {
-      this.use("video", devices.camera ?? await this.make(video === "camera" ? "pattern" : video));
+      this.use("video", screen ?? devices.camera ?? await this.make(video === "camera" ? "pattern" : video));
       this.use("audio", devices.microphone ?? await this.make(audio === "microphone" ? "tone" : audio));
     } catch (error) {
       devices.microphone?.stop();
