@@ -52,7 +52,9 @@ export class TestPattern {
     this.canvas.height = height;
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.draw();
-    this.track = this.canvas.captureStream(fps).getVideoTracks()[0];
+    // Without a rate every picture drawn is captured. With one, a timer of the same period as
+    // the drawing picks pictures, and may leave some out while the two are in step.
+    this.track = this.canvas.captureStream().getVideoTracks()[0];
     this.track.contentHint = "motion";
     this.ticker = new Worker(new URL("ticker.js", import.meta.url));
     this.ticker.onmessage = () => this.draw();
