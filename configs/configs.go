@@ -18,6 +18,7 @@ type Config struct {
 	Session   Session
 	Addresses Addresses
 	Media     Media
+	Debug     Debug
 	Log       Log
 }
 
@@ -94,6 +95,17 @@ type Media struct {
 	SendBuffer int    // bytes of a socket's send buffer
 	PlainIO    bool   // one packet a system call, for kernels that lack the batched calls
 	Steering   bool   // let the kernel pick the shard by the program that we attach
+
+	GSO         bool          // send runs of equal datagrams as one (UDP_SEGMENT)
+	FrameWindow time.Duration // how long a video packet may wait for the rest of its frame; 0: not at all
+	Equalise    bool          // pad packets of a frame to one length, so that they make one run
+	CPUs        []int         // that shards are bound to, by turns; empty: to none
+	DTLSParking bool          // keep only the state of a DTLS endpoint that has nothing to do
+}
+
+// Debug is for those who look into the running process.
+type Debug struct {
+	Listen string // HOST:PORT of pprof; empty: off
 }
 
 // Log says how to log.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,13 @@ signaling_proxies = 10.1.2.3/8, 127.0.0.1 2001:db8::1/64
 connection_updated_notify_interval = 0 s
 vp9 = false
 default_video_codec_type = H264
+frame_window = 0 ms
+shard_cpus = 3 1
+debug_listen = off
 `)
+	if c.Media.FrameWindow != 0 || !slices.Equal(c.Media.CPUs, []int{3, 1}) || c.Debug.Listen != "" {
+		t.Errorf("media %+v, debug %+v", c.Media, c.Debug)
+	}
 	if p := c.Signaling.Proxies; len(p) != 3 || p[0].String() != "10.0.0.0/8" || p[1].String() != "127.0.0.1/32" || p[2].String() != "2001:db8::/64" {
 		t.Errorf("proxies %v", p)
 	}
@@ -176,6 +183,12 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"shed_joins_at_load = 101":                               "f:1: shed_joins_at_load: ",
 		"connection_updated_notify_interval = 500 ms":            "f:1: connection_updated_notify_interval: ",
 		"connection_updated_notify_interval = 0":                 "f:1: connection_updated_notify_interval: ",
+		"frame_window = 11 ms":                                   "f:1: frame_window: ",
+		"shard_cpus = ,":                                         "f:1: shard_cpus: no CPU is named",
+		"shard_cpus = 0, 1, 0":                                   "f:1: shard_cpus: CPU 0 stands there twice",
+		"shard_cpus = 1024":                                      "f:1: shard_cpus: ",
+		"debug_listen = localhost:6060":                          `f:1: debug_listen: "localhost:6060" is neither`,
+		"debug_listen =":                                         "f:1: debug_listen: ",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {

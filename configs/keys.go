@@ -69,4 +69,11 @@ var keys = []key{
 	{name: "send_buffer", def: "8388608", set: integer(func(c *Config) *int { return &c.Media.SendBuffer }, 64<<10, 1<<30)},
 	{name: "plain_io", def: "false", set: boolean(func(c *Config) *bool { return &c.Media.PlainIO })},
 	{name: "steering", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Steering })},
+	{name: "udp_gso", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.GSO })},
+	{name: "frame_window", def: "1 ms", set: intervalOrZero(func(c *Config) *dur { return &c.Media.FrameWindow }, "1 ms", "10 ms")},
+	{name: "equalise_padding", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Equalise })},
+	{name: "shard_cpus", set: cpus(func(c *Config) *[]int { return &c.Media.CPUs })},
+	{name: "dtls_parking", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.DTLSParking })},
+
+	{name: "debug_listen", def: "127.0.0.1:6060", set: listenOrOff(func(c *Config) *string { return &c.Debug.Listen })},
 }

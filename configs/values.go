@@ -1,10 +1,12 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -239,6 +241,46 @@ func prefixes(field func(*Config) *[]netip.Prefix) set {
 			return fmt.Errorf("%d entries, want 1..%d", len(out), maxPrefixes)
 		}
 		*field(c) = out
+		return nil
+	}
+}
+
+// maxCPU bounds the number of a CPU: what the kernel's affinity mask has room for.
+const maxCPU = 1023
+
+// cpus reads numbers of CPUs, no bound CPU twice.
+func cpus(field func(*Config) *[]int) set {
+	return func(c *Config, v string) error {
+		var out []int
+		for _, w := range list(v) {
+			n, err := decimal(w, 0, maxCPU)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(out, int(n)) {
+				return fmt.Errorf("CPU %d stands there twice", n)
+			}
+			out = append(out, int(n))
+		}
+		if len(out) == 0 {
+			return errors.New("no CPU is named")
+		}
+		*field(c) = out
+		return nil
+	}
+}
+
+// listenOrOff reads HOST:PORT with a literal address, or off, which is kept as empty.
+func listenOrOff(field func(*Config) *string) set {
+	return func(c *Config, v string) error {
+		if v == "off" {
+			*field(c) = ""
+			return nil
+		}
+		if _, err := netip.ParseAddrPort(v); err != nil {
+			return fmt.Errorf("%q is neither ADDRESS:PORT nor off", v)
+		}
+		*field(c) = v
 		return nil
 	}
 }

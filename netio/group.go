@@ -37,6 +37,7 @@ type Config struct {
 	SendBuffer int          // bytes a socket; default 4 MiB
 	Plain      bool         // portable system calls only
 	NoSteering bool         // leave the choice of the shard to the kernel's own hash
+	NoGSO      bool         // send each datagram by itself
 	CPUs       []int        // shard i runs on CPUs[i % len] only; empty: wherever the system likes
 	Log        *slog.Logger // default: slog.Default()
 

@@ -35,7 +35,8 @@ const (
 // Options say how a server is started.
 type Options struct {
 	// Config is written to the server's configuration file, one "key = value" a
-	// line. Ports and the log format are filled in where they are missing.
+	// line. Ports and the log format are filled in where they are missing, and
+	// debug_listen is off.
 	Config map[string]string
 	// Args are put behind "-c FILE".
 	Args []string
@@ -120,6 +121,9 @@ func (s *Server) writeConfig(o Options) (string, error) {
 	}
 	if _, ok := config["log_format"]; !ok {
 		config["log_format"] = "json"
+	}
+	if _, ok := config["debug_listen"]; !ok {
+		config["debug_listen"] = "off" // the default port is for one server only
 	}
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(config)) {

@@ -46,6 +46,7 @@ type server struct {
 	sockets  *ws.Handler
 	listener net.Listener
 	load     *loadWatch
+	debug    *debugServer // nil: off
 	failed   chan error // the HTTP server ended by itself
 
 	candidates atomic.Pointer[[]string] // values of the a=candidate lines
@@ -100,6 +101,7 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	routes.Handle("/.ok", ws.OK(s.sockets))
 	routes.Handle("/", web.Handler())
 	s.http = ws.NewServer(s.sockets, routes)
+	s.debug = serveDebug(cfg.Debug.Listen, log)
 	go func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
@@ -193,7 +195,7 @@ func (s *server) stop(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	s.load.end()
-	err = errors.Join(err, s.plane.Close(ctx))
+	err = errors.Join(err, s.plane.Close(ctx), s.debug.stop(ctx))
 	s.logCounters()
 	return err
 }
@@ -243,8 +245,10 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 		Net: netio.Config{
 			Port: int(c.Media.Port), IPv4: true, IPv6: c.Addresses.IPv6, Shards: c.Media.Shards,
 			RecvBuffer: c.Media.RecvBuffer, SendBuffer: c.Media.SendBuffer,
-			Plain: c.Media.PlainIO, NoSteering: !c.Media.Steering, Log: log,
+			Plain: c.Media.PlainIO, NoSteering: !c.Media.Steering, NoGSO: !c.Media.GSO,
+			CPUs: c.Media.CPUs, Log: log,
 		},
+		FrameWindow: c.Media.FrameWindow, NoPadding: !c.Media.Equalise, NoParking: !c.Media.DTLSParking,
 		MaxConnections: c.Server.MaxConnections,
 		Log:            log,
 	}

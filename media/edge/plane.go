@@ -48,6 +48,9 @@ type Config struct {
 	Buffers        packet.Config
 	RTX            rtx.Config
 	DTLS           dtls.Config
+	FrameWindow    time.Duration // how long a video packet may wait for the rest of its frame; 0: not at all
+	NoPadding      bool          // do not bring the packets of a frame to one length
+	NoParking      bool          // keep DTLS endpoints that have nothing to do
 	Log            *slog.Logger
 }
 

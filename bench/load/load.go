@@ -1,0 +1,58 @@
+// Package load drives thousands of real WebRTC peers from one process against a server that
+// speaks the signaling protocol: ICE, DTLS-SRTP, RTP, and RTCP with what a browser sends of it.
+// It is made to be light, so that the server is the bottleneck: peers are state machines on a
+// few locked threads, which read their sockets by polling, and thousands of them share one
+// socket, each with a loopback address of its own. It never decodes media and never changes
+// what a source yields. Run may be called from any goroutine; a Scenario is not kept.
+package load
+
+import (
+	"time"
+
+	"tsubame/bench/impair"
+	"tsubame/media/param"
+)
+
+// Role is what a client does in its room.
+type Role string
+
+// The roles.
+const (
+	SendRecv  Role = "sendrecv"
+	SendOnly  Role = "sendonly"
+	RecvOnly  Role = "recvonly"
+	Broadcast Role = "broadcast" // the first client of a room sends, the others receive
+)
+
+// Scenario says what the peers do.
+type Scenario struct {
+	Name string
+	URL  string // ws://host:port/signaling
+	PID  int    // of the server, to read its CPU time and memory; 0: not read
+
+	Rooms   int
+	Clients int // in each room
+	Role    Role
+
+	Audio, Video bool
+	Codec        param.Codec // of video
+	Bitrate      int         // of video, bit/s
+	FrameRate    int
+	Trace        string // of package source, in place of Bitrate and FrameRate; "": by them
+	Clip         string // likewise; real encoded media
+	PayloadSize  int    // of each packet, bytes; 0: as the trace has it. For fan-out of fixed sizes
+	PacketRate   int    // packets a second with PayloadSize
+
+	JoinRate int           // peers a second; 0: as fast as they join
+	Warmup   time.Duration // after the last join, before measuring
+	Duration time.Duration // of the measured part
+	Churn    time.Duration // each peer leaves and joins again about once in this time; 0: never
+	Poll     time.Duration // how often receivers read; 0: 5 ms
+	Latency  bool          // measure forwarding latency by kernel time stamps
+	Storm    bool          // measure joins only: no media is sent
+
+	Impair  func(room, client int) *impair.Link // nil, or what a client's network does; may return nil
+	Shards  int                                 // threads of receivers; 0: 1
+	Profile string                              // SRTP profile to offer: "", "gcm" or "cm"
+	Notify  bool                                // ask for notifications; a browser's default is true
+}

@@ -1,0 +1,72 @@
+// Package report is what a benchmark run says: counters and distributions while it runs and
+// at its end, as a progress line, a table, JSON and one page of HTML. It measures nothing by
+// itself and never talks to a server; whoever ran the load fills a Result in. A Result is a
+// plain value; a Histogram belongs to one goroutine until it is merged.
+package report
+
+import "time"
+
+// Result is the outcome of one scenario. Times are in nanoseconds in JSON.
+type Result struct {
+	Name     string        `json:"name"`
+	Started  time.Time     `json:"started"`
+	Duration time.Duration `json:"duration"` // of the measured part
+	Machine  Machine       `json:"machine"`
+
+	Peers     int `json:"peers"`
+	Connected int `json:"connected"`
+	Failed    int `json:"failed"`
+
+	Join     Distribution `json:"join"`      // connect message to DTLS done
+	Media    Distribution `json:"media"`     // connect message to the first media packet
+	KeyFrame Distribution `json:"key_frame"` // connect message to the first complete key frame
+
+	Sent       uint64 `json:"sent"`        // media packets by publishers, without RTX
+	Forwarded  uint64 `json:"forwarded"`   // distinct media packets that viewers authenticated
+	Bytes      uint64 `json:"bytes"`       // of those, as datagrams
+	Expected   uint64 `json:"expected"`    // what would have been forwarded without loss
+	Lost       uint64 `json:"lost"`        // missing at viewers at the end, after retransmissions
+	Duplicated uint64 `json:"duplicated"`  // authenticated twice
+	Recovered  uint64 `json:"recovered"`   // came by RTX
+	ClientLoss uint64 `json:"client_loss"` // dropped by the clients' own sockets
+	Padded     uint64 `json:"padded"`      // media packets that carried padding
+	PadBytes   uint64 `json:"pad_bytes"`
+
+	Audio      Distribution `json:"audio"`       // forwarding latency of audio packets
+	FrameLast  Distribution `json:"frame_last"`  // of the last packet of each video frame
+	FrameFirst Distribution `json:"frame_first"` // of the first
+
+	ServerCPU  time.Duration `json:"server_cpu"`  // utime + stime over Duration
+	MachineCPU time.Duration `json:"machine_cpu"` // busy time of all CPUs over Duration
+	ClientCPU  time.Duration `json:"client_cpu"`  // of the benchmark process
+	ServerPSS  uint64        `json:"server_pss"`  // bytes at the end of the measured part
+	IdlePSS    uint64        `json:"idle_pss"`    // bytes before the first peer
+}
+
+// PerPacket returns the server's CPU time for each forwarded packet; 0 if there was none.
+func (r *Result) PerPacket() time.Duration {
+	if r.Forwarded == 0 {
+		return 0
+	}
+	return time.Duration(uint64(r.ServerCPU) / r.Forwarded)
+}
+
+// Distribution sums up a set of durations.
+type Distribution struct {
+	Count uint64        `json:"count"`
+	P50   time.Duration `json:"p50"`
+	P95   time.Duration `json:"p95"`
+	P99   time.Duration `json:"p99"`
+	P999  time.Duration `json:"p999"`
+	Max   time.Duration `json:"max"`
+}
+
+// Machine says where a run took place.
+type Machine struct {
+	CPU    string `json:"cpu"`
+	CPUs   int    `json:"cpus"`
+	Memory uint64 `json:"memory"` // bytes
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+	Commit string `json:"commit"`
+}
