@@ -43,10 +43,34 @@ func (tb *tab) requireTrue(what, expression string) {
 	})
 }
 
+// click presses the mouse on an element. It aims once the element rests, as a person does: a
+// list of devices may just be making room for itself. If it moved all the same, and the click
+// went elsewhere, it is repeated.
 func (tb *tab) click(selector string) {
 	tb.t.Helper()
-	tb.do("click "+selector, chromedp.Click(selector))
+	for range clickTries {
+		tb.run(fmt.Sprintf(aimScript, jsString(selector)))
+		tb.do("click "+selector, chromedp.Click(selector))
+		if eval[bool](tb, "globalThis.hit ?? true") { // the click may have led to another page
+			return
+		}
+	}
+	tb.t.Fatalf("%s: %s could not be hit by %d clicks", tb.name, selector, clickTries)
 }
+
+const clickTries = 5
+
+// aimScript waits until an element has not moved for two looks in a row, and listens for the
+// click. An element that is not there yet is chromedp's to wait for.
+const aimScript = `(async () => {
+	const selector = %s, place = () => JSON.stringify(document.querySelector(selector)?.getBoundingClientRect());
+	for (let before, rests = 0; rests < 2; before = place()) {
+		rests = place() === before ? rests + 1 : 0;
+		await new Promise((done) => setTimeout(done, 30));
+	}
+	globalThis.hit = document.querySelector(selector) ? false : undefined;
+	document.querySelector(selector)?.addEventListener("click", () => { globalThis.hit = true; }, { capture: true, once: true });
+})()`
 
 // choose clicks what stands for a radio button, as a person does.
 func (tb *tab) choose(name, value string) {
