@@ -47,7 +47,7 @@ type server struct {
 	listener net.Listener
 	load     *loadWatch
 	debug    *debugServer // nil: off
-	failed   chan error // the HTTP server ended by itself
+	failed   chan error   // the HTTP server ended by itself
 
 	candidates atomic.Pointer[[]string] // values of the a=candidate lines
 }
@@ -258,7 +258,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 func (s *server) logCounters() {
 	counters := s.plane.Counters()
 	maps.Copy(counters, s.sockets.Counters())
-	counters["goroutines"] = uint64(runtime.NumGoroutine())
+	maps.Copy(counters, runtimeCounters())
 	attrs := make([]any, 0, 2*len(counters))
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
 		attrs = append(attrs, name, counters[name])
