@@ -153,7 +153,7 @@ func (s *batched) accept(b *RxBatch, slot int) {
 	case !known:
 		s.counters.RxDropped[RxUnaddressed].Inc()
 	default:
-		b.deliver(k, slot, int(m.size))
+		b.deliver(k, slot, int(m.size), a.time)
 		s.counters.delivered(int(m.size))
 	}
 }

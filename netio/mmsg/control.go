@@ -16,14 +16,17 @@ import (
 //	IP_PKTINFO:   int ifindex; in_addr spec_dst; in_addr addr
 //	IPV6_PKTINFO: in6_addr addr; unsigned ifindex
 //	SO_RXQ_OVFL:  u32 drops
+//	SO_TIMESTAMPNS_NEW: s64 seconds; s64 nanoseconds
 const (
 	pktinfo4Size = unix.SizeofInet4Pktinfo
 	pktinfo6Size = unix.SizeofInet6Pktinfo
 
 	// controlSize has room for all that one received datagram brings, headers and padding
-	// included: 40 for IPV6_PKTINFO and 24 for SO_RXQ_OVFL. A sent one needs the former
-	// only; the rest is there for UDP_SEGMENT.
-	controlSize = 64
+	// included: 40 for IPV6_PKTINFO, 24 for SO_RXQ_OVFL and 32 for SO_TIMESTAMPNS_NEW. A
+	// sent one needs 40 and 24 for UDP_SEGMENT.
+	controlSize = 96
+
+	timespecSize = 16
 )
 
 // controlBuffer is aligned as the kernel wants its headers.
@@ -39,6 +42,7 @@ type arrival struct {
 	hasAddr bool
 	drops   uint32 // datagrams dropped since the socket was opened, modulo 2^32
 	hasDrop bool
+	time    int64 // nanoseconds since the Unix epoch (CLOCK_REALTIME); 0: not said
 }
 
 // parseControl reads the control messages of one datagram of the given family. What it does
@@ -56,6 +60,8 @@ func parseControl(b []byte, v6 bool) (a arrival) {
 			a.local, a.hasAddr = flow.Addr(data[:16]), true
 		case h.Level == unix.SOL_SOCKET && h.Type == cmsgDrops && len(data) >= 4:
 			a.drops, a.hasDrop = binary.NativeEndian.Uint32(data), true
+		case h.Level == unix.SOL_SOCKET && h.Type == soTimestamp && len(data) >= timespecSize:
+			a.time = int64(binary.NativeEndian.Uint64(data))*1e9 + int64(binary.NativeEndian.Uint64(data[8:]))
 		}
 		b = rest
 	}

@@ -28,6 +28,7 @@ const (
 	pktinfoD = "1c00000000000000 00000000 08000000 01000000 00000000 7f000001 00000000"
 	pktinfo6 = "2400000000000000 29000000 32000000 20010db8000000000000000000000001 02000000 00000000"
 	overflow = "1400000000000000 01000000 28000000 07000000 00000000"
+	arrived  = "2000000000000000 01000000 40000000 0100000000000000 0700000000000000"
 	unknown  = "1100000000000000 29000000 43000000 2e00000000000000"
 )
 
@@ -41,20 +42,24 @@ func TestParseControlReadsWhatLinuxWrites(t *testing.T) {
 		local     string // empty: none
 		drops     uint32
 		hasDrop   bool
+		time      int64
 	}{
-		{"nothing", "", false, "", 0, false},
-		{"IPv4 address", pktinfo4, false, "127.0.0.3", 0, false},
-		{"broadcast is answered from our own address", pktinfoB, false, "192.0.2.5", 0, false},
-		{"only the destination, as Darwin writes", pktinfoD, false, "127.0.0.1", 0, false},
-		{"IPv6 address", pktinfo6, true, "2001:db8::1", 0, false},
-		{"drops before the address", overflow + pktinfo6, true, "2001:db8::1", 7, true},
-		{"drops after the address", pktinfo4 + overflow, false, "127.0.0.3", 7, true},
-		{"behind an unknown message", unknown + pktinfo4, false, "127.0.0.3", 0, false},
-		{"of the other family", pktinfo4, true, "", 0, false},
-		{"of the other family", pktinfo6, false, "", 0, false},
-		{"length below the header", "0f00000000000000 00000000 08000000", false, "", 0, false},
-		{"length beyond the buffer", "1d00000000000000 00000000 08000000 01000000 7f000003 7f000003", false, "", 0, false},
-		{"pktinfo too short", "1800000000000000 00000000 08000000 01000000 7f000003", false, "", 0, false},
+		{"nothing", "", false, "", 0, false, 0},
+		{"IPv4 address", pktinfo4, false, "127.0.0.3", 0, false, 0},
+		{"broadcast is answered from our own address", pktinfoB, false, "192.0.2.5", 0, false, 0},
+		{"only the destination, as Darwin writes", pktinfoD, false, "127.0.0.1", 0, false, 0},
+		{"IPv6 address", pktinfo6, true, "2001:db8::1", 0, false, 0},
+		{"drops before the address", overflow + pktinfo6, true, "2001:db8::1", 7, true, 0},
+		{"drops after the address", pktinfo4 + overflow, false, "127.0.0.3", 7, true, 0},
+		{"behind an unknown message", unknown + pktinfo4, false, "127.0.0.3", 0, false, 0},
+		{"time of arrival", pktinfo4 + arrived, false, "127.0.0.3", 0, false, 1_000_000_007},
+		{"all at once", pktinfo6 + overflow + arrived, true, "2001:db8::1", 7, true, 1_000_000_007},
+		{"time too short", "1800000000000000 01000000 40000000 0100000000000000", false, "", 0, false, 0},
+		{"of the other family", pktinfo4, true, "", 0, false, 0},
+		{"of the other family", pktinfo6, false, "", 0, false, 0},
+		{"length below the header", "0f00000000000000 00000000 08000000", false, "", 0, false, 0},
+		{"length beyond the buffer", "1d00000000000000 00000000 08000000 01000000 7f000003 7f000003", false, "", 0, false, 0},
+		{"pktinfo too short", "1800000000000000 00000000 08000000 01000000 7f000003", false, "", 0, false, 0},
 	}
 	for _, c := range cases {
 		a := parseControl(unhex(t, c.hex), c.v6)
@@ -62,8 +67,8 @@ func TestParseControlReadsWhatLinuxWrites(t *testing.T) {
 		if c.local != "" {
 			want = flow.AddrOf(netip.MustParseAddr(c.local))
 		}
-		if a.local != want || a.hasAddr != (c.local != "") || a.drops != c.drops || a.hasDrop != c.hasDrop {
-			t.Errorf("%s: %v %v, drops %d %v", c.name, a.local.Netip(), a.hasAddr, a.drops, a.hasDrop)
+		if a.local != want || a.hasAddr != (c.local != "") || a.drops != c.drops || a.hasDrop != c.hasDrop || a.time != c.time {
+			t.Errorf("%s: %v %v, drops %d %v, time %d", c.name, a.local.Netip(), a.hasAddr, a.drops, a.hasDrop, a.time)
 		}
 	}
 }
@@ -83,7 +88,7 @@ func TestTruncatedControlNamesNoAddress(t *testing.T) {
 }
 
 func TestControlSizeHoldsEverythingLinuxSends(t *testing.T) {
-	if need := unix.CmsgSpace(pktinfo6Size) + unix.CmsgSpace(4); need > controlSize {
+	if need := unix.CmsgSpace(pktinfo6Size) + unix.CmsgSpace(4) + unix.CmsgSpace(timespecSize); need > controlSize {
 		t.Errorf("one datagram may bring %d bytes, there is room for %d", need, controlSize)
 	}
 }
@@ -116,7 +121,7 @@ func TestDropGaugeWraps(t *testing.T) {
 }
 
 func FuzzParseControl(f *testing.F) {
-	for _, seed := range []string{pktinfo4, pktinfo6, overflow + pktinfo4, unknown + pktinfo6 + overflow} {
+	for _, seed := range []string{pktinfo4, pktinfo6, overflow + pktinfo4, unknown + pktinfo6 + overflow, pktinfo4 + arrived} {
 		f.Add(unhex(f, seed), false)
 		f.Add(unhex(f, seed), true)
 	}

@@ -84,6 +84,7 @@ type Options struct {
 	SendBuffer int        // likewise
 	NoForce    bool       // do not exceed the system's limits even where we have the right to
 	Plain      bool       // the portable implementation, also where there is a faster one
+	Timestamps bool       // ask the kernel when each datagram arrived (RxBatch.Time), where it can say
 }
 
 // Open opens a socket. Whether the kernel granted the buffers is for BufferSizes to say. The

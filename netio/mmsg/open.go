@@ -46,6 +46,10 @@ func prepare(fd int, o Options) error {
 			return fmt.Errorf("setsockopt %s: %w", s.name, err)
 		}
 	}
+	if o.Timestamps && soTimestamp >= 0 {
+		// A system without them still receives: RxBatch.Time says 0 then.
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, soTimestamp, 1)
+	}
 	if err := setBuffer(fd, unix.SO_RCVBUF, forceRecvBuffer, o.RecvBuffer, o.NoForce); err != nil {
 		return fmt.Errorf("setsockopt SO_RCVBUF: %w", err)
 	}

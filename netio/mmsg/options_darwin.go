@@ -7,6 +7,7 @@ const (
 	forceSendBuffer = 0
 	bufferFactor    = 1
 	cmsgDrops       = -1 // there is no such message
+	soTimestamp     = -1 // likewise
 	haveBatched     = false
 )
 

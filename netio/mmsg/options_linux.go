@@ -10,6 +10,10 @@ const (
 	bufferFactor = 2
 
 	cmsgDrops = unix.SO_RXQ_OVFL
+
+	// soTimestamp asks for, and is the type of, the message that says when a datagram
+	// arrived. This form (Linux 5.1) has 64-bit fields on every architecture.
+	soTimestamp = unix.SO_TIMESTAMPNS_NEW
 )
 
 // Path MTU discovery is off in the form that also ignores what the network says: with the

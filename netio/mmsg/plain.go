@@ -84,7 +84,7 @@ func (s *plain) recvOne(b *RxBatch) error {
 	case !known:
 		s.counters.RxDropped[RxUnaddressed].Inc()
 	default:
-		b.deliver(k, slot, size)
+		b.deliver(k, slot, size, a.time)
 		s.counters.delivered(size)
 	}
 	return nil

@@ -18,6 +18,7 @@ type rxPacket struct {
 	key  flow.Key
 	slot uint16
 	size uint16
+	time int64
 }
 
 // maxSlots keeps slot numbers in 16 bits.
@@ -53,6 +54,12 @@ func (b *RxBatch) Packet(i int) []byte {
 // Key returns the flow that datagram i came by.
 func (b *RxBatch) Key(i int) flow.Key { return b.packets[i].key }
 
+// Time returns when the kernel received datagram i, in nanoseconds since the Unix epoch
+// (CLOCK_REALTIME), or 0: the socket was opened without Options.Timestamps, or the system
+// does not say. In the first milliseconds after the first such socket of the machine was
+// opened, Linux is still switching its stamps on, and says when the datagram was read.
+func (b *RxBatch) Time(i int) int64 { return b.packets[i].time }
+
 // Append copies a datagram into the batch, as if it had been received: for tests. It reports
 // whether there was room; it panics if the datagram is empty or longer than SlotSize, which
 // no Recv delivers.
@@ -64,7 +71,7 @@ func (b *RxBatch) Append(k flow.Key, datagram []byte) bool {
 		return false
 	}
 	copy(b.slot(b.used), datagram)
-	b.deliver(k, b.used, len(datagram))
+	b.deliver(k, b.used, len(datagram), 0)
 	b.used++
 	return true
 }
@@ -73,6 +80,6 @@ func (b *RxBatch) Append(k flow.Key, datagram []byte) bool {
 func (b *RxBatch) slot(i int) []byte { return b.slab[i*SlotSize : (i+1)*SlotSize] }
 
 // deliver makes the first size bytes of a slot the batch's last packet.
-func (b *RxBatch) deliver(k flow.Key, slot, size int) {
-	b.packets = append(b.packets, rxPacket{key: k, slot: uint16(slot), size: uint16(size)})
+func (b *RxBatch) deliver(k flow.Key, slot, size int, time int64) {
+	b.packets = append(b.packets, rxPacket{key: k, slot: uint16(slot), size: uint16(size), time: time})
 }
