@@ -183,7 +183,7 @@ func (p *Plane) LoadMeter() *netio.LoadMeter { return netio.NewLoadMeter(p.group
 
 // Close ends every connection, waits until the shards have seen them out or ctx ends, then
 // stops the shards and gives back sockets and memory. Open may be called at the same time,
-// and fails; no other method may be called after.
+// and fails; no other method may be called after but Counters.
 func (p *Plane) Close(ctx context.Context) error {
 	p.ended.Store(true)
 	for i := range p.slots {
@@ -201,8 +201,23 @@ func (p *Plane) Close(ctx context.Context) error {
 	p.wakeEvents.Close()
 	p.idle.wait()
 	p.dtls.Wait()
+	err := p.giveBack()
 	if waitErr != nil {
-		return fmt.Errorf("media plane: connections left at shutdown: %w", waitErr)
+		err = errors.Join(fmt.Errorf("media plane: connections left at shutdown: %w", waitErr), err)
+	}
+	return err
+}
+
+// giveBack returns the memory of packets, unless somebody is in the middle of one: a tap that
+// is still read, or a connection that nobody saw out.
+func (p *Plane) giveBack() error {
+	outstanding, err := p.arena.Close()
+	if outstanding > 0 {
+		p.log.Warn("media plane: packets in use at shutdown", "buffers", outstanding)
+		return nil
+	}
+	if err = errors.Join(err, p.rings.Release()); err != nil {
+		return fmt.Errorf("media plane: giving memory back: %w", err)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"tsubame/netio/mono"
 	"tsubame/netio/packet"
 	"tsubame/netio/ring"
+	"tsubame/netio/slab"
 )
 
 // ID names a ring for as long as it serves one track. The zero ID names none.
@@ -48,9 +49,11 @@ type Pool struct {
 
 	rings []Ring
 	free  *ring.IndexPool
+	slabs slab.Set
 }
 
-// NewPool makes n rings for buffers of arena.
+// NewPool makes n rings for buffers of arena. Their tables lie outside of Go's heap where the
+// system allows it, and cost no resident memory before they are used; Release gives them back.
 func NewPool(arena *packet.Arena, n int, cfg Config) *Pool {
 	switch {
 	case cfg.Slots < 1 || cfg.Slots > MaxSlots || cfg.Slots&(cfg.Slots-1) != 0:
@@ -62,18 +65,36 @@ func NewPool(arena *packet.Arena, n int, cfg Config) *Pool {
 		arena: arena,
 		cfg:   cfg,
 		mask:  uint64(cfg.Slots - 1),
-		slots: make([]atomic.Uint64, n*cfg.Slots),
 		gens:  make([]atomic.Uint32, n),
 		rings: make([]Ring, n),
 		free:  ring.NewIndexPool(n),
 	}
-	stamps := make([]mono.Time, n*cfg.Slots)
+	p.slots = table[atomic.Uint64](&p.slabs, n*cfg.Slots)
+	stamps := table[mono.Time](&p.slabs, n*cfg.Slots)
 	for i := range p.rings {
 		from, to := i*cfg.Slots, (i+1)*cfg.Slots
 		p.rings[i] = Ring{pool: p, slots: p.slots[from:to:to], stamps: stamps[from:to:to]}
 		p.gens[i].Store(1)
 	}
+	slab.Guard(p, &p.slabs)
 	return p
+}
+
+// table returns n zero values, from Go's heap if the system does not map more memory: that
+// costs pace of the collector, and nothing else.
+func table[T any](s *slab.Set, n int) []T {
+	t, err := slab.Make[T](s, n)
+	if err != nil {
+		return make([]T, n)
+	}
+	return t
+}
+
+// Release gives the memory of all rings back when nobody opens, writes or reads any more.
+// Free may be called after it, all else panics.
+func (p *Pool) Release() error {
+	p.slots, p.rings = nil, nil
+	return p.slabs.Release()
 }
 
 // Open takes a ring for a track, or reports false when all are taken: then the track does

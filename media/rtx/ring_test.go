@@ -369,3 +369,20 @@ func BenchmarkGetMiss(b *testing.B) {
 		s.pool.Get(id, 1<<17)
 	}
 }
+
+func TestReleaseGivesTheTablesBack(t *testing.T) {
+	arena, err := packet.New(packet.Config{Classes: []packet.ClassConfig{{Size: 64, Count: 64}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPool(arena, 1024, Config{Slots: 512})
+	if err := p.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if n := p.slabs.Mapped(); n != 0 {
+		t.Errorf("%d bytes are still mapped", n)
+	}
+	if p.Free() != 1024 {
+		t.Errorf("%d rings free, want all", p.Free())
+	}
+}

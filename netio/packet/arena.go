@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"tsubame/netio/mono"
+	"tsubame/netio/slab"
 )
 
 // Ref names one buffer of an arena; 0 names none. The upper bits are the size class, the
@@ -114,17 +115,19 @@ type Config struct {
 	MagazineSize int
 }
 
-// Arena owns the buffers. It is made once and lives as long as the process.
+// Arena owns the buffers. It is made once and lives as long as what moves packets.
 type Arena struct {
 	classes  []*class
 	magazine int
 
-	mu        sync.Mutex
+	mu        sync.Mutex // guards what follows, and orders scrapes and Close
 	magazines []*Magazine
+	slabs     slab.Set
 }
 
-// New allocates all memory of an arena. The pages are reserved, not touched: a class that
-// is never used costs no resident memory.
+// New reserves all memory of an arena, on Linux outside of Go's heap. The pages are not
+// touched: a class that is never used costs no resident memory, and its size is nothing to
+// the garbage collector. Close gives it back.
 func New(cfg Config) (*Arena, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -135,18 +138,32 @@ func New(cfg Config) (*Arena, error) {
 	}
 	for i, cc := range cfg.Classes {
 		c := &class{
-			heads:   make([]head, cc.Count),
-			bytes:   make([]byte, cc.Count*stride(cc.Size)),
 			size:    cc.Size,
 			count:   cc.Count,
 			reserve: int32(float64(cc.Count) * cfg.Reserve),
 			tag:     Ref(i) << indexBits,
-			stack:   make([]Ref, 0, cc.Count),
+		}
+		if err := c.allocate(&a.slabs); err != nil {
+			return nil, errors.Join(err, a.slabs.Release())
 		}
 		c.free.Store(int32(cc.Count))
 		a.classes = append(a.classes, c)
 	}
+	slab.Guard(a, &a.slabs)
 	return a, nil
+}
+
+// allocate reserves the memory of a class.
+func (c *class) allocate(s *slab.Set) (err error) {
+	if c.heads, err = slab.Make[head](s, c.count); err != nil {
+		return err
+	}
+	if c.bytes, err = slab.Make[byte](s, c.count*stride(c.size)); err != nil {
+		return err
+	}
+	stack, err := slab.Make[Ref](s, c.count)
+	c.stack = stack[:0]
+	return err
 }
 
 func (cfg *Config) check() error {

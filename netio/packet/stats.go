@@ -24,6 +24,8 @@ type ClassStats struct {
 // used, so it is for leak checks and scrapes, and exact when nobody works at the moment.
 // Any goroutine may call it.
 func (a *Arena) Outstanding() int {
+	a.mu.Lock() // Close does not take the headers away under our hands
+	defer a.mu.Unlock()
 	sum := 0
 	for _, c := range a.classes {
 		sum += c.inUse()
@@ -34,6 +36,8 @@ func (a *Arena) Outstanding() int {
 // Stats returns the state of all classes and the counters of all magazines. Any goroutine
 // may call it; it allocates.
 func (a *Arena) Stats() Stats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	s := Stats{Classes: make([]ClassStats, len(a.classes))}
 	for i, c := range a.classes {
 		s.Classes[i] = ClassStats{
@@ -41,8 +45,6 @@ func (a *Arena) Stats() Stats {
 			Depot: int(c.free.Load()), Reserve: int(c.reserve),
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for _, m := range a.magazines {
 		for p := range m.failures {
 			s.Failures[p] += m.failures[p].Load()
