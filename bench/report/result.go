@@ -41,7 +41,47 @@ type Result struct {
 	ClientCPU  time.Duration `json:"client_cpu"`  // of the benchmark process
 	ServerPSS  uint64        `json:"server_pss"`  // bytes at the end of the measured part
 	IdlePSS    uint64        `json:"idle_pss"`    // bytes before the first peer
+	JoinCPU    time.Duration `json:"join_cpu"`    // utime + stime of the server over all joins, before Duration
+	JoinTime   time.Duration `json:"join_time"`   // from the first join's start to the last one's end
+
+	Problems []string `json:"problems,omitempty"` // what went wrong, in words; the first few of each kind
+	Samples  []Sample `json:"samples,omitempty"`  // of each second of the run
 }
+
+// Phase is a part of a run.
+type Phase string
+
+// The phases, in their order.
+const (
+	Joining   Phase = "join"
+	WarmingUp Phase = "warmup"
+	Measuring Phase = "measure"
+	Leaving   Phase = "leave"
+)
+
+// Sample is about one second of a run: the peers at its end, and what happened during it.
+type Sample struct {
+	At    time.Duration `json:"at"`   // its end, since the run's start
+	Span  time.Duration `json:"span"` // how long it was; 0: one second
+	Phase Phase         `json:"phase"`
+
+	Connected int `json:"connected"`
+	Failed    int `json:"failed"` // so far
+
+	Sent      uint64 `json:"sent"`
+	Forwarded uint64 `json:"forwarded"`
+	Bytes     uint64 `json:"bytes"`
+	Lost      uint64 `json:"lost"` // gaps seen; what a retransmission closes later is among them
+
+	ServerCPU  time.Duration `json:"server_cpu"`
+	MachineCPU time.Duration `json:"machine_cpu"`
+	ClientCPU  time.Duration `json:"client_cpu"`
+	ServerPSS  uint64        `json:"server_pss"` // bytes at its end; 0: not read in this second
+}
+
+// Progress is told of each second of a run, by one goroutine. It must not block: what it does
+// is time that the run lacks.
+type Progress func(Sample)
 
 // PerPacket returns the server's CPU time for each forwarded packet; 0 if there was none.
 func (r *Result) PerPacket() time.Duration {
@@ -59,6 +99,16 @@ type Distribution struct {
 	P99   time.Duration `json:"p99"`
 	P999  time.Duration `json:"p999"`
 	Max   time.Duration `json:"max"`
+	Min   time.Duration `json:"min"`
+	Mean  time.Duration `json:"mean"`
+	Shape []Bucket      `json:"shape,omitempty"` // where there are any, in the order of their values
+}
+
+// Bucket is how many durations were from From up to, but without, To.
+type Bucket struct {
+	From  time.Duration `json:"from"`
+	To    time.Duration `json:"to"`
+	Count uint64        `json:"count"`
 }
 
 // Machine says where a run took place.
