@@ -192,7 +192,7 @@ func openFamily(c Config, of steer.Family, port int) (family, error) {
 	f := family{of: of}
 	for i := range c.Shards {
 		o := mmsg.Options{
-			IPv6: of == steer.IPv6, Port: uint16(port), Plain: c.Plain,
+			IPv6: of == steer.IPv6, Port: uint16(port), Plain: c.Plain, NoGSO: c.NoGSO,
 			RecvBuffer: c.RecvBuffer, SendBuffer: c.SendBuffer, NoForce: c.noForce,
 		}
 		switch {

@@ -44,7 +44,9 @@ func TestFullSocketIsResumedWhenItHasRoom(t *testing.T) {
 				}
 				slot := out.Slot()
 				slot[0] = byte(i)
-				out.Commit(1200, flowTo(netip.MustParseAddrPort("192.0.2.77:9")), mmsg.Audio)
+				// Each longer than the one before, so that they do not leave as one run,
+				// which would find room as a whole.
+				out.Commit(1200+i, flowTo(netip.MustParseAddrPort("192.0.2.77:9")), mmsg.Audio)
 			}
 			if filled && out.Len() == 0 {
 				select {

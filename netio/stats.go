@@ -18,10 +18,15 @@ type Stats struct {
 	TxPackets uint64                        // datagrams that the kernel took
 	TxBytes   uint64                        // their payload
 	TxBatches [mmsg.HistogramBuckets]uint64 // system calls by datagrams taken
+	TxRuns    [mmsg.HistogramBuckets]uint64 // messages by datagrams in them: 1, 2-3, 4-7, ...; more than one is a run
+	TxInRuns  uint64                        // datagrams that left in runs (UDP GSO)
 	TxBlocked uint64                        // times that a socket was full
 	TxErrors  [mmsg.TxReasons]uint64        // datagrams that the kernel refused, by mmsg.TxReason
 	TxDropped [mmsg.Classes]uint64          // datagrams dropped from the queue for want of room, by mmsg.Class
 	TxRefused uint64                        // times that a Handler was denied a slot
+
+	GSOErrors [mmsg.GSOReasons]uint64 // runs that the kernel refused and that were sent one by one, by mmsg.GSOReason
+	GSOOff    uint64                  // sockets that send no more runs since their device refused one
 
 	Loops  uint64 // iterations
 	Sleeps uint64 // waits in the kernel
@@ -44,8 +49,10 @@ func (s Stats) Plus(o Stats) Stats {
 	s.RxOverflow += o.RxOverflow
 	s.TxPackets += o.TxPackets
 	s.TxBytes += o.TxBytes
+	s.TxInRuns += o.TxInRuns
 	s.TxBlocked += o.TxBlocked
 	s.TxRefused += o.TxRefused
+	s.GSOOff += o.GSOOff
 	s.Loops += o.Loops
 	s.Sleeps += o.Sleeps
 	s.Wakes += o.Wakes
@@ -54,7 +61,9 @@ func (s Stats) Plus(o Stats) Stats {
 	addAll(s.RxBatches[:], o.RxBatches[:])
 	addAll(s.RxDropped[:], o.RxDropped[:])
 	addAll(s.TxBatches[:], o.TxBatches[:])
+	addAll(s.TxRuns[:], o.TxRuns[:])
 	addAll(s.TxErrors[:], o.TxErrors[:])
+	addAll(s.GSOErrors[:], o.GSOErrors[:])
 	addAll(s.TxDropped[:], o.TxDropped[:])
 	return s
 }
@@ -71,11 +80,14 @@ func ofSocket(c *mmsg.Counters) Stats {
 		RxPackets: c.RxPackets.Load(), RxBytes: c.RxBytes.Load(), RxIdle: c.RxIdle.Load(),
 		RxErrors: c.RxErrors.Load(), RxOverflow: c.RxOverflow.Load(),
 		TxPackets: c.TxPackets.Load(), TxBytes: c.TxBytes.Load(), TxBlocked: c.TxBlocked.Load(),
+		TxInRuns: c.TxInRuns.Load(), GSOOff: c.GSOOff.Load(),
 	}
 	loadAll(s.RxBatches[:], c.RxBatches[:])
 	loadAll(s.RxDropped[:], c.RxDropped[:])
 	loadAll(s.TxBatches[:], c.TxBatches[:])
+	loadAll(s.TxRuns[:], c.TxRuns[:])
 	loadAll(s.TxErrors[:], c.TxErrors[:])
+	loadAll(s.GSOErrors[:], c.GSOErrors[:])
 	return s
 }
 

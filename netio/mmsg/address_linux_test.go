@@ -188,3 +188,10 @@ func TestLargeDatagramsPassSmallLinks(t *testing.T) {
 		}
 	})
 }
+
+// clientIn opens a client in a namespace.
+func clientIn(t *testing.T, n *netns.Namespace, at string) (c *net.UDPConn) {
+	t.Helper()
+	n.Do(func() { c = listen(t, netip.AddrPortFrom(netip.MustParseAddr(at), 0)) })
+	return c
+}

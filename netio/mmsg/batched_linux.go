@@ -72,34 +72,23 @@ type batched struct {
 	drops    dropGauge
 	tx       txRaw
 
+	longest  int     // datagrams in a run: maxSegments, or 1 where runs do not work
+	alone    flowSet // flows that take no runs
+	whyNoGSO string  // from the start; empty: it was on
+
 	// The system calls, as tests replace them.
 	recvmmsg, sendmmsg func(fd int, headers []mmsghdr) (n int, errno unix.Errno)
 }
 
-// txRaw is what one sendmmsg says to the kernel.
-type txRaw struct {
-	headers  [maxMessages]mmsghdr
-	iovecs   [maxMessages]unix.Iovec
-	names    [maxMessages][nameSize]byte
-	controls [maxMessages]controlBuffer
-}
-
-func newBatched(fd int, port uint16, v6 bool) *batched {
-	s := &batched{fd: fd, port: port, v6: v6, recvmmsg: recvmmsg, sendmmsg: sendmmsg}
-	family, length := uint16(unix.AF_INET), uint32(nameSize4)
-	if v6 {
-		family, length = unix.AF_INET6, nameSize
-	}
-	for i := range s.tx.headers {
-		binary.NativeEndian.PutUint16(s.tx.names[i][:], family)
-		control := initSource(&s.tx.controls[i], v6)
-		h := &s.tx.headers[i].header
-		h.Name = &s.tx.names[i][0]
-		h.Namelen = length
-		h.Iov = &s.tx.iovecs[i]
-		h.SetIovlen(1)
-		h.Control = &control[0]
-		h.SetControllen(len(control))
+func newBatched(fd int, port uint16, o Options) Socket {
+	s := &batched{fd: fd, port: port, v6: o.IPv6, longest: 1, recvmmsg: recvmmsg, sendmmsg: sendmmsg}
+	s.tx.init(o.IPv6)
+	if o.NoGSO {
+		s.whyNoGSO = "switched off"
+	} else if err := probeGSO(o.IPv6); err != nil {
+		s.whyNoGSO = "does not work here: " + err.Error()
+	} else {
+		s.longest = maxSegments
 	}
 	return s
 }
@@ -108,6 +97,16 @@ func (s *batched) FD() int             { return s.fd }
 func (s *batched) LocalPort() uint16   { return s.port }
 func (s *batched) Counters() *Counters { return &s.counters }
 func (s *batched) Close() error        { return unix.Close(s.fd) }
+
+func (s *batched) GSO() (on bool, why string) {
+	switch {
+	case s.whyNoGSO != "":
+		return false, s.whyNoGSO
+	case s.counters.GSOOff.Load() != 0:
+		return false, "the network device refused a run (EIO)"
+	}
+	return true, ""
+}
 
 func (s *batched) Recv(b *RxBatch) (n int, err error) {
 	room := b.Room()
@@ -170,53 +169,6 @@ func (s *batched) remote(name []byte, k *flow.Key) bool {
 	}
 	k.Port = binary.BigEndian.Uint16(name[2:])
 	return true
-}
-
-func (s *batched) Send(q *TxQueue) (sent int, blocked bool) { return q.flush(s, s.v6) }
-
-// send hands slots to the kernel in as few calls as it takes. sendmmsg stops at the first
-// datagram that fails and reports the error only if none went before; the next call, which
-// begins with the culprit, then gets it.
-func (s *batched) send(q *TxQueue, slots []uint16) (done, sent int) {
-	for i, slot := range slots {
-		s.describe(i, q, slot)
-	}
-	for done < len(slots) {
-		n, errno := s.sendmmsg(s.fd, s.tx.headers[done:len(slots)])
-		switch {
-		case errno == 0 && n > 0:
-			bytes := 0
-			for _, slot := range slots[done : done+n] {
-				bytes += int(q.entries[slot].size)
-			}
-			s.counters.sent(n, bytes)
-			done += n
-			sent += n
-		case errno == unix.EINTR:
-		case errno == unix.EAGAIN:
-			s.counters.TxBlocked.Inc()
-			return done, sent
-		default:
-			s.counters.TxErrors[txReason(errno)].Inc()
-			done++
-		}
-	}
-	return done, sent
-}
-
-// describe makes header i say: this slot, to there, from here.
-func (s *batched) describe(i int, q *TxQueue, slot uint16) {
-	e := &q.entries[slot]
-	name := &s.tx.names[i]
-	binary.BigEndian.PutUint16(name[2:], e.to.Port)
-	if s.v6 {
-		copy(name[name6Addr:], e.to.Remote[:])
-	} else {
-		copy(name[name4Addr:nameAddr4s], e.to.Remote[12:])
-	}
-	setSource(&s.tx.controls[i], e.to.Local, s.v6)
-	s.tx.iovecs[i].Base = &q.slab[int(slot)*SlotSize]
-	s.tx.iovecs[i].SetLen(int(e.size))
 }
 
 // recvmmsg and sendmmsg are raw system calls: they do not tell the scheduler, which for a

@@ -93,7 +93,7 @@ func TestPacketsCostNoAllocation(t *testing.T) {
 }
 
 func eachBatch(b *testing.B, f func(b *testing.B, k kit, n int)) {
-	for _, k := range []kit{{false, false}, {false, true}, {true, false}} {
+	for _, k := range []kit{{}, {v6: true}, {plain: true}} {
 		for _, n := range []int{1, 8, 64} {
 			name := fmt.Sprintf("plain=%v/v6=%v/batch=%d", k.plain, k.v6, n)
 			b.Run(name, func(b *testing.B) { f(b, k, n) })

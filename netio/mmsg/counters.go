@@ -21,8 +21,13 @@ type Counters struct {
 	TxPackets count.Word // taken by the kernel
 	TxBytes   count.Word // their payload
 	TxBatches Histogram  // datagrams that one system call took
+	TxRuns    Histogram  // datagrams in one message; a run has more than one
+	TxInRuns  count.Word // datagrams that left in a run
 	TxBlocked count.Word // the socket's buffer was full
 	TxErrors  [TxReasons]count.Word
+
+	GSOErrors [GSOReasons]count.Word // runs that the kernel refused; their datagrams were sent one by one
+	GSOOff    count.Word             // 1: no more runs since the device refused one
 }
 
 // RxReason is why a datagram that arrived was not delivered.
@@ -78,6 +83,24 @@ func txReason(errno unix.Errno) TxReason {
 	return TxOther
 }
 
+// GSOReason is why the kernel refused a run.
+type GSOReason uint8
+
+const (
+	GSODevice  GSOReason = iota // EIO: the device cannot; the socket sends no more runs
+	GSOInvalid                  // EINVAL: that flow gets no more runs
+	GSOTooBig                   // EMSGSIZE: likewise
+	GSOOther                    // anything that a single datagram may meet as well
+
+	// GSOReasons is how many there are.
+	GSOReasons = 4
+)
+
+// String returns the label that the counter carries.
+func (r GSOReason) String() string {
+	return [GSOReasons]string{"device", "invalid", "too_big", "other"}[r]
+}
+
 // HistogramBuckets is the number of buckets of a Histogram.
 const HistogramBuckets = 8
 
@@ -106,9 +129,28 @@ func (c *Counters) delivered(bytes int) {
 	c.RxBytes.Add(uint64(bytes))
 }
 
-// sent accounts for one system call that took n datagrams.
-func (c *Counters) sent(n, bytes int) {
+// sent accounts for one system call that took one datagram.
+func (c *Counters) sent(bytes int) {
+	c.TxPackets.Inc()
+	c.TxBytes.Add(uint64(bytes))
+	c.TxBatches.add(1)
+	c.TxRuns.add(1)
+}
+
+// sentRuns accounts for one system call that took runs, and returns their datagrams.
+func (c *Counters) sentRuns(runs []run) (n int) {
+	bytes, inRuns := 0, 0
+	for _, r := range runs {
+		n += int(r.n)
+		bytes += int(r.bytes)
+		if r.n > 1 {
+			inRuns += int(r.n)
+		}
+		c.TxRuns.add(int(r.n))
+	}
 	c.TxPackets.Add(uint64(n))
 	c.TxBytes.Add(uint64(bytes))
+	c.TxInRuns.Add(uint64(inRuns))
 	c.TxBatches.add(n)
+	return n
 }

@@ -3,7 +3,9 @@
 // datagram) that behaves the same and serves every other system. A received datagram comes
 // with the local address that it hit, and a sent one names the address that it leaves from,
 // because a wildcard socket would otherwise answer from whichever one the routing table
-// likes. Nothing here ever blocks, waits, retries later, logs or interprets a payload; what
+// likes. On Linux, neighbouring datagrams of one length to one destination leave as one
+// message that the kernel cuts (UDP GSO): who queues a client's datagrams together pays for
+// one passage of the network stack. Nothing here ever blocks, waits, retries later, logs or interprets a payload; what
 // cannot be sent is skipped and counted, so no error ever stops the datagrams behind it. A
 // Socket, an RxBatch and a TxQueue belong to one goroutine, the shard's; only the counters
 // may be read by others. A packet's bytes live until the batch's Reset, a slot's until its
@@ -38,7 +40,7 @@ const (
 func (c Class) String() string { return [Classes]string{"control", "audio", "video"}[c] }
 
 // Socket is one non-blocking UDP socket on the wildcard address of one family. All methods
-// but Counters belong to one goroutine.
+// but GSO and Counters belong to one goroutine.
 type Socket interface {
 	// Recv appends what has arrived to b, as far as b has room, and returns how many
 	// datagrams it took from the kernel: those that could not be used (see Counters) are
@@ -52,6 +54,10 @@ type Socket interface {
 	// removed too and counted by reason. blocked means that the socket's buffer is full:
 	// the rest stays queued, in order, for a call after the socket is writable again.
 	Send(q *TxQueue) (sent int, blocked bool)
+
+	// GSO reports whether runs of datagrams leave as one message (UDP_SEGMENT, udp(7)), and if
+	// not, why. Any goroutine may call it, also after Close.
+	GSO() (on bool, why string)
 
 	// FD is the file descriptor, to wait on. It stays the Socket's.
 	FD() int
@@ -84,6 +90,7 @@ type Options struct {
 	SendBuffer int        // likewise
 	NoForce    bool       // do not exceed the system's limits even where we have the right to
 	Plain      bool       // the portable implementation, also where there is a faster one
+	NoGSO      bool       // send no runs; otherwise they are sent where a probe says that they work
 	Timestamps bool       // ask the kernel when each datagram arrived (RxBatch.Time), where it can say
 }
 
@@ -98,7 +105,7 @@ func Open(o Options) (Socket, error) {
 	if o.Plain || !haveBatched {
 		return newPlain(fd, port, o.IPv6), nil
 	}
-	return newBatched(fd, port, o.IPv6), nil
+	return newBatched(fd, port, o), nil
 }
 
 // errNothing ends a receive loop: nothing is there now.

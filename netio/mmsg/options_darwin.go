@@ -40,4 +40,4 @@ type rxRaw struct{}
 func (*rxRaw) init([]byte, int) {}
 
 // newBatched is never reached where haveBatched is false.
-func newBatched(fd int, port uint16, v6 bool) Socket { return newPlain(fd, port, v6) }
+func newBatched(fd int, port uint16, o Options) Socket { return newPlain(fd, port, o.IPv6) }

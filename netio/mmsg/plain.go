@@ -36,6 +36,10 @@ func (s *plain) LocalPort() uint16   { return s.port }
 func (s *plain) Counters() *Counters { return &s.counters }
 func (s *plain) Close() error        { return unix.Close(s.fd) }
 
+func (s *plain) GSO() (on bool, why string) {
+	return false, "the portable implementation sends each datagram by itself"
+}
+
 func (s *plain) Recv(b *RxBatch) (n int, err error) {
 	if b.Room() == 0 {
 		return 0, nil
@@ -122,7 +126,7 @@ func (s *plain) send(q *TxQueue, slots []uint16) (done, sent int) {
 			continue
 		}
 		sent++
-		s.counters.sent(1, int(q.entries[slot].size))
+		s.counters.sent(int(q.entries[slot].size))
 	}
 	return done, sent
 }

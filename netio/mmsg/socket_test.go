@@ -16,22 +16,23 @@ import (
 
 // kit opens sockets of one implementation and family.
 type kit struct {
-	plain, v6 bool
+	plain, v6, noGSO bool
 }
 
-// eachKit runs one test over both implementations and both families.
+// eachKit runs one test over both implementations, the batched one with runs and without, and
+// both families.
 func eachKit(t *testing.T, f func(t *testing.T, k kit)) {
-	for _, plain := range []bool{false, true} {
-		for _, v6 := range []bool{false, true} {
-			name := map[bool]string{false: "batched", true: "plain"}[plain] + map[bool]string{false: " IPv4", true: " IPv6"}[v6]
-			t.Run(name, func(t *testing.T) { f(t, kit{plain, v6}) })
-		}
+	for _, v6 := range []bool{false, true} {
+		family := map[bool]string{false: " IPv4", true: " IPv6"}[v6]
+		t.Run("runs"+family, func(t *testing.T) { f(t, kit{v6: v6}) })
+		t.Run("batched"+family, func(t *testing.T) { f(t, kit{v6: v6, noGSO: true}) })
+		t.Run("plain"+family, func(t *testing.T) { f(t, kit{v6: v6, plain: true}) })
 	}
 }
 
 func (k kit) open(t testing.TB, o Options) Socket {
 	t.Helper()
-	o.Plain, o.IPv6 = k.plain, k.v6
+	o.Plain, o.IPv6, o.NoGSO = k.plain, k.v6, k.noGSO
 	s, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +222,7 @@ func TestRecvAppends(t *testing.T) {
 func TestBatchServesBothFamiliesInTurn(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		b := NewRxBatch(2)
-		kits := []kit{{plain, false}, {plain, true}, {plain, false}}
+		kits := []kit{{plain: plain}, {plain: plain, v6: true}, {plain: plain}}
 		for turn, k := range kits {
 			s, c := k.open(t, Options{}), k.client(t)
 			b.Reset()

@@ -19,7 +19,7 @@ type TxQueue struct {
 	open    bool      // Slot handed one out that has not been committed
 	flusher func()
 
-	hand, places [maxMessages]uint16 // flush's: slots, and where in order they stand
+	hand, places [maxHand]uint16 // flush's: slots, and where in order they stand
 
 	dropped [Classes]count.Word
 	refused count.Word
@@ -162,7 +162,7 @@ func (q *TxQueue) dropOldestVideo() bool {
 	panic("mmsg: queue lost count of its Video")
 }
 
-// sender sends up to maxMessages queued datagrams of its own family, in order. It returns how
+// sender sends up to maxHand queued datagrams of its own family, in order. It returns how
 // many are done with, sent or refused by the kernel; fewer than given means blocked.
 type sender interface {
 	send(q *TxQueue, slots []uint16) (done, sent int)
@@ -173,7 +173,7 @@ type sender interface {
 func (q *TxQueue) flush(s sender, v6 bool) (sent int, blocked bool) {
 	for next := 0; next < len(q.order) && !blocked; {
 		n := 0
-		for ; next < len(q.order) && n < maxMessages; next++ {
+		for ; next < len(q.order) && n < maxHand; next++ {
 			if slot := q.order[next]; q.entries[slot].v6 == v6 {
 				q.hand[n], q.places[n] = slot, uint16(next)
 				n++

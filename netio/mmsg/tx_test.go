@@ -145,7 +145,7 @@ type recorder struct {
 
 func (r *recorder) send(q *TxQueue, slots []uint16) (done, sent int) {
 	r.calls++
-	if len(slots) == 0 || len(slots) > maxMessages {
+	if len(slots) == 0 || len(slots) > maxHand {
 		panic(fmt.Sprintf("%d slots in one call", len(slots)))
 	}
 	for _, slot := range slots {
@@ -170,7 +170,7 @@ func TestFlushCallsTheSenderInBoundedBatches(t *testing.T) {
 	if n, blocked := q.flush(r, false); n != 300 || blocked {
 		t.Fatalf("flushed %d, blocked %v", n, blocked)
 	}
-	if want := (300 + maxMessages - 1) / maxMessages; r.calls != want {
+	if want := (300 + maxHand - 1) / maxHand; r.calls != want {
 		t.Errorf("%d calls, want %d", r.calls, want)
 	}
 }
