@@ -32,7 +32,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 		datagrams[i] = pub.packet(h, frame(i == 0, 1000))
 	}
 	pub.conn.HandleRTP(&r.env, r.now, datagrams[0])
-	r.route(func(run []Routed) { viewer.conn.Send(&r.env, r.now, 0, run) })
+	r.route(func(run []Packet) { viewer.conn.Send(&r.env, r.now, 0, run) })
 	viewer.received()
 
 	steady(t, "decrypt and receive", runs/2, func(i int) {
@@ -43,7 +43,7 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 	steady(t, "munge and seal", runs/2-3, func(i int) {
 		r.now = r.now.Add(time.Millisecond)
 		pub.conn.HandleRTP(&r.env, r.now, datagrams[runs/2+2+i])
-		r.route(func(run []Routed) { viewer.conn.Send(&r.env, r.now, 0, run) })
+		r.route(func(run []Packet) { viewer.conn.Send(&r.env, r.now, 0, run) })
 		r.env.Out.Reset()
 	})
 	if n := r.env.Count.RTPOut.Load(); n < runs/2-3 {
@@ -71,7 +71,7 @@ func TestControlPathAllocatesNothing(t *testing.T) {
 	for i := range 256 {
 		h := rtp.HeaderFields{PayloadType: 96, Seq: uint16(2 * i), Timestamp: 3000 * uint32(i), SSRC: 1000}
 		pub.conn.HandleRTP(&r.env, r.now, pub.packet(h, frame(i == 0, 1000)))
-		r.route(func(run []Routed) { viewer.conn.Send(&r.env, r.now, 0, run) })
+		r.route(func(run []Packet) { viewer.conn.Send(&r.env, r.now, 0, run) })
 		last = seqOf(viewer.received()[0])
 	}
 	nacks, reports := make([][]byte, runs+1), make([][]byte, runs+1)

@@ -22,7 +22,7 @@ func BenchmarkNACKService(b *testing.B) {
 	for i := range 512 {
 		h := rtp.HeaderFields{PayloadType: 96, Seq: uint16(i), Timestamp: 3000 * uint32(i), SSRC: 1000}
 		pub.conn.HandleRTP(&r.env, r.now, pub.packet(h, frame(i == 0, 1100)))
-		r.route(func(run []Routed) { viewer.conn.Send(&r.env, r.now, 0, run) })
+		r.route(func(run []Packet) { viewer.conn.Send(&r.env, r.now, 0, run) })
 		for _, got := range viewer.received() {
 			seqs = append(seqs, seqOf(got))
 		}

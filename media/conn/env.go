@@ -14,6 +14,7 @@ import (
 	"tsubame/media/router"
 	"tsubame/media/rtcp"
 	"tsubame/media/rtx"
+	"tsubame/media/send"
 	"tsubame/media/srtp"
 	"tsubame/netio/count"
 	"tsubame/netio/mmsg"
@@ -40,6 +41,7 @@ type Env struct {
 	// KeyFrames are the tracks whose publisher is to be asked for a key frame.
 	KeyFrames []param.TrackID
 
+	packets [router.MaxRun]Packet // what Resolve returns
 	scratch [mmsg.SlotSize]byte
 	seqs    []uint16
 	blocks  []rtcp.ReportBlock
@@ -59,7 +61,66 @@ func (e *Env) wantKeyFrame(id param.TrackID) {
 type Routed struct {
 	Track param.TrackID
 	Ref   packet.Ref
+	Video bool
 }
+
+// Packet is one packet of a run as all viewers of one shard are sent it. It is lent for as
+// long as the run's references are held.
+type Packet struct {
+	Meta *packet.Meta
+	Body []byte // the payload, and Pad bytes of RTP padding (RFC 3550 section 5.1)
+	Pad  uint8
+}
+
+// Resolve looks up the packets of a run, once for all viewers. What it returns is good until
+// the next call.
+func (e *Env) Resolve(run *router.Run) []Packet {
+	packets := e.packets[:run.N]
+	for i := range packets {
+		p := &packets[i]
+		ref := run.Refs[i]
+		p.Meta, p.Body, p.Pad = e.Arena.Meta(ref), e.Arena.Payload(ref), run.Pads[i]
+		if p.Pad > 0 {
+			begin := int(p.Meta.HeaderLen)
+			p.Body = e.Arena.Bytes(ref)[begin : begin+len(p.Body)+int(p.Pad)]
+		}
+	}
+	return packets
+}
+
+// Equalise writes padding behind the payloads of a run, so that they leave in as few groups
+// of one length as can be. Only the shard that received the run may call it, once, before
+// anybody else sees it: readers of the retransmission ring, who may have seen the packets
+// already, never look behind the payload.
+func (e *Env) Equalise(run *router.Run) {
+	var lengths [router.MaxRun]int
+	var room [router.MaxRun]uint8
+	n := int(run.N)
+	for i, ref := range run.Refs[:n] {
+		lengths[i] = len(e.Arena.Payload(ref))
+		end := int(e.Arena.Meta(ref).HeaderLen) + lengths[i]
+		room[i] = uint8(min(router.MaxPad, len(e.Arena.Bytes(ref))-end, max(maxPadded-lengths[i], 0)))
+	}
+	total := router.Equalise(lengths[:n], room[:n], run.Pads[:n])
+	if total == 0 {
+		return
+	}
+	for i, pad := range run.Pads[:n] {
+		if pad == 0 {
+			continue
+		}
+		begin := int(e.Arena.Meta(run.Refs[i]).HeaderLen) + lengths[i]
+		b := e.Arena.Bytes(run.Refs[i])[begin : begin+int(pad)]
+		clear(b)
+		b[pad-1] = pad
+		e.Count.PaddedPackets.Inc()
+	}
+	e.Count.PaddedBytes.Add(uint64(total))
+}
+
+// maxPadded is how long a payload may get by padding: what fits a slot with all that is
+// added to it.
+const maxPadded = mmsg.SlotSize - send.MaxHeader - srtp.MaxRTPOverhead
 
 // Counters are what the connections of one shard count, by reason.
 type Counters struct {
@@ -77,11 +138,14 @@ type Counters struct {
 	NACKRefused count.Word // asked for too often, or never sent
 	PLIIn       count.Word
 	PLIOut      count.Word
-	FeedbackIn  count.Word // transport-wide feedback and REMB from subscribers
-	Recovered   count.Word // packets that came by RTX
-	PaddingOnly count.Word // packets without media: probes
-	KeyFrames   count.Word // that publishers began
-	BlindStarts count.Word // viewers that began without one, having waited for long
+
+	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
+	PaddedBytes   count.Word // by so much
+	FeedbackIn    count.Word // transport-wide feedback and REMB from subscribers
+	Recovered     count.Word // packets that came by RTX
+	PaddingOnly   count.Word // packets without media: probes
+	KeyFrames     count.Word // that publishers began
+	BlindStarts   count.Word // viewers that began without one, having waited for long
 
 	SourceSwitches count.Word // tracks whose peer went on under another SSRC
 

@@ -53,7 +53,7 @@ func TestOnlyTheFirstParameterSetIsFlagged(t *testing.T) {
 		r.now = r.now.Add(time.Millisecond)
 		h := rtp.HeaderFields{PayloadType: 96, Seq: uint16(i), Timestamp: 3000, SSRC: 1000}
 		pub.conn.HandleRTP(&r.env, r.now, pub.packet(h, []byte(payload)))
-		r.route(func(run []Routed) { flags = append(flags, r.env.Arena.Meta(run[0].Ref).Flags&packet.FlagKeyFrame) })
+		r.route(func(run []Packet) { flags = append(flags, run[0].Meta.Flags&packet.FlagKeyFrame) })
 	}
 	if len(flags) != 4 || flags[0] == 0 || flags[1]|flags[2]|flags[3] != 0 {
 		t.Errorf("flags %v", flags)

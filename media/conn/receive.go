@@ -2,6 +2,7 @@ package conn
 
 import (
 	"tsubame/media/codec"
+	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/media/rtp"
 	"tsubame/media/rtx"
@@ -141,7 +142,7 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 		env.Arena.Retain(ref, 1)
 		p.ring.Insert(m.Seq, ref, now, env.Mag)
 	}
-	env.Routed = append(env.Routed, Routed{Track: p.track, Ref: ref})
+	env.Routed = append(env.Routed, Routed{Track: p.track, Ref: ref, Video: p.spec.Kind == param.Video})
 	return mono.Earliest(due, p.deadline())
 }
 

@@ -25,6 +25,7 @@ type rig struct {
 	t   testing.TB
 	env Env
 	now mono.Time
+	run router.Run
 }
 
 func newRig(t testing.TB) *rig {
@@ -139,9 +140,13 @@ func (p *peer) received() (packets [][]byte) {
 }
 
 // route releases what was routed, after f has had it.
-func (r *rig) route(f func([]Routed)) {
-	if f != nil && len(r.env.Routed) > 0 {
-		f(r.env.Routed)
+func (r *rig) route(f func([]Packet)) {
+	if n := len(r.env.Routed); f != nil && n > 0 {
+		r.run.N = uint8(n)
+		for i, p := range r.env.Routed {
+			r.run.Refs[i] = p.Ref
+		}
+		f(r.env.Resolve(&r.run))
 	}
 	for _, p := range r.env.Routed {
 		r.env.Mag.Release(p.Ref)

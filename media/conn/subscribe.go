@@ -6,6 +6,7 @@ import (
 
 	"tsubame/media/param"
 	"tsubame/media/router"
+	"tsubame/media/rtp"
 	"tsubame/media/rtx"
 	"tsubame/media/send"
 	"tsubame/media/srtp"
@@ -163,8 +164,8 @@ func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
 }
 
 // Send rewrites, seals and queues a run of packets of one track for the subscription in
-// slot. The buffers stay the caller's and are not changed.
-func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
+// slot. The packets stay the caller's and are not changed.
+func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	s := c.subs[slot]
 	to, ok := c.SendPath()
 	if !ok {
@@ -172,8 +173,8 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
 		return
 	}
 	for i := range run {
-		m, payload := env.Arena.Meta(run[i].Ref), env.Arena.Payload(run[i].Ref)
-		if len(payload) == 0 && s.stream.Skip(m) {
+		m, pad := run[i].Meta, run[i].Pad
+		if len(run[i].Body) == 0 && s.stream.Skip(m) {
 			continue // a probe of the publisher's: its gap is closed
 		}
 		waited := s.stream.Waiting()
@@ -191,13 +192,16 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Routed) {
 			continue
 		}
 		h := s.stream.PutHeader(buf, m, out, now, env.NTP, c.twccOut)
-		n, err := c.session.SealRTP(buf, h, payload, s.sealer, out.Index)
+		if pad > 0 {
+			rtp.SetPadded(buf)
+		}
+		n, err := c.session.SealRTP(buf, h, run[i].Body, s.sealer, out.Index)
 		if err != nil {
 			env.Count.DropSeal.Inc()
 			continue
 		}
 		c.twccOut++
-		s.stream.Sent(n)
+		s.stream.Sent(n - int(pad))
 		env.Out.Commit(n, to, s.class)
 		env.Count.RTPOut.Inc()
 		env.Count.RTPOutBytes.Add(uint64(n))

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"tsubame/media/conn"
 	"tsubame/media/router"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/packet"
@@ -23,6 +22,7 @@ type stock struct {
 const (
 	stockBatches = 2048
 	payloadSize  = 1100
+	runLength    = router.MaxRun
 )
 
 func newStock(b *testing.B, viewers ...int) *stock {
@@ -133,18 +133,18 @@ func BenchmarkHandOver(b *testing.B) {
 	tap.Close()
 	from, to := c.p.shards[0], c.p.shards[1]
 	to.env.Fanout.Add(c.track, router.Sink{Tap: tap})
-	run := make([]conn.Routed, runLength)
+	run := router.Run{Track: c.track, N: runLength, Video: true}
 	b.ReportAllocs()
 	for b.Loop() {
 		from.begin(c.now, c.outs[0])
-		for i := range run {
+		for i := range run.Refs {
 			ref, ok := from.env.Mag.Get(payloadSize, packet.Video)
 			if !ok {
 				b.Fatal("no buffer")
 			}
-			run[i] = conn.Routed{Track: c.track, Ref: ref}
+			run.Refs[i] = ref
 		}
-		from.routeRun(c.now, run)
+		from.routeRun(c.now, &run)
 		from.finish(c.now)
 		to.HandleMessages(c.now, c.outs[1])
 	}

@@ -54,7 +54,7 @@ func (s *shard) command(now mono.Time, c *Conn, cmd command) {
 		}
 	case opUnpublish:
 		if l.Unpublish(cmd.track) {
-			s.closeTrack(cmd.track)
+			s.closeTrack(now, cmd.track)
 		}
 	case opSubscribe:
 		ok, res := l.Subscribe(&s.env, now, cmd.subscribe)
@@ -98,7 +98,7 @@ func (s *shard) end(now mono.Time, l *live, reason string) {
 	l.closing = true
 	s.ending, s.results = l.Close(&s.env, s.ending[:0], s.results[:0])
 	for _, id := range s.ending {
-		s.closeTrack(id)
+		s.closeTrack(now, id)
 	}
 	for _, r := range s.results {
 		s.settle(r)
@@ -107,8 +107,8 @@ func (s *shard) end(now mono.Time, l *live, reason string) {
 	s.rearm(l, now.Add(lingerTime))
 }
 
-// release forgets a closed connection.
-func (s *shard) release(l *live) {
+// forget lets go of a closed connection.
+func (s *shard) forget(l *live) {
 	s.paths = l.ICE.Paths(s.paths[:0])
 	for _, k := range s.paths {
 		s.unlead(k, l)
@@ -120,8 +120,11 @@ func (s *shard) release(l *live) {
 	l.handle.released()
 }
 
-// closeTrack is phase one of a track's end: its readers are told.
-func (s *shard) closeTrack(id param.TrackID) {
+// closeTrack is phase one of a track's end: what waits for the rest of its frame goes out,
+// and its readers are told.
+func (s *shard) closeTrack(now mono.Time, id param.TrackID) {
+	s.window.End(id)
+	s.release(now)
 	tr := s.plane.tracks.Index(id.Index)
 	alone := s.plane.tracks.Close(id)
 	for t := tr.NextReader(0); t >= 0; t = tr.NextReader(t + 1) {
@@ -201,9 +204,11 @@ func (s *shard) shutdown() {
 		if !ok {
 			break
 		}
-		for _, ref := range m.refs[:m.n] {
-			s.env.Mag.Release(ref)
-		}
+		s.drop(&m.run)
+	}
+	s.window.EndAll()
+	for run := s.window.Take(); run != nil; run = s.window.Take() {
+		s.drop(run)
 	}
 	// What follows is there when nobody waited for the connections' end.
 	for _, l := range s.live {

@@ -9,13 +9,15 @@ import (
 	"tsubame/media/conn"
 	"tsubame/media/dtls"
 	"tsubame/media/ice"
+	"tsubame/media/router"
 	"tsubame/netio/count"
 	"tsubame/netio/mmsg"
 )
 
 // Counters are what one shard counts. Names are fixed; nothing a peer sends becomes one.
 type Counters struct {
-	Conn conn.Counters
+	Conn   conn.Counters
+	Window router.WindowCounters
 
 	Connections      count.Word // gauge: owned by this shard
 	Adopted          count.Word

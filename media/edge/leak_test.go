@@ -140,7 +140,7 @@ func (p *peer) carry(w *wire) {
 // the ways that there are to leave.
 func TestThousandJoinsAndLeavesLeaveNothing(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	c := newCall(t, 2, []int{1}, nil)
+	c := newCall(t, 2, []int{1}, frameByFrame)
 	level := c.p.arena.Outstanding()
 	for i := range 1000 {
 		k := pathOf(i)

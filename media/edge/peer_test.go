@@ -11,6 +11,7 @@ import (
 
 	"tsubame/media/dtls"
 	"tsubame/media/param"
+	"tsubame/media/router"
 	"tsubame/media/rtp"
 	"tsubame/media/srtp"
 	"tsubame/netio/flow"
@@ -205,6 +206,25 @@ func (p *peer) received(all []datagram) (packets [][]byte) {
 		packets = append(packets, slices.Clone(buf[:n]))
 	}
 	return packets
+}
+
+// unpad takes the padding off an RTP packet (RFC 3550 section 5.1), which has to be zeros and
+// their number.
+func unpad(t testing.TB, b []byte) []byte {
+	t.Helper()
+	if b[0]&0x20 == 0 {
+		return b
+	}
+	n := int(b[len(b)-1])
+	if n == 0 || n > router.MaxPad || n > len(b)-12 {
+		t.Fatalf("%d bytes of padding in a packet of %d", n, len(b))
+	}
+	for _, v := range b[len(b)-n : len(b)-1] {
+		if v != 0 {
+			t.Fatalf("padding %x", b[len(b)-n:])
+		}
+	}
+	return b[:len(b)-n]
 }
 
 // rtcp seals a compound of the peer's.

@@ -3,6 +3,7 @@ package edge
 import (
 	"tsubame/media/ice"
 	"tsubame/media/param"
+	"tsubame/media/router"
 	"tsubame/media/rtp"
 	"tsubame/netio/flow"
 	"tsubame/netio/mono"
@@ -43,10 +44,10 @@ func (s *shard) forward(now mono.Time, k flow.Key, st *stranger, b []byte) {
 	copy(s.env.Arena.Bytes(ref), b)
 	s.env.Arena.SetLen(ref, len(b))
 	m := media{
-		kind: mediaForward, n: 1,
+		kind: mediaForward, run: router.Run{N: 1},
 		conn: st.conn.index, serial: st.conn.serial, checked: st.checked, key: k,
 	}
-	m.refs[0] = ref
+	m.run.Refs[0] = ref
 	if !lane.TryPush(m) {
 		s.env.Mag.Release(ref)
 		s.count.DropRingForward.Inc()
@@ -59,7 +60,7 @@ func (s *shard) forward(now mono.Time, k flow.Key, st *stranger, b []byte) {
 // forwarded takes a datagram that another shard received. The connection may have ended
 // while it was on its way, and its place may be another's.
 func (s *shard) forwarded(now mono.Time, m *media) {
-	ref := m.refs[0]
+	ref := m.run.Refs[0]
 	if l := s.live[m.conn]; l != nil && l.handle.serial == m.serial && !l.closing {
 		s.arrived(now, l, m, s.env.Arena.Data(ref))
 	} else {

@@ -4,59 +4,99 @@ import (
 	"tsubame/media/conn"
 	"tsubame/media/router"
 	"tsubame/netio/mono"
+	"tsubame/netio/packet"
 )
 
-// route hands the batch's packets on, in runs of one track. Each run goes to this shard's
-// sinks directly and, as one entry, into the media lane of every other shard that reads
-// the track. The reference that each packet came with is released at the end.
+// route hands the batch's packets on, in runs of one track. Video goes by the frame window,
+// unless that is off; audio never waits.
 func (s *shard) route(now mono.Time) {
 	all := s.env.Routed
 	for len(all) > 0 {
-		n := 1
-		for n < len(all) && n < runLength && all[n].Track == all[0].Track {
-			n++
+		if all[0].Video && !s.window.Off() {
+			s.hold(now, &all[0])
+			all = all[1:]
+			continue
 		}
-		s.routeRun(now, all[:n])
-		all = all[n:]
+		r := &s.run
+		r.Track, r.Video, r.N = all[0].Track, all[0].Video, 0
+		for r.N < router.MaxRun && int(r.N) < len(all) && all[r.N].Track == r.Track {
+			r.Refs[r.N] = all[r.N].Ref
+			r.N++
+		}
+		s.routeRun(now, r)
+		all = all[r.N:]
 	}
 	s.env.Routed = s.env.Routed[:0]
 }
 
-func (s *shard) routeRun(now mono.Time, run []conn.Routed) {
-	id := run[0].Track
-	tr := s.plane.tracks.Index(id.Index)
+// hold gives a packet to the frame window, and routes what that releases.
+func (s *shard) hold(now mono.Time, p *conn.Routed) {
+	m := s.env.Arena.Meta(p.Ref)
+	s.window.Add(now, &router.Held{
+		Track: p.Track, Ref: p.Ref, Timestamp: m.Timestamp, Seq: m.Seq,
+		End: m.Flags&(packet.FlagMarker|packet.FlagFrameEnd) != 0,
+	})
+	s.release(now)
+}
+
+// release routes the runs that the frame window has released.
+func (s *shard) release(now mono.Time) {
+	for run := s.window.Take(); run != nil; run = s.window.Take() {
+		s.routeRun(now, run)
+	}
+}
+
+// routeRun brings a run to everybody: as one entry into the media lane of every other shard
+// that reads the track, and to this shard's sinks directly. References are counted once for
+// all shards: one for each that gets the run, the one that it came with included.
+func (s *shard) routeRun(now mono.Time, run *router.Run) {
+	run.Pads = [router.MaxRun]uint8{}
+	if run.Video && run.N > 1 && !s.plane.cfg.NoPadding {
+		s.env.Equalise(run)
+	}
+	tr, here := s.plane.tracks.Index(run.Track.Index), false
+	s.readers = s.readers[:0]
 	for t := tr.NextReader(0); t >= 0; t = tr.NextReader(t + 1) {
 		if t == s.index {
-			s.fanOut(now, run)
+			here = true
 		} else {
+			s.readers = append(s.readers, t)
+		}
+	}
+	if n := len(s.readers); n > 0 {
+		for _, ref := range run.Refs[:run.N] {
+			s.env.Arena.Retain(ref, n)
+		}
+		for _, t := range s.readers {
 			s.share(tr, t, run)
 		}
 	}
-	for i := range run {
-		s.env.Mag.Release(run[i].Ref)
-	}
 	s.count.Runs.Inc()
-	s.count.RunPackets.Add(uint64(len(run)))
+	s.count.RunPackets.Add(uint64(run.N))
+	if here {
+		s.fanOut(now, run)
+	}
+	s.drop(run)
 }
 
-// share puts a run into another shard's media lane. When that is full the packets are lost
-// for its viewers, who need a key frame then.
-func (s *shard) share(tr *router.Track, to int, run []conn.Routed) {
-	m := media{kind: mediaRun, track: run[0].Track, n: uint8(len(run))}
-	for i := range run {
-		m.refs[i] = run[i].Ref
-		s.env.Arena.Retain(run[i].Ref, 1)
-	}
-	if s.plane.shards[to].media.TryPush(m) {
+// share puts a run into another shard's media lane, and a reference of each packet with it.
+// When that is full the packets are lost for its viewers, who need a key frame then.
+func (s *shard) share(tr *router.Track, to int, run *router.Run) {
+	if s.plane.shards[to].media.TryPush(media{kind: mediaRun, run: *run}) {
 		s.later(to)
 		return
 	}
-	for i := range run {
-		s.env.Mag.Release(run[i].Ref)
-	}
-	s.count.DropRingMedia.Add(uint64(len(run)))
+	s.drop(run)
+	s.count.DropRingMedia.Add(uint64(run.N))
 	if tr.MarkLossy() {
-		s.env.KeyFrames = append(s.env.KeyFrames, run[0].Track)
+		s.env.KeyFrames = append(s.env.KeyFrames, run.Track)
+	}
+}
+
+// drop gives back one reference of each packet of a run.
+func (s *shard) drop(run *router.Run) {
+	for _, ref := range run.Refs[:run.N] {
+		s.env.Mag.Release(ref)
 	}
 }
 
@@ -66,32 +106,28 @@ func (s *shard) receive(now mono.Time, m *media) {
 		s.forwarded(now, m)
 		return
 	}
-	var run [runLength]conn.Routed
-	for i, ref := range m.refs[:m.n] {
-		run[i] = conn.Routed{Track: m.track, Ref: ref}
-	}
-	s.fanOut(now, run[:m.n])
-	for _, ref := range m.refs[:m.n] {
-		s.env.Mag.Release(ref)
-	}
+	s.fanOut(now, &m.run)
+	s.drop(&m.run)
 }
 
 // fanOut sends a run to this shard's sinks. They take no reference: what they send is
 // sealed into the transmit queue before this returns, and a tap takes its own.
-func (s *shard) fanOut(now mono.Time, run []conn.Routed) {
-	local := s.env.Fanout.Find(run[0].Track)
+func (s *shard) fanOut(now mono.Time, run *router.Run) {
+	local := s.env.Fanout.Find(run.Track)
 	if local == nil {
-		s.count.DropTrack.Add(uint64(len(run)))
+		s.count.DropTrack.Add(uint64(run.N))
 		return
 	}
-	for _, sink := range local.Sinks {
+	packets := s.env.Resolve(run)
+	for i := range local.Sinks {
+		sink := &local.Sinks[i]
 		if sink.Tap != nil {
-			for i := range run {
-				sink.Tap.Push(s.env.Arena, s.env.Mag, run[i].Track, run[i].Ref)
+			for _, ref := range run.Refs[:run.N] {
+				sink.Tap.Push(s.env.Arena, s.env.Mag, run.Track, ref)
 			}
 			continue
 		}
-		s.live[sink.Conn].Send(&s.env, now, sink.Slot, run)
+		s.live[sink.Conn].Send(&s.env, now, sink.Slot, packets)
 	}
 }
 

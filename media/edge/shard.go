@@ -12,7 +12,6 @@ import (
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/mono"
-	"tsubame/netio/packet"
 	"tsubame/netio/ring"
 	"tsubame/netio/wheel"
 )
@@ -30,16 +29,11 @@ const lingerTime = 250 * time.Millisecond
 // tickInterval is the least time between two turns of one connection's timer.
 const tickInterval = time.Millisecond
 
-// runLength is how many packets of one track one entry of a media ring carries.
-const runLength = 8
-
 // media is an entry of a shard's media lane: a run of packets of one track, or one datagram
 // of a flow that landed on another shard than the one that owns its connection.
 type media struct {
-	track param.TrackID
-	refs  [runLength]packet.Ref
-	n     uint8 // packets in refs; a forwarded datagram has one
-	kind  mediaKind
+	run  router.Run // of a forwarded datagram: its one buffer
+	kind mediaKind
 	// Of a forwarded datagram:
 	conn    uint32
 	serial  uint32    // of the connection: its place may be another's by now
@@ -68,7 +62,8 @@ type shard struct {
 	foreign strangers           // paths validated here of connections that are not
 	swept   mono.Time
 	timers  *wheel.Wheel
-	wakeSet []bool // shards to wake at the end of this iteration
+	window  *router.Window // packets that wait for the rest of their frame
+	wakeSet []bool         // shards to wake at the end of this iteration
 
 	// The mailboxes. Others write, this shard reads.
 	waker     *ring.Waker
@@ -78,6 +73,8 @@ type shard struct {
 	ended     *ring.Flags
 
 	// Scratch, kept to be used again.
+	run     router.Run
+	readers []int
 	sinks   []router.Sink
 	results []router.Result
 	ending  []param.TrackID
@@ -105,6 +102,7 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 		keyFrames: ring.NewFlags(p.tracks.Len()),
 		ended:     ring.NewFlags(p.tracks.Len()),
 	}
+	s.window = router.NewWindow(p.tracks.Len(), p.cfg.FrameWindow, &s.count.Window)
 	s.env = conn.Env{
 		Shard: index, Arena: p.arena, Mag: p.arena.Magazine(), RTX: p.rings,
 		Tracks: p.tracks, Fanout: router.NewFanout(index, p.tracks), Count: &s.count.Conn,
@@ -205,7 +203,7 @@ func (s *shard) Pending() bool {
 	return !s.commands.Empty() || !s.media.Empty() || !s.keyFrames.Empty() || !s.ended.Empty()
 }
 
-// HandleTimers serves the connections whose time has come.
+// HandleTimers serves the connections and the frames whose time has come.
 func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 	s.begin(now, out)
 	for {
@@ -220,7 +218,7 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 		l.armed = mono.Never
 		switch {
 		case l.closing:
-			s.release(l)
+			s.forget(l)
 		case !l.Tick(&s.env, now):
 			s.end(now, l, ReasonConsentLost)
 		default:
@@ -229,9 +227,11 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 			s.rearm(l, max(l.Deadline(), now.Add(tickInterval)))
 		}
 	}
+	s.window.Expire(now)
+	s.release(now)
 	s.finish(now)
 	s.sweep(now)
-	next := s.timers.Next()
+	next := mono.Earliest(s.timers.Next(), s.window.Deadline())
 	if len(s.foreign.paths) > 0 {
 		next = mono.Earliest(next, s.swept.Add(sweepInterval))
 	}

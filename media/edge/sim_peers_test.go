@@ -106,6 +106,7 @@ func (p *simPeer) asked(pkt rtcp.Packet) {
 func (p *simPeer) media(b []byte) {
 	t := p.s.r.t
 	ssrc, seq := binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint16(b[2:])
+	b = unpad(t, b)
 	payload, isRTX := b[12:], ssrc%2 == 1
 	if isRTX {
 		seq, payload, ssrc = binary.BigEndian.Uint16(payload), payload[2:], ssrc-1

@@ -185,13 +185,18 @@ func (s *sim) step() {
 }
 
 func TestPlaneOverABadNetwork(t *testing.T) {
+	t.Run("packet by packet", func(t *testing.T) { overABadNetwork(t, nil) })
+	t.Run("frame by frame", func(t *testing.T) { overABadNetwork(t, frameByFrame) })
+}
+
+func overABadNetwork(t *testing.T, change func(*Config)) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	s := &sim{
-		r: newRig(t, 3, nil), rnd: rand.New(rand.NewPCG(seed, 0)), at: map[flow.Key]*simPeer{}, ssrc: 100000,
+		r: newRig(t, 3, change), rnd: rand.New(rand.NewPCG(seed, 0)), at: map[flow.Key]*simPeer{}, ssrc: 100000,
 		wire: map[mono.Time][]simDatagram{}, sealed: map[[3]uint64]uint64{}, highest: map[[2]uint64]uint64{},
 	}
-	end := time.Now().Add(5 * time.Second)
+	end := time.Now().Add(3 * time.Second)
 	for ms := 0; ms < 30000 && time.Now().Before(end); ms++ {
 		if ms%40 == 0 {
 			s.act()

@@ -34,6 +34,11 @@ func PutHeader(dst []byte, h HeaderFields) int {
 	return HeaderSize
 }
 
+// SetPadded sets the P bit of a header that PutHeader or a Template has written and that is
+// not sealed yet: the payload ends in padding, whose last byte counts it (RFC 3550 section
+// 5.1).
+func SetPadded(header []byte) { header[0] |= 0x20 }
+
 // ExtWriter appends extension elements to a header in place. Begin, then Put for each
 // element, then End. It writes to the slice that Begin was given and panics if that is
 // too short, or if an element does not fit the form: both are mistakes of the caller.

@@ -251,7 +251,7 @@ func values(m *packet.Meta, ntp uint64, twcc uint16) rtp.Values {
 }
 
 // Sent notes that a packet numbered by Munge has been sealed and queued: its size in bytes
-// as it goes to the socket. Retransmissions are accounted for by AllowResend.
+// as it goes to the socket, without RTP padding. Retransmissions are accounted for by AllowResend.
 func (s *Stream) Sent(size int) {
 	s.stats.Packets++
 	s.stats.Bytes += uint64(size)
