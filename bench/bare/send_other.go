@@ -1,0 +1,5 @@
+//go:build !linux
+
+package bare
+
+func measure(Config, bool) (Cost, error) { return Cost{}, ErrUnsupported }
