@@ -11,7 +11,7 @@ import (
 
 // epoller is epoll(7), level-triggered. It sleeps by epoll_pwait2, which takes nanoseconds,
 // because the frame window of 1 ms would otherwise last up to 2; kernels before 5.11 and
-// some sandboxes do not have it, which is found at the first call and remembered.
+// some sandboxes do not have it, which is found when the poller is made.
 type epoller struct {
 	fd     int
 	fds    []int
@@ -26,7 +26,11 @@ func newEpoller() (*epoller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	return &epoller{fd: fd}, nil
+	p := &epoller{fd: fd}
+	var none [1]unix.EpollEvent
+	_, errno := epollWait2(fd, none[:], 0)
+	p.coarse = errno != 0 && errno != unix.EINTR
+	return p, nil
 }
 
 func (p *epoller) watch(fd int) error {
@@ -88,19 +92,22 @@ func (p *epoller) sleep(timeout time.Duration) (int, error) {
 	if p.coarse || timeout <= 0 {
 		return unix.EpollWait(p.fd, p.events, milliseconds(timeout))
 	}
-	spec := struct{ seconds, nanoseconds int64 }{int64(timeout / time.Second), int64(timeout % time.Second)}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd),
-		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(unsafe.Pointer(&spec)), 0, 0)
-	switch errno {
-	case 0:
-		return int(n), nil
-	case unix.EINTR:
-		return 0, unix.EINTR
+	n, errno := epollWait2(p.fd, p.events, timeout)
+	if errno != 0 {
+		return 0, errno
 	}
-	p.coarse = true
-	return unix.EpollWait(p.fd, p.events, milliseconds(timeout))
+	return n, nil
+}
+
+func epollWait2(fd int, events []unix.EpollEvent, timeout time.Duration) (int, unix.Errno) {
+	spec := struct{ seconds, nanoseconds int64 }{int64(timeout / time.Second), int64(timeout % time.Second)}
+	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(fd),
+		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(unsafe.Pointer(&spec)), 0, 0)
+	return int(n), errno
 }
 
 func (p *epoller) ready(id int) bool { return p.isUp[id] }
+
+func (p *epoller) fine() bool { return !p.coarse }
 
 func (p *epoller) close() { unix.Close(p.fd) }

@@ -122,6 +122,7 @@ func Open(c Config) (*Group, error) {
 	if err := g.makeShards(families); err != nil {
 		return nil, err
 	}
+	g.logOffloads()
 	return g, nil
 }
 

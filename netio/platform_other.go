@@ -23,5 +23,8 @@ func threadID() int { return 0 }
 
 func wanted(int) (time.Duration, bool) { return 0, false }
 
+// sharpenTimers is for Linux only: other systems have nothing to sharpen.
+func sharpenTimers() error { return nil }
+
 // pin is for Linux only.
 func pin(int) error { return errors.ErrUnsupported }

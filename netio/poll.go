@@ -24,6 +24,9 @@ type poller interface {
 	// ready reports whether the last wait found the descriptor ready.
 	ready(id int) bool
 
+	// fine reports whether wait ends at the microsecond rather than the millisecond.
+	fine() bool
+
 	close()
 }
 
@@ -90,5 +93,7 @@ func (p *portablePoller) wait(timeout time.Duration) int {
 }
 
 func (p *portablePoller) ready(id int) bool { return p.sets[id].Revents != 0 }
+
+func (p *portablePoller) fine() bool { return false }
 
 func (p *portablePoller) close() {}

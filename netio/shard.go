@@ -1,9 +1,12 @@
 package netio
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
+	"runtime/pprof"
+	"strconv"
 	"sync/atomic"
 
 	"tsubame/netio/mmsg"
@@ -32,7 +35,8 @@ const (
 // only; stop, counters and the waker are what others see of it.
 type shard struct {
 	index   int
-	cpu     int // to run on, or -1
+	cpu     int  // to run on, or -1
+	fine    bool // the poller's word at start: its sleeps end at the microsecond
 	log     *slog.Logger
 	handler Handler
 	poller  poller
@@ -78,6 +82,7 @@ func (s *shard) openWaiting(plain bool) (err error) {
 	if s.poller, err = open(); err != nil {
 		return err
 	}
+	s.fine = s.poller.fine()
 	if err := s.poller.watch(s.waker.FD()); err != nil {
 		return err
 	}
@@ -106,10 +111,15 @@ func (s *shard) close() {
 }
 
 // run is the shard's thread. The goroutine stays locked to it until it ends, and the thread
-// ends with it, so that a CPU pinned here is inherited by nobody.
+// ends with it, so that what is set here (CPU, timer slack) is inherited by nobody. Profiles
+// carry the label shard=N for what the goroutine does.
 func (s *shard) run(h Handler) {
 	runtime.LockOSThread()
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("shard", strconv.Itoa(s.index))))
 	s.thread.Store(int64(threadID()))
+	if err := sharpenTimers(); err != nil {
+		s.log.Warn("the timers of a shard are as coarse as the system's default", "shard", s.index, "error", err)
+	}
 	if s.cpu >= 0 {
 		if err := pin(s.cpu); err != nil {
 			s.log.Warn("a shard could not be bound to its CPU and runs on any", "shard", s.index, "cpu", s.cpu, "error", err)
