@@ -3,6 +3,8 @@ package bot
 import (
 	"encoding/binary"
 	"time"
+
+	"tsubame/bench/source/shape"
 )
 
 // What a bot sends is shaped like VP8 or Opus as far as an SFU looks, and carries a stamp
@@ -13,14 +15,8 @@ const (
 	stampMagic = 0x54534d42
 	stampSize  = 4 + 4 + 8 + 8 // checksum, source, counter, time
 
-	opusTOC = 0xfc // RFC 6716 section 3.1: CELT, full band, 20 ms, stereo, one frame
-
-	vp8DescriptorSize = 6  // RFC 7741 section 4.2 with 15-bit picture id, TL0PICIDX, TID
-	vp8FrameTag       = 3  // RFC 6386 section 9.1
-	vp8KeyHeader      = 10 // the tag, the start code, width and height
-
 	// minimum sizes of payloads that hold all of it
-	minVP8Payload  = vp8DescriptorSize + vp8KeyHeader + stampSize
+	minVP8Payload  = shape.VP8Descriptor + shape.VP8KeyHeader + stampSize
 	minOpusPayload = 1 + stampSize
 )
 
@@ -98,76 +94,42 @@ func (s stamp) latency(now time.Time) time.Duration { return time.Duration(now.U
 
 // putOpus writes an Opus-shaped payload over all of b.
 func putOpus(b []byte, s stamp) {
-	b[0] = opusTOC
+	b[0] = shape.OpusTOC
 	s.put(b[1:])
 }
 
 // readOpus reads one.
 func readOpus(b []byte) (stamp, bool) {
-	if len(b) < minOpusPayload || b[0] != opusTOC {
+	if len(b) < minOpusPayload || b[0] != shape.OpusTOC {
 		return stamp{}, false
 	}
 	return readStamp(b[1:])
 }
 
-// vp8Shape is what the VP8 payload descriptor and the frame's header say.
-type vp8Shape struct {
-	start     bool // S bit: the first packet of a frame
-	key       bool // known for first packets only
-	pictureID uint16
-	tl0       uint8
-}
-
-// putVP8 writes a VP8-shaped payload over all of b, which has minVP8Payload bytes or more.
-func putVP8(b []byte, v vp8Shape, s stamp) {
-	b[0] = 0x80 // X; partition 0
-	if v.start {
-		b[0] |= 0x10
-	}
-	b[1] = 0x80 | 0x40 | 0x20 // I, L, T
-	binary.BigEndian.PutUint16(b[2:], 0x8000|v.pictureID)
-	b[4] = v.tl0
-	b[5] = 0x20 // TID 0, Y
-	b = b[vp8DescriptorSize:]
-	if v.start {
-		size := vp8FrameTag
-		// The tag: inverse key frame bit, version 0, shown, size of the first partition.
-		b[0], b[1], b[2] = 0x11, 0x02, 0x00
-		if v.key {
-			b[0] = 0x10
-			copy(b[3:], []byte{0x9d, 0x01, 0x2a, 0x80, 0x02, 0xe0, 0x01}) // 640 by 480
-			size = vp8KeyHeader
-		}
-		b = b[size:]
-	}
-	s.put(b)
-}
-
-// readVP8 reads one. It takes descriptors in any form, since an SFU may rewrite them.
-func readVP8(b []byte) (v vp8Shape, s stamp, ok bool) {
+// readVP8 takes descriptors in any form, since an SFU may rewrite them.
+func (v *videoShape) readVP8(b []byte) ([]byte, error) {
 	rest, ok := v.readDescriptor(b)
 	if !ok {
-		return v, s, false
+		return nil, errShape
 	}
-	if v.start {
-		if len(rest) < vp8FrameTag {
-			return v, s, false
+	if v.Start {
+		if len(rest) < shape.VP8FrameTag {
+			return nil, errShape
 		}
-		size := vp8FrameTag
-		if v.key = rest[0]&1 == 0; v.key {
-			size = vp8KeyHeader
+		size := shape.VP8FrameTag
+		if v.Key = rest[0]&1 == 0; v.Key {
+			size = shape.VP8KeyHeader
 		}
 		if len(rest) < size {
-			return v, s, false
+			return nil, errShape
 		}
 		rest = rest[size:]
 	}
-	s, ok = readStamp(rest)
-	return v, s, ok
+	return rest, nil
 }
 
 // readDescriptor reads the payload descriptor and returns what is behind it.
-func (v *vp8Shape) readDescriptor(b []byte) (rest []byte, ok bool) {
+func (v *videoShape) readDescriptor(b []byte) (rest []byte, ok bool) {
 	next := func() (c byte) {
 		if ok = len(b) > 0; ok {
 			c, b = b[0], b[1:]
@@ -178,20 +140,20 @@ func (v *vp8Shape) readDescriptor(b []byte) (rest []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	v.start = first&0x10 != 0 && first&0x07 == 0
+	v.Start = first&0x10 != 0 && first&0x07 == 0
 	if first&0x80 == 0 {
 		return b, true
 	}
 	x := next()
 	if x&0x80 != 0 { // I
 		c := next()
-		v.pictureID = uint16(c & 0x7f)
+		v.PictureID = uint16(c & 0x7f)
 		if c&0x80 != 0 {
-			v.pictureID = v.pictureID<<8 | uint16(next())
+			v.PictureID = v.PictureID<<8 | uint16(next())
 		}
 	}
 	if x&0x40 != 0 { // L
-		v.tl0 = next()
+		v.TL0 = next()
 	}
 	if x&0x30 != 0 { // T or K
 		next()

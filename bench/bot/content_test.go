@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tsubame/bench/source/shape"
 	"tsubame/media/codec"
 	"tsubame/media/param"
 )
@@ -11,29 +12,29 @@ import (
 func TestPayloadsAreVerifiedToTheLastBit(t *testing.T) {
 	s := stamp{source: 1, counter: 2, sent: 3}
 	for _, size := range []int{minVP8Payload, minVP8Payload + 1, minVP8Payload + 7, 1100} {
-		for _, shape := range []vp8Shape{{start: true, key: true, pictureID: 5, tl0: 6}, {start: true, pictureID: 0x7fff}, {}} {
+		for _, want := range []shape.Video{{Start: true, Key: true, PictureID: 5, TL0: 6}, {Start: true, PictureID: 0x7fff}, {}} {
 			b := make([]byte, size)
-			putVP8(b, shape, s)
-			v, got, ok := readVP8(b)
-			if !ok || got != s || v != shape {
+			putVideo(param.VP8, b, videoShape{want}, s)
+			v, got, ok := readVideo(param.VP8, b)
+			if !ok || got != s || v.Video != want {
 				t.Fatalf("%d bytes: %+v %+v %v", size, v, got, ok)
 			}
-			header := vp8DescriptorSize
-			if shape.start {
-				header += vp8FrameTag
+			header := shape.VP8Descriptor
+			if want.Start {
+				header += shape.VP8FrameTag
 			}
-			if shape.key {
-				header += vp8KeyHeader - vp8FrameTag
+			if want.Key {
+				header += shape.VP8KeyHeader - shape.VP8FrameTag
 			}
 			for i := header; i < size; i++ {
 				b[i] ^= 1
-				if _, got, ok := readVP8(b); ok {
+				if _, got, ok := readVideo(param.VP8, b); ok {
 					t.Fatalf("byte %d changed, and it reads as %+v", i, got)
 				}
 				b[i] ^= 1
 			}
 			for n := range b {
-				if _, _, ok := readVP8(b[:n]); ok && n < header+stampSize {
+				if _, _, ok := readVideo(param.VP8, b[:n]); ok && n < header+stampSize {
 					t.Fatalf("%d of %d bytes read as whole", n, size)
 				}
 			}
@@ -62,9 +63,9 @@ func TestOpusPayloads(t *testing.T) {
 func frames(packets int) (out []videoShape) {
 	for _, key := range []bool{true, false} {
 		for i := range packets {
-			out = append(out, videoShape{
-				start: i == 0, second: i == 1, end: i == packets-1, key: key, pictureID: 0x1234, tl0: 9,
-			})
+			out = append(out, videoShape{shape.Video{
+				Start: i == 0, Second: i == 1, End: i == packets-1, Key: key, PictureID: 0x1234, TL0: 9,
+			}})
 		}
 	}
 	return out
@@ -74,16 +75,16 @@ func TestPayloadsOfEveryVideoCodecAreVerified(t *testing.T) {
 	s := stamp{source: 1, counter: 2, sent: 3}
 	for _, c := range videoCodecs {
 		for _, packets := range []int{1, 2, 3, 4} {
-			for _, shape := range frames(packets) {
+			for _, want := range frames(packets) {
 				for _, size := range []int{minVideoPayload, 1100} {
 					b := make([]byte, size)
-					putVideo(c, b, shape, s)
+					putVideo(c, b, want, s)
 					v, got, ok := readVideo(c, b)
-					if !ok || got != s || v.start != shape.start || v.start && v.key != shape.key {
-						t.Fatalf("%v %+v: %+v %+v %v", c, shape, v, got, ok)
+					if !ok || got != s || v.Start != want.Start || v.Start && v.Key != want.Key {
+						t.Fatalf("%v %+v: %+v %+v %v", c, want, v, got, ok)
 					}
-					if c != param.VP8 && v.end != shape.end {
-						t.Errorf("%v %+v: %+v", c, shape, v)
+					if c != param.VP8 && v.End != want.End {
+						t.Errorf("%v %+v: %+v", c, want, v)
 					}
 					b[size-1] ^= 1
 					if _, _, ok := readVideo(c, b); ok {
@@ -107,11 +108,11 @@ func TestPayloadsOfEveryVideoCodecAreVerified(t *testing.T) {
 func TestPayloadsOfOneCodecAreNoneOfAnother(t *testing.T) {
 	for _, c := range videoCodecs {
 		for _, other := range videoCodecs {
-			for _, shape := range frames(3) {
+			for _, want := range frames(3) {
 				b := make([]byte, 500)
-				putVideo(c, b, shape, stamp{source: 1})
+				putVideo(c, b, want, stamp{source: 1})
 				if _, _, ok := readVideo(other, b); ok != (c == other) {
-					t.Errorf("%v %+v read as %v: %v", c, shape, other, ok)
+					t.Errorf("%v %+v read as %v: %v", c, want, other, ok)
 				}
 			}
 		}
@@ -122,15 +123,15 @@ func TestPayloadsOfOneCodecAreNoneOfAnother(t *testing.T) {
 func TestPayloadsLookLikeTheirCodecToTheServer(t *testing.T) {
 	for _, c := range videoCodecs {
 		for _, packets := range []int{1, 2, 3, 4} {
-			for _, shape := range frames(packets) {
+			for _, want := range frames(packets) {
 				b := make([]byte, 500)
-				putVideo(c, b, shape, stamp{})
+				putVideo(c, b, want, stamp{})
 				d, err := codec.Peek(c, b)
-				if err != nil || d.KeyFrame != (shape.key && shape.start) {
-					t.Errorf("%v %+v: %+v, %v", c, shape, d, err)
+				if err != nil || d.KeyFrame != (want.Key && want.Start) {
+					t.Errorf("%v %+v: %+v, %v", c, want, d, err)
 				}
-				if (c == param.VP8 || c == param.VP9) && (d.FrameStart != shape.start || d.PictureID != 0x1234 || d.TL0PicIdx != 9) {
-					t.Errorf("%v %+v: %+v, %v", c, shape, d, err)
+				if (c == param.VP8 || c == param.VP9) && (d.FrameStart != want.Start || d.PictureID != 0x1234 || d.TL0PicIdx != 9) {
+					t.Errorf("%v %+v: %+v, %v", c, want, d, err)
 				}
 			}
 		}
@@ -139,9 +140,9 @@ func TestPayloadsLookLikeTheirCodecToTheServer(t *testing.T) {
 
 func FuzzReadPayload(f *testing.F) {
 	for _, c := range videoCodecs {
-		for _, shape := range frames(3) {
+		for _, want := range frames(3) {
 			b := make([]byte, 100)
-			putVideo(c, b, shape, stamp{source: 1})
+			putVideo(c, b, want, stamp{source: 1})
 			f.Add(b)
 		}
 	}

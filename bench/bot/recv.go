@@ -203,7 +203,7 @@ func (r *receiver) packet(a arrival) {
 	r.missing--
 	*s = slot{seq: ext, present: true, marker: a.marker}
 	if v, ok := r.content(a, ext); ok {
-		s.start, s.key = v.start, v.start && v.key
+		s.start, s.key = v.Start, v.Start && v.Key
 	}
 	r.play(a.now)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pion/rtcp"
 
+	"tsubame/bench/source/shape"
 	"tsubame/media/param"
 )
 
@@ -18,7 +19,7 @@ func film(frames, keyEvery int, firstSeq uint16) []arrival {
 		for i := range 3 {
 			b := make([]byte, 100)
 			s.counter++
-			putVP8(b, vp8Shape{start: i == 0, key: f%keyEvery == 0, pictureID: uint16(f)}, s)
+			putVideo(param.VP8, b, videoShape{shape.Video{Start: i == 0, Key: f%keyEvery == 0, PictureID: uint16(f)}}, s)
 			out = append(out, arrival{codec: param.VP8, seq: firstSeq, timestamp: uint32(f * 3600), marker: i == 2, payload: b})
 			firstSeq++
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 
+	"tsubame/bench/source/shape"
 	"tsubame/media/param"
 )
 
@@ -144,8 +145,8 @@ func (t *sender) frame(at time.Time, out *outgoing) {
 	for i := range n {
 		length := size/n + min(1, max(0, size%n-i))
 		payload := make([]byte, max(minVideoPayload, length))
-		shape := videoShape{start: i == 0, second: i == 1, end: i == n-1, key: key, pictureID: t.pictureID, tl0: t.tl0}
-		putVideo(t.format.codec, payload, shape, t.stamp(out.now))
+		v := videoShape{shape.Video{Start: i == 0, Second: i == 1, End: i == n-1, Key: key, PictureID: t.pictureID, TL0: t.tl0}}
+		putVideo(t.format.codec, payload, v, t.stamp(out.now))
 		t.packet(payload, ts, i == n-1, out)
 	}
 }
