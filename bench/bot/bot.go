@@ -26,6 +26,7 @@ import (
 	piondtls "github.com/pion/dtls/v3"
 	"github.com/pion/srtp/v3"
 
+	benchpeer "tsubame/bench/peer"
 	"tsubame/media/param"
 )
 
@@ -41,6 +42,9 @@ const (
 	GCM = piondtls.SRTP_AEAD_AES_128_GCM
 	CM  = piondtls.SRTP_AES128_CM_HMAC_SHA1_80
 )
+
+// ErrBadFingerprint says that the server showed another certificate than its SDP names.
+var ErrBadFingerprint = benchpeer.ErrBadFingerprint
 
 // Config says what a bot does. URL, Channel and Role are needed, the rest has defaults.
 type Config struct {
@@ -125,7 +129,7 @@ func (c Config) withDefaults() (Config, error) {
 type Bot struct {
 	cfg  Config
 	ws   *websocket.Conn
-	dtls handshaker
+	dtls benchpeer.Handshaker
 
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -181,7 +185,7 @@ func Dial(ctx context.Context, cfg Config) (*Bot, error) {
 	if err != nil {
 		return nil, err
 	}
-	fingerprint, err := ownFingerprint()
+	fingerprint, err := benchpeer.Fingerprint()
 	if err != nil {
 		return nil, err
 	}
@@ -202,8 +206,8 @@ func Dial(ctx context.Context, cfg Config) (*Bot, error) {
 	}
 	b.agent.nominateAfter, b.agent.aggressive = cfg.NominateAfter, cfg.Aggressive
 	b.out.rtp = b.sealRTP
-	b.dtls.send, b.dtls.closed = b.sendDTLS, b.dtlsClosed
-	b.dtls.mtu, b.dtls.profiles = cfg.DTLSMTU, cfg.Profiles
+	b.dtls.Send, b.dtls.Closed = b.sendDTLS, b.dtlsClosed
+	b.dtls.MTU, b.dtls.Profiles = cfg.DTLSMTU, cfg.Profiles
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	if err := b.dial(ctx); err != nil {
 		b.stop()
@@ -277,13 +281,13 @@ func (b *Bot) Close(ctx context.Context) error {
 	if first {
 		err = b.disconnect(ctx)
 	}
-	b.dtls.end(true)
+	b.dtls.End(true)
 	b.free()
 	return err
 }
 
 // CloseNotify ends the DTLS session and nothing else.
-func (b *Bot) CloseNotify() { b.dtls.end(true) }
+func (b *Bot) CloseNotify() { b.dtls.End(true) }
 
 // Kill frees everything without a word on the media path, and closes the TCP connection as
 // the kernel does when a process dies.
@@ -291,7 +295,7 @@ func (b *Bot) Kill() {
 	b.mu.Lock()
 	b.closing = true
 	b.mu.Unlock()
-	b.dtls.end(false)
+	b.dtls.End(false)
 	b.free()
 }
 

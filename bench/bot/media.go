@@ -9,6 +9,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
+
+	benchpeer "tsubame/bench/peer"
 )
 
 // maxEarly bounds the media kept while the handshake ends.
@@ -20,9 +22,9 @@ func (b *Bot) startDTLS(now time.Time) {
 		return
 	}
 	b.dtlsFrom = now
-	b.dtls.fingerprints = b.offer.fingerprints
+	b.dtls.Fingerprints = b.offer.fingerprints
 	b.running.Go(func() {
-		k, err := b.dtls.run(b.ctx)
+		k, err := b.dtls.Run(b.ctx)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if err == nil {
@@ -35,17 +37,17 @@ func (b *Bot) startDTLS(now time.Time) {
 }
 
 // install makes the SRTP contexts.
-func (b *Bot) install(k keys) error {
-	local, err := srtp.CreateContext(k.localKey, k.localSalt, k.profile)
+func (b *Bot) install(k benchpeer.Keys) error {
+	local, err := srtp.CreateContext(k.LocalKey, k.LocalSalt, k.Profile)
 	if err != nil {
 		return fmt.Errorf("bot: SRTP: %w", err)
 	}
-	remote, err := srtp.CreateContext(k.remoteKey, k.remoteSalt, k.profile,
+	remote, err := srtp.CreateContext(k.RemoteKey, k.RemoteSalt, k.Profile,
 		srtp.SRTPReplayProtection(1024), srtp.SRTCPReplayProtection(128))
 	if err != nil {
 		return fmt.Errorf("bot: SRTP: %w", err)
 	}
-	b.local, b.remote, b.profile = local, remote, k.profile.String()
+	b.local, b.remote, b.profile = local, remote, k.Profile.String()
 	b.counts.dtlsTime = time.Since(b.dtlsFrom)
 	b.counts.connectTime = time.Since(b.started)
 	for _, datagram := range b.early {

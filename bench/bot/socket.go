@@ -147,7 +147,7 @@ func (b *Bot) received(now time.Time, s *socket, from netip.AddrPort, datagram [
 		b.nudge()
 	case first >= 20 && first < 64:
 		if !b.hello.muted {
-			b.dtls.feed(datagram)
+			b.dtls.Feed(datagram)
 		}
 	case first >= 128 && first < 192:
 		b.handleMedia(now, datagram)

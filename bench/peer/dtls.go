@@ -1,4 +1,9 @@
-package bot
+// Package peer is what the clients of the benchmarks and of the tests have in common: the
+// certificate that all of a process show, and the client's side of a DTLS handshake, which
+// costs goroutines for as long as it lasts and none after it. It opens no socket and reads no
+// clock; whoever uses it carries the datagrams. A Handshaker's methods may be called from any
+// goroutine; what it hands to Send is the library's again when Send returns.
+package peer
 
 import (
 	"context"
@@ -26,24 +31,24 @@ import (
 )
 
 // ErrBadFingerprint says that the server showed another certificate than its SDP names.
-var ErrBadFingerprint = errors.New("bot: the server's certificate is not the one in its SDP")
+var ErrBadFingerprint = errors.New("peer: the server's certificate is not the one in its SDP")
 
-// certificate is the one that all bots of a process show.
+// certificate is the one that all peers of a process show.
 var certificate = sync.OnceValues(func() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bot"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "peer"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 })
 
-// ownFingerprint is what an answer says.
-func ownFingerprint() (param.Fingerprint, error) {
+// Fingerprint is what an answer says of the certificate.
+func Fingerprint() (param.Fingerprint, error) {
 	c, err := certificate()
 	if err != nil {
 		return param.Fingerprint{}, err
@@ -52,22 +57,24 @@ func ownFingerprint() (param.Fingerprint, error) {
 	return param.Fingerprint{Algorithm: "sha-256", Value: sum[:]}, nil
 }
 
-// keys are what a handshake comes to.
-type keys struct {
-	profile               srtp.ProtectionProfile
-	localKey, localSalt   []byte
-	remoteKey, remoteSalt []byte
+// Keys are what a handshake comes to: the profile, and the master keys and salts (RFC 5764
+// section 4.2). Local ones protect what the client sends.
+type Keys struct {
+	Profile               srtp.ProtectionProfile
+	LocalKey, LocalSalt   []byte
+	RemoteKey, RemoteSalt []byte
 }
 
-// handshaker is the DTLS client of a bot. Its goroutines live while the handshake does:
+// Handshaker is the DTLS client of a peer. Its goroutines live while the handshake does:
 // after it the session is parked as bytes, and woken when a record comes or when it has
-// to say close_notify, so that thousands of bots cost no idle goroutines.
-type handshaker struct {
-	send         func([]byte) // a datagram for the server
-	mtu          int
-	profiles     []piondtls.SRTPProtectionProfile
-	fingerprints []param.Fingerprint
-	closed       func() // the server has ended the session
+// to say close_notify, so that thousands of peers cost no idle goroutines. The exported
+// fields are set before Run and not changed then.
+type Handshaker struct {
+	Send         func([]byte) // takes a datagram for the server
+	MTU          int          // of the handshake's datagrams; 0: the library's
+	Profiles     []piondtls.SRTPProtectionProfile
+	Fingerprints []param.Fingerprint // of the server's certificate; one has to match
+	Closed       func()              // is called when the server has ended the session
 
 	mu    sync.Mutex
 	wire  *wire
@@ -78,33 +85,33 @@ type handshaker struct {
 }
 
 // options are the client's.
-func (h *handshaker) options(c tls.Certificate) []piondtls.ClientOption {
+func (h *Handshaker) options(c tls.Certificate) []piondtls.ClientOption {
 	all := []piondtls.ClientOption{
 		piondtls.WithCertificates(c),
 		piondtls.WithInsecureSkipVerify(true), // WebRTC verifies the fingerprint instead
 		piondtls.WithVerifyPeerCertificate(func(raw [][]byte, _ [][]*x509.Certificate) error {
-			if len(raw) == 0 || !dtls.Matches(raw[0], h.fingerprints) {
+			if len(raw) == 0 || !dtls.Matches(raw[0], h.Fingerprints) {
 				return ErrBadFingerprint
 			}
 			return nil
 		}),
-		piondtls.WithSRTPProtectionProfiles(h.profiles...),
+		piondtls.WithSRTPProtectionProfiles(h.Profiles...),
 		piondtls.WithExtendedMasterSecret(piondtls.RequireExtendedMasterSecret),
 		piondtls.WithFlightInterval(50 * time.Millisecond),
 	}
-	if h.mtu > 0 {
-		all = append(all, piondtls.WithMTU(h.mtu))
+	if h.MTU > 0 {
+		all = append(all, piondtls.WithMTU(h.MTU))
 	}
 	return all
 }
 
-// run does the handshake; it returns when the keys are known and the session is parked.
-func (h *handshaker) run(ctx context.Context) (keys, error) {
+// Run does the handshake; it returns when the keys are known and the session is parked.
+func (h *Handshaker) Run(ctx context.Context) (Keys, error) {
 	c, err := certificate()
 	if err != nil {
-		return keys{}, err
+		return Keys{}, err
 	}
-	w := newWire(h.send)
+	w := newWire(h.Send)
 	h.mu.Lock()
 	h.wire = w
 	if h.ended {
@@ -113,26 +120,26 @@ func (h *handshaker) run(ctx context.Context) (keys, error) {
 	h.mu.Unlock()
 	conn, err := piondtls.ClientWithOptions(w, wireAddr{}, h.options(c)...)
 	if err != nil {
-		return keys{}, err
+		return Keys{}, err
 	}
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return keys{}, fmt.Errorf("bot: DTLS: %w", err)
+		return Keys{}, fmt.Errorf("peer: DTLS: %w", err)
 	}
 	profile, ok := conn.SelectedSRTPProtectionProfile()
 	state, err := h.park(w, conn)
 	if err != nil {
-		return keys{}, err
+		return Keys{}, err
 	}
 	if !ok {
-		return keys{}, errors.New("bot: DTLS: the server chose no SRTP profile")
+		return Keys{}, errors.New("peer: DTLS: the server chose no SRTP profile")
 	}
 	return export(srtp.ProtectionProfile(profile), state)
 }
 
 // park frees the connection without a word to the server and keeps its state, which goes
 // on from the next record number.
-func (h *handshaker) park(w *wire, conn *piondtls.Conn) (*piondtls.State, error) {
+func (h *Handshaker) park(w *wire, conn *piondtls.Conn) (*piondtls.State, error) {
 	w.mute()
 	w.hangUp()
 	drain(conn) // its reader has ended now
@@ -140,7 +147,7 @@ func (h *handshaker) park(w *wire, conn *piondtls.Conn) (*piondtls.State, error)
 	state, ok := conn.ConnectionState()
 	_ = conn.Close()
 	if !ok {
-		return nil, errors.New("bot: DTLS: no state after the handshake")
+		return nil, errors.New("peer: DTLS: no state after the handshake")
 	}
 	h.mu.Lock()
 	h.wire, h.state = nil, &state
@@ -148,10 +155,10 @@ func (h *handshaker) park(w *wire, conn *piondtls.Conn) (*piondtls.State, error)
 	h.ended = h.ended || byServer
 	h.mu.Unlock()
 	if byServer {
-		h.closed() // close_notify came right behind Finished
+		h.Closed() // close_notify came right behind Finished
 	}
 	for len(w.in) > 0 { // what came meanwhile
-		h.feed(<-w.in)
+		h.Feed(<-w.in)
 	}
 	return &state, nil
 }
@@ -167,28 +174,28 @@ func drain(conn *piondtls.Conn) {
 }
 
 // export derives the client's SRTP keys (RFC 5764 section 4.2).
-func export(profile srtp.ProtectionProfile, state *piondtls.State) (keys, error) {
+func export(profile srtp.ProtectionProfile, state *piondtls.State) (Keys, error) {
 	keyLen, err := profile.KeyLen()
 	if err != nil {
-		return keys{}, err
+		return Keys{}, err
 	}
 	saltLen, err := profile.SaltLen()
 	if err != nil {
-		return keys{}, err
+		return Keys{}, err
 	}
 	m, err := state.ExportKeyingMaterial("EXTRACTOR-dtls_srtp", nil, 2*(keyLen+saltLen))
 	if err != nil {
-		return keys{}, err
+		return Keys{}, err
 	}
-	k := keys{profile: profile}
-	k.localKey, m = m[:keyLen], m[keyLen:]
-	k.remoteKey, m = m[:keyLen], m[keyLen:]
-	k.localSalt, k.remoteSalt = m[:saltLen], m[saltLen:]
+	k := Keys{Profile: profile}
+	k.LocalKey, m = m[:keyLen], m[keyLen:]
+	k.RemoteKey, m = m[:keyLen], m[keyLen:]
+	k.LocalSalt, k.RemoteSalt = m[:saltLen], m[saltLen:]
 	return k, nil
 }
 
-// feed takes a datagram of DTLS records from the server.
-func (h *handshaker) feed(b []byte) {
+// Feed takes a datagram of DTLS records from the server.
+func (h *Handshaker) Feed(b []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.wire == nil {
@@ -206,10 +213,10 @@ func (h *handshaker) feed(b []byte) {
 }
 
 // wake makes a connection of the parked state, once; the caller holds the lock.
-func (h *handshaker) wake() {
+func (h *Handshaker) wake() {
 	state := h.state
 	h.state = nil
-	w := newWire(h.send)
+	w := newWire(h.Send)
 	conn, err := piondtls.ResumeWithOptions(state, w, wireAddr{})
 	if err != nil {
 		return
@@ -218,8 +225,8 @@ func (h *handshaker) wake() {
 	go h.resumed(conn)
 }
 
-// resumed reads on a resumed connection until the server or the bot ends it.
-func (h *handshaker) resumed(conn *piondtls.Conn) {
+// resumed reads on a resumed connection until the server or the peer ends it.
+func (h *Handshaker) resumed(conn *piondtls.Conn) {
 	defer close(h.gone)
 	// There is nothing to exchange, but only after it can close_notify be said.
 	err := conn.Handshake()
@@ -236,12 +243,12 @@ func (h *handshaker) resumed(conn *piondtls.Conn) {
 	h.ended = true
 	h.mu.Unlock()
 	if !byUs {
-		h.closed()
+		h.Closed()
 	}
 }
 
-// end ends the session; with goodbye it says close_notify, and has when it returns.
-func (h *handshaker) end(goodbye bool) {
+// End ends the session; with goodbye it says close_notify, and has when it returns.
+func (h *Handshaker) End(goodbye bool) {
 	h.mu.Lock()
 	if h.ended {
 		h.mu.Unlock()
@@ -266,7 +273,7 @@ func (h *handshaker) end(goodbye bool) {
 	}
 }
 
-// wire is the packet connection between the DTLS library and the bot's socket.
+// wire is the packet connection between the DTLS library and the peer's socket.
 type wire struct {
 	in   chan []byte
 	send func([]byte)
@@ -325,7 +332,7 @@ func (w *wire) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// Close is called by the library when the server ends the session, and when the bot does.
+// Close is called by the library when the server ends the session, and when the peer does.
 func (w *wire) Close() error {
 	w.mu.Lock()
 	w.muted, w.closed = true, true
