@@ -1,0 +1,49 @@
+package load
+
+import (
+	"testing"
+	"time"
+
+	"tsubame/bench/harness"
+	"tsubame/bench/report"
+)
+
+// runReal runs a scenario against a server of its own and fails on what no server may do.
+func runReal(t *testing.T, sc Scenario) *report.Result {
+	t.Helper()
+	s := harness.Start(t, harness.Options{})
+	sc.URL, sc.PID = s.SignalingURL(), s.PID()
+	r, err := Run(t.Context(), sc, func(one report.Sample) { t.Logf("%+v", one) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", *r)
+	if r.Connected != r.Peers || r.Failed != 0 || len(r.Problems) > 0 {
+		t.Errorf("%d of %d peers connected, %d failed: %q", r.Connected, r.Peers, r.Failed, r.Problems)
+	}
+	if r.Forwarded == 0 || r.Sent == 0 {
+		t.Fatal("nothing was forwarded")
+	}
+	if r.Lost > r.ClientLoss {
+		t.Errorf("%d of %d packets lost, %d of them by the clients' sockets", r.Lost, r.Expected, r.ClientLoss)
+	}
+	if r.Duplicated != 0 {
+		t.Errorf("%d packets came twice", r.Duplicated)
+	}
+	t.Logf("%.2f us of server CPU and %.2f us of client CPU a packet", r.PerPacket().Seconds()*1e6,
+		r.ClientCPU.Seconds()*1e6/float64(r.Forwarded))
+	return r
+}
+
+func TestConferenceIsForwardedWithoutLoss(t *testing.T) {
+	r := runReal(t, Scenario{
+		Rooms: 2, Clients: 6, Role: SendRecv, Audio: true, Video: true, Bitrate: 500_000, FrameRate: 20,
+		Duration: 3 * time.Second, Latency: true,
+	})
+	if want := r.Sent * 5; r.Expected != want {
+		t.Errorf("%d packets expected, want %d: each of %d at five others", r.Expected, want, r.Sent)
+	}
+	if r.Audio.Count == 0 || r.FrameFirst.Count == 0 || r.FrameLast.Count == 0 {
+		t.Errorf("latencies of %d audio packets, %d first and %d last ones of frames", r.Audio.Count, r.FrameFirst.Count, r.FrameLast.Count)
+	}
+}
