@@ -143,7 +143,7 @@ func (c *client) local(p *peer) (*local, error) {
 
 // offer takes an offer.
 func (c *client) offer(p *peer, l *local, text string, first bool) error {
-	d, err := ParseOffer(text)
+	d, err := parseOffer(text)
 	if err != nil {
 		return err
 	}

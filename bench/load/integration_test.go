@@ -47,3 +47,32 @@ func TestConferenceIsForwardedWithoutLoss(t *testing.T) {
 		t.Errorf("latencies of %d audio packets, %d first and %d last ones of frames", r.Audio.Count, r.FrameFirst.Count, r.FrameLast.Count)
 	}
 }
+
+func TestBroadcastIsForwardedWithoutLoss(t *testing.T) {
+	r := runReal(t, Scenario{
+		Rooms: 1, Clients: 41, Role: Broadcast, Audio: true, Video: true, PayloadSize: 1100, PacketRate: 600,
+		FrameRate: 50, Duration: 3 * time.Second,
+	})
+	if want := r.Sent * 40; r.Expected != want {
+		t.Errorf("%d packets expected, want %d: each of %d at 40 viewers", r.Expected, want, r.Sent)
+	}
+	if r.KeyFrame.Count != 40 {
+		t.Errorf("%d of 40 viewers saw a whole key frame", r.KeyFrame.Count)
+	}
+}
+
+func TestAudioIsForwardedWithoutLoss(t *testing.T) {
+	r := runReal(t, Scenario{Rooms: 3, Clients: 8, Role: SendRecv, Audio: true, Duration: 2 * time.Second})
+	if want := r.Sent * 7; r.Expected != want {
+		t.Errorf("%d packets expected, want %d: each of %d at seven others", r.Expected, want, r.Sent)
+	}
+}
+
+func TestPeersThatLeaveAndComeBackLoseNothing(t *testing.T) {
+	r := runReal(t, Scenario{
+		Rooms: 2, Clients: 5, Role: SendRecv, Audio: true, Duration: 3 * time.Second, Churn: 2 * time.Second,
+	})
+	if r.Join.Count <= uint64(r.Peers) {
+		t.Errorf("%d joins of %d peers: nobody came back", r.Join.Count, r.Peers)
+	}
+}

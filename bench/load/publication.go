@@ -50,8 +50,6 @@ type publication struct {
 	cache              []cached // ring by sequence number; video only
 	packets, octets    uint64
 	nacked, resent     uint64
-	stamps             []*entry // of packets that wait for their time
-	measuredSent       uint64
 	notInCache, keyAsk uint64
 }
 

@@ -38,7 +38,6 @@ type section struct {
 	extensions    param.Extensions
 	formats       []format
 	ssrc, rtxSSRC uint32 // of what the server sends
-	out           *format
 }
 
 // format is one payload format of a section.
@@ -53,9 +52,9 @@ var encodings = map[string]param.Codec{
 	"AV1/90000": param.AV1, "H264/90000": param.H264, "H265/90000": param.H265,
 }
 
-// ParseOffer reads an offer in one pass over its lines. It is written for clients that read
+// parseOffer reads an offer in one pass over its lines. It is written for clients that read
 // a new offer for each who joins their channel: it keeps pieces of the text and copies none.
-func ParseOffer(text string) (*Description, error) {
+func parseOffer(text string) (*Description, error) {
 	d := &Description{}
 	var best uint64
 	var s *section

@@ -59,10 +59,10 @@ type shard struct {
 	blocks [maxBlocks]rtcp.ReportBlock
 	seqs   []uint16
 
-	total                            total
-	sentPackets, sentBytes           uint64
-	received, sentControl, lateSends uint64
-	live                             live
+	total                  total
+	sentPackets, sentBytes uint64
+	received, sentControl  uint64
+	live                   live
 
 	mu      sync.Mutex
 	inbox   []func()
