@@ -4,7 +4,11 @@
 // socket or goroutine, and belongs to one goroutine.
 package impair
 
-import "time"
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+)
 
 // Config says what a link does to each datagram.
 type Config struct {
@@ -15,11 +19,231 @@ type Config struct {
 	Reorder   bool          // jitter may reorder; otherwise order is kept
 	Duplicate float64       // share sent twice
 	Rate      int           // bit/s; 0: without limit
-	Queue     int           // bytes that wait for the rate; what comes beyond is lost. 0: 64 KiB
+	Queue     int           // bytes that wait for the rate, 16 MiB at most; what comes beyond is lost. 0: 64 KiB
 	Seed      uint64
+}
+
+const (
+	defaultQueue = 64 << 10
+	// maxFlight bounds the datagrams that a link holds and maxBytes their bytes; at either
+	// what is pushed is lost, as in a full queue. It is a second of 100 Mbit/s.
+	maxFlight = 16 << 10
+	maxBytes  = 16 << 20
+	// slotSize is the memory a datagram takes at least. That of gone ones is used again, so
+	// that nothing is allocated once as many have been under way as ever are; only that of
+	// more than maxSpare bytes is given up.
+	slotSize = 1500
+	maxSpare = 2048
+	maxDelay = time.Minute
+)
+
+// Stats counts datagrams.
+type Stats struct {
+	Pushed     uint64
+	Lost       uint64 // by Loss
+	Overflowed uint64 // by a full queue, or at the bound on what is under way
+	Duplicated uint64
+	Popped     uint64 // copies too
 }
 
 // Link is one direction of a client's network.
 type Link struct {
-	cfg Config
+	cfg    Config
+	random rand.PCG
+	bad    bool // within a burst of losses
+
+	free   time.Time // when the rate lets the next datagram begin
+	last   time.Time // the latest exit so far
+	serial uint64
+	heap   []held // by exit, then by serial
+	spare  [][]byte
+	out    []byte // what Pop returned last
+	bytes  int
+	stats  Stats
+}
+
+// held is a datagram under way.
+type held struct {
+	exit   time.Time
+	serial uint64
+	data   []byte
+}
+
+// NewLink makes a link. A share outside 0 to 1, a negative number, a delay of more than a minute
+// and a burst that its loss cannot have are refused.
+func NewLink(cfg Config) (*Link, error) {
+	share := func(x float64) bool { return x >= 0 && x <= 1 }
+	switch {
+	case !share(cfg.Loss) || !share(cfg.Duplicate):
+		return nil, errors.New("impair: a share is not from 0 to 1")
+	case cfg.Burst < 0 || cfg.Burst > 1 && cfg.Loss < 1 && cfg.Burst < cfg.Loss/(1-cfg.Loss) || cfg.Burst != cfg.Burst:
+		// What follows from one good datagram between bursts at least.
+		return nil, errors.New("impair: bursts are too short for so much loss")
+	case cfg.Delay < 0 || cfg.Jitter < 0 || cfg.Delay > maxDelay || cfg.Jitter > maxDelay:
+		return nil, errors.New("impair: delay or jitter is out of range")
+	case cfg.Rate < 0 || cfg.Queue < 0 || cfg.Queue > maxBytes:
+		return nil, errors.New("impair: rate or queue is out of range")
+	}
+	if cfg.Queue == 0 {
+		cfg.Queue = defaultQueue
+	}
+	l := &Link{cfg: cfg}
+	l.random.Seed(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)
+	return l, nil
+}
+
+// Stats returns what happened so far.
+func (l *Link) Stats() Stats { return l.stats }
+
+// Len is how many datagrams are under way.
+func (l *Link) Len() int { return len(l.heap) }
+
+// Push takes a copy of a datagram at a time. Times never decrease.
+func (l *Link) Push(now time.Time, datagram []byte) {
+	l.stats.Pushed++
+	// The same draws for every datagram, whatever becomes of it: runs of one seed that
+	// differ in one setting lose the same ones.
+	lost, twice, late := l.lose(), l.chance(l.cfg.Duplicate), l.jitter()
+	if lost {
+		l.stats.Lost++
+		return
+	}
+	copies := 1
+	if twice {
+		copies = 2
+	}
+	for i := range copies {
+		leaves, ok := l.queue(now, len(datagram))
+		if !ok || len(l.heap) == maxFlight || l.bytes+len(datagram) > maxBytes {
+			l.stats.Overflowed++
+			return
+		}
+		if i == 1 {
+			l.stats.Duplicated++
+		}
+		exit := leaves.Add(l.cfg.Delay + late)
+		if !l.cfg.Reorder && exit.Before(l.last) {
+			exit = l.last
+		}
+		if exit.After(l.last) {
+			l.last = exit
+		}
+		l.hold(exit, datagram)
+	}
+}
+
+// Pop returns a datagram whose time has come, or false. It is valid until the next Pop.
+func (l *Link) Pop(now time.Time) ([]byte, bool) {
+	if len(l.heap) == 0 || l.heap[0].exit.After(now) {
+		return nil, false
+	}
+	if l.out != nil && cap(l.out) <= maxSpare {
+		l.spare = append(l.spare, l.out)
+	}
+	l.out = l.heap[0].data
+	l.bytes -= len(l.out)
+	l.remove()
+	l.stats.Popped++
+	return l.out, true
+}
+
+// Next is when Pop has something; zero if nothing is under way.
+func (l *Link) Next() time.Time {
+	if len(l.heap) == 0 {
+		return time.Time{}
+	}
+	return l.heap[0].exit
+}
+
+// uniform is from 0 to below 1.
+func (l *Link) uniform() float64 { return float64(l.random.Uint64()>>11) / (1 << 53) }
+
+func (l *Link) chance(share float64) bool { return l.uniform() < share }
+
+func (l *Link) jitter() time.Duration {
+	return time.Duration(l.uniform() * float64(l.cfg.Jitter))
+}
+
+// lose says whether the next datagram is lost: by chance, or after Gilbert in two states, of
+// which the bad one loses everything and is left with probability 1/Burst; entering it is as
+// probable as makes the share Loss.
+func (l *Link) lose() bool {
+	x := l.uniform()
+	if l.cfg.Burst <= 1 || l.cfg.Loss == 0 || l.cfg.Loss == 1 {
+		return x < l.cfg.Loss
+	}
+	leave := 1 / l.cfg.Burst
+	if l.bad {
+		l.bad = x >= leave
+	} else {
+		l.bad = x < leave*l.cfg.Loss/(1-l.cfg.Loss)
+	}
+	return l.bad
+}
+
+// queue returns when a datagram has passed the rate limit, or false if the queue is full.
+func (l *Link) queue(now time.Time, size int) (time.Time, bool) {
+	if l.cfg.Rate == 0 {
+		return now, true
+	}
+	begin := now
+	if l.free.After(now) {
+		begin = l.free
+		waiting := l.free.Sub(now).Seconds() * float64(l.cfg.Rate) / 8
+		if int(waiting)+size > l.cfg.Queue {
+			return now, false
+		}
+	}
+	l.free = begin.Add(time.Duration(float64(size) * 8 / float64(l.cfg.Rate) * float64(time.Second)))
+	return l.free, true
+}
+
+// hold puts a copy into the heap.
+func (l *Link) hold(exit time.Time, datagram []byte) {
+	var data []byte
+	if n := len(l.spare); n > 0 {
+		data, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		data = make([]byte, 0, slotSize)
+	}
+	l.bytes += len(datagram)
+	l.heap = append(l.heap, held{exit: exit, serial: l.serial, data: append(data[:0], datagram...)})
+	l.serial++
+	for i := len(l.heap) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !l.heap[i].before(&l.heap[up]) {
+			return
+		}
+		l.heap[i], l.heap[up] = l.heap[up], l.heap[i]
+		i = up
+	}
+}
+
+// remove takes the first of the heap out.
+func (l *Link) remove() {
+	n := len(l.heap) - 1
+	l.heap[0] = l.heap[n]
+	l.heap[n] = held{}
+	l.heap = l.heap[:n]
+	for i := 0; ; {
+		down := 2*i + 1
+		if down >= n {
+			return
+		}
+		if down+1 < n && l.heap[down+1].before(&l.heap[down]) {
+			down++
+		}
+		if !l.heap[down].before(&l.heap[i]) {
+			return
+		}
+		l.heap[i], l.heap[down] = l.heap[down], l.heap[i]
+		i = down
+	}
+}
+
+func (h *held) before(other *held) bool {
+	if h.exit.Equal(other.exit) {
+		return h.serial < other.serial
+	}
+	return h.exit.Before(other.exit)
 }
