@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +40,6 @@ type Endpoint struct {
 	id     uint64
 	sink   Sink
 	source netip.Prefix
-	pipe   *pipe
 
 	ctx      context.Context // ends the handshake, with the reason as its cause
 	cancel   context.CancelCauseFunc
@@ -48,7 +48,13 @@ type Endpoint struct {
 
 	phase   atomic.Uint32 // a phase: moved on by the library's goroutines, read by Feed
 	alerted atomic.Bool   // a fatal plaintext alert came during the handshake
-	closing atomic.Bool   // Close was called
+
+	mu      sync.Mutex // guards what follows
+	stage   stage
+	closing bool            // Close was called
+	pipe    *pipe           // to the library; nil while parked
+	saved   *piondtls.State // while parked
+	pending [][]byte        // what came in the middle of parking or waking
 
 	// Owned by who calls Feed.
 	admitted  int // bytes
@@ -65,20 +71,19 @@ type Endpoint struct {
 // anything in it was worth passing on. It copies what it keeps and never blocks; when the
 // endpoint is behind, the oldest datagram makes room. All that is left out is counted.
 func (e *Endpoint) Feed(datagram []byte) bool {
-	drop := func(reason, n int) { e.server.stats.dropped[reason].Add(uint64(n)) }
-	if e.pipe.isHung() {
-		drop(DropClosed, 1)
+	if e.isOver() {
+		e.drop(DropClosed, 1)
 		return false
 	}
 	if len(datagram) > maxDatagram {
-		drop(DropOversize, 1)
+		e.drop(DropOversize, 1)
 		return false
 	}
 	ph := e.currentPhase()
 	records, v := admit(nil, datagram, ph)
 	for reason, n := range v.drops {
 		if n > 0 {
-			drop(reason, int(n))
+			e.drop(reason, int(n))
 		}
 	}
 	if v.fatal && ph < phaseLive {
@@ -89,26 +94,71 @@ func (e *Endpoint) Feed(datagram []byte) bool {
 	}
 	if ph >= phaseLive {
 		if !e.allowLate() {
-			drop(DropRate, 1)
+			e.drop(DropRate, 1)
 			return false
 		}
 	} else if e.admitted += len(records); e.admitted > maxAdmitted {
 		e.cancel(ErrFlooded)
-		drop(DropBomb, 1)
+		e.drop(DropBomb, 1)
 		return false
 	}
-	if n := e.pipe.push(records); n > 0 {
-		drop(DropOldest, n)
+	return e.pass(records)
+}
+
+// pass gives records to the library, which is woken for them if need be.
+func (e *Endpoint) pass(records []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch e.stage {
+	case stageOpen:
+		if n := e.pipe.push(records); n > 0 {
+			e.drop(DropOldest, n)
+		}
+		return true
+	case stageWaking, stageParking:
+		if len(e.pending) >= queueLength {
+			e.drop(DropRate, 1)
+			return false
+		}
+		e.pending = append(e.pending, records)
+		return true
+	case stageParked:
+		if !e.server.takeWake() {
+			e.drop(DropRate, 1)
+			return false
+		}
+		e.wake(records)
+		return true
 	}
-	return true
+	e.drop(DropClosed, 1)
+	return false
+}
+
+func (e *Endpoint) drop(reason, n int) { e.server.stats.dropped[reason].Add(uint64(n)) }
+
+// isOver reports whether there is nothing left to feed.
+func (e *Endpoint) isOver() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.closing || e.stage == stageEnded || e.stage == stageOpen && e.pipe.isHung()
 }
 
 // Close ends the endpoint: a handshake fails with ErrClosed, a live session says
-// close_notify. Its goroutines end soon after. It never blocks and may be repeated.
+// close_notify, a parked one too. Its goroutines end soon after. It never blocks and may be
+// repeated.
 func (e *Endpoint) Close() {
-	e.closing.Store(true)
 	e.cancel(ErrClosed)
-	e.pipe.hangUp()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	first := !e.closing
+	e.closing = true
+	switch {
+	case e.stage == stageOpen:
+		e.pipe.hangUp()
+	case e.stage == stageParked && first:
+		e.server.waking.Add(1) // to say goodbye: not an attacker's to cause
+		e.wake()
+	}
 }
 
 // currentPhase returns the phase, with the window for a repeated Finished closed in time.
@@ -172,8 +222,8 @@ func (e *Endpoint) send(datagram []byte) {
 }
 
 // run is the endpoint's goroutine from start to end.
-func (e *Endpoint) run() {
-	conn, result, err := e.handshake()
+func (e *Endpoint) run(p *pipe) {
+	conn, result, err := e.handshake(p)
 	e.timer.Stop()
 	e.server.release(e.source)
 	if err != nil {
@@ -183,14 +233,32 @@ func (e *Endpoint) run() {
 	e.server.stats.established.Add(1)
 	e.phase.Store(uint32(phaseLive))
 	e.sink.Done(e.id, result, nil)
+	e.serve(conn, p)
+}
+
+// serve carries a session until it ends or is parked.
+func (e *Endpoint) serve(conn *piondtls.Conn, p *pipe) {
 	// A reader of the library that met the end of the pipe before the handshake was complete
-	// has ended without a word to Read, which would wait for ever.
-	if !e.pipe.isHung() {
+	// has ended without a word to Read, which would wait for ever. A muted pipe was hung up
+	// after it.
+	if !p.isHung() || p.isMuted() {
 		drain(conn)
+	}
+	if p.isMuted() && e.park(conn, p) {
+		return
 	}
 	// Says close_notify unless the peer has ended the session.
 	_ = conn.Close()
-	if !e.closing.Load() {
+	e.gone()
+}
+
+// gone reports the end of a session, unless Close was its cause.
+func (e *Endpoint) gone() {
+	e.mu.Lock()
+	e.stage, e.pending = stageEnded, nil
+	closing := e.closing
+	e.mu.Unlock()
+	if !closing {
 		e.sink.Closed(e.id)
 	}
 }
@@ -201,14 +269,17 @@ func (e *Endpoint) failed(err error) {
 	if errors.Is(err, ErrTimeout) || errors.Is(err, ErrAlert) {
 		e.server.stats.timedOut.Add(1)
 	}
+	e.mu.Lock()
+	e.stage = stageEnded
+	e.mu.Unlock()
 	e.server.cfg.Log.Debug("dtls handshake failed", "id", e.id, "error", err)
 	e.sink.Done(e.id, Result{}, err)
 }
 
 // handshake runs the handshake; if it fails, nothing is left of it when this returns.
-func (e *Endpoint) handshake() (*piondtls.Conn, Result, error) {
+func (e *Endpoint) handshake(p *pipe) (*piondtls.Conn, Result, error) {
 	srtpChosen := false // touched by the handshake's goroutine alone
-	conn, err := piondtls.ServerWithOptions(e.pipe, pipeAddr{}, append(e.server.options[:len(e.server.options):len(e.server.options)],
+	conn, err := piondtls.ServerWithOptions(p, pipeAddr{}, append(e.server.options[:len(e.server.options):len(e.server.options)],
 		piondtls.WithServerHelloMessageHook(func(m handshake.MessageServerHello) handshake.Message {
 			srtpChosen = hasSRTP(m.Extensions)
 			return &m
@@ -222,7 +293,7 @@ func (e *Endpoint) handshake() (*piondtls.Conn, Result, error) {
 		}),
 	)...)
 	if err != nil {
-		_ = e.pipe.Close()
+		_ = p.Close()
 		return nil, Result{}, fmt.Errorf("dtls: %w", err)
 	}
 	result, err := e.finish(conn)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,10 +26,15 @@ type pipe struct {
 
 	hung   chan struct{} // closed by hangUp
 	hangUp func()
+	ended  chan struct{} // closed when a read met that end
+	end    func()
+	over   chan struct{} // closed by Close
 
 	mu      sync.Mutex
 	expired chan struct{} // closed while the read deadline is in the past
 	closed  bool
+
+	muted atomic.Bool // nothing is written any more, for good
 }
 
 func newPipe(write func([]byte)) *pipe {
@@ -36,10 +42,44 @@ func newPipe(write func([]byte)) *pipe {
 		in:      make(chan []byte, queueLength),
 		write:   write,
 		hung:    make(chan struct{}),
+		ended:   make(chan struct{}),
+		over:    make(chan struct{}),
 		expired: make(chan struct{}),
 	}
 	p.hangUp = sync.OnceFunc(func() { close(p.hung) })
+	p.end = sync.OnceFunc(func() { close(p.ended) })
 	return p
+}
+
+// mute lets nothing out any more but what is being written already, which has its sequence
+// numbers. It does not wait for that: what is written may be on its way to who calls mute.
+func (p *pipe) mute() { p.muted.Store(true) }
+
+// isMuted reports whether mute was called.
+func (p *pipe) isMuted() bool { return p.muted.Load() }
+
+// left waits until the library has read its last, on a pipe that was hung up, and reports
+// whether that was because the session is over; if not, the library has done all that it
+// does about each datagram that it read.
+func (p *pipe) left() (over bool) {
+	select {
+	case <-p.over:
+		return true
+	case <-p.ended:
+		return false
+	}
+}
+
+// rest returns the datagrams that nobody has read, when nobody pushes any more.
+func (p *pipe) rest() (datagrams [][]byte) {
+	for {
+		select {
+		case b := <-p.in:
+			datagrams = append(datagrams, b)
+		default:
+			return datagrams
+		}
+	}
 }
 
 // push queues a datagram, which the pipe then owns, and returns how many older ones had to
@@ -76,6 +116,7 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	p.mu.Unlock()
 	select {
 	case <-p.hung: // first, or a flood would keep a closed endpoint reading
+		p.end()
 		return 0, nil, io.EOF
 	default:
 	}
@@ -83,6 +124,7 @@ func (p *pipe) ReadFrom(b []byte) (int, net.Addr, error) {
 	case datagram := <-p.in:
 		return copy(b, datagram), pipeAddr{}, nil
 	case <-p.hung:
+		p.end()
 		return 0, nil, io.EOF
 	case <-expired:
 		return 0, nil, os.ErrDeadlineExceeded
@@ -97,14 +139,19 @@ func (p *pipe) WriteTo(b []byte, _ net.Addr) (int, error) {
 	if closed {
 		return 0, net.ErrClosed
 	}
-	p.write(b)
+	if !p.isMuted() {
+		p.write(b)
+	}
 	return len(b), nil
 }
 
 // Close implements net.PacketConn.
 func (p *pipe) Close() error {
 	p.mu.Lock()
-	p.closed = true
+	if !p.closed {
+		p.closed = true
+		close(p.over)
+	}
 	p.mu.Unlock()
 	p.hangUp()
 	return nil

@@ -96,6 +96,9 @@ type Server struct {
 
 	stats   counters
 	running sync.WaitGroup
+
+	waking   atomic.Int64 // endpoints that are woken now
+	wakeTime time.Duration
 }
 
 // NewServer makes a server with a certificate of its own, kept as long as the process runs.
@@ -128,6 +131,7 @@ func newServer(cfg Config, certificate tls.Certificate) *Server {
 		options:     baseOptions(certificate, cfg.FlightInterval),
 		fingerprint: fingerprintOf(certificate.Certificate[0]),
 		bySource:    make(map[netip.Prefix]int),
+		wakeTime:    wakeTime,
 	}
 }
 
@@ -145,15 +149,17 @@ func (s *Server) Start(id uint64, source netip.Addr, sink Sink) (*Endpoint, erro
 	}
 	s.stats.started.Add(1)
 	e := &Endpoint{server: s, id: id, sink: sink, source: from}
-	e.pipe = newPipe(e.send)
+	p := newPipe(e.send)
+	e.pipe = p
 	e.deadline = time.Now().Add(s.cfg.Deadline)
 	e.ctx, e.cancel = context.WithCancelCause(context.Background())
 	e.timer = time.AfterFunc(s.cfg.Deadline, e.expire)
-	s.running.Go(e.run)
+	s.running.Go(func() { e.run(p) })
 	return e, nil
 }
 
-// Wait returns when every endpoint has ended. It ends none; no Start may follow it.
+// Wait returns when every endpoint has ended or is parked. It ends none; no call of Start, or
+// of a method of an Endpoint, may follow it.
 func (s *Server) Wait() { s.running.Wait() }
 
 // take reserves a place in flight.
@@ -197,9 +203,11 @@ func prefixOf(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// Stats are counters since the start, but InFlight, which is a level.
+// Stats are counters since the start, but InFlight and Parked, which are levels.
 type Stats struct {
 	InFlight      int
+	Parked        int    // sessions of which only the state is kept
+	Resumed       uint64 // times that one was woken
 	Started       uint64
 	Established   uint64
 	Failed        uint64 // of the started ones, timeouts included
@@ -214,6 +222,8 @@ type Stats struct {
 type counters struct {
 	started, established, failed, timedOut atomic.Uint64
 	refusedFull, refusedSource, heldBack   atomic.Uint64
+	resumed                                atomic.Uint64
+	parked                                 atomic.Int64
 	dropped                                [dropReasons]atomic.Uint64
 }
 
@@ -224,6 +234,8 @@ func (s *Server) Stats() Stats {
 	s.mu.Unlock()
 	st := Stats{
 		InFlight:      inFlight,
+		Parked:        int(s.stats.parked.Load()),
+		Resumed:       s.stats.resumed.Load(),
 		Started:       s.stats.started.Load(),
 		Established:   s.stats.established.Load(),
 		Failed:        s.stats.failed.Load(),
