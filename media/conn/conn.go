@@ -43,6 +43,9 @@ type Conn struct {
 	// DTLS is the endpoint, once the first record has come; nil before.
 	DTLS *dtls.Endpoint
 
+	// Heard is set once a packet of the peer's has authenticated: the peer has the keys.
+	Heard bool
+
 	session *srtp.Session
 	result  *dtls.Result  // the handshake's outcome while the answer has not come
 	remote  *param.Remote // what the answer said

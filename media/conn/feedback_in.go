@@ -24,6 +24,7 @@ func (c *Conn) HandleRTCP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		n.refused(err)
 		return mono.Never
 	}
+	c.Heard = true
 	r := rtcp.NewReader(env.scratch[:size])
 	due := mono.Never
 	for {

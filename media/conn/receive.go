@@ -60,6 +60,7 @@ func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		n.refused(err)
 		return mono.Never
 	}
+	c.Heard = true
 	env.Arena.SetLen(ref, size)
 	if known == nil {
 		c.settle(env, now, b)

@@ -99,7 +99,11 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 // returns that.
 func (p *peer) handshake() *piondtls.Conn {
 	p.r.t.Helper()
-	w := newWire()
+	return p.handshakeOver(newWire())
+}
+
+func (p *peer) handshakeOver(w *wire) *piondtls.Conn {
+	p.r.t.Helper()
 	client, err := piondtls.ClientWithOptions(w, &net.UDPAddr{}, piondtls.WithCertificates(certificate()),
 		piondtls.WithInsecureSkipVerify(true), piondtls.WithSRTPProtectionProfiles(piondtls.SRTP_AEAD_AES_128_GCM))
 	if err != nil {

@@ -282,7 +282,10 @@ func (s *shard) deliver(now mono.Time, l *live, b []byte) {
 	}
 	if rtp.IsRTCP(b) {
 		s.arm(l, l.HandleRTCP(&s.env, now, b))
-		return
+	} else {
+		s.arm(l, l.HandleRTP(&s.env, now, b))
 	}
-	s.arm(l, l.HandleRTP(&s.env, now, b))
+	if l.Heard && !l.parked {
+		s.park(l)
+	}
 }

@@ -87,6 +87,7 @@ type live struct {
 	handle  *Conn
 	armed   mono.Time // what the timer is set to
 	closing bool      // closed; stays until armed to send its close_notify
+	parked  bool      // its DTLS endpoint is, or never will be
 }
 
 func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *shard {
