@@ -26,6 +26,7 @@ type rig struct {
 	env Env
 	now mono.Time
 	run router.Run
+	pad bool // what route hands out
 }
 
 func newRig(t testing.TB) *rig {
@@ -48,6 +49,7 @@ type peer struct {
 	conn    *Conn
 	session *srtp.Session
 	streams map[uint32]*srtp.Stream
+	padNext bool // the next packet ends in padding
 }
 
 // connect makes an established connection.
@@ -99,6 +101,10 @@ func (p *peer) packet(h rtp.HeaderFields, payload []byte) []byte {
 	}
 	var slot [mmsg.SlotSize]byte
 	n := rtp.PutHeader(slot[:], h)
+	if p.padNext {
+		rtp.SetPadded(slot[:])
+		p.padNext = false
+	}
 	index := uint64(h.Seq)
 	for index+1<<15 < st.Next() {
 		index += 1 << 16
@@ -145,6 +151,10 @@ func (r *rig) route(f func([]Packet)) {
 		r.run.N = uint8(n)
 		for i, p := range r.env.Routed {
 			r.run.Refs[i] = p.Ref
+		}
+		r.run.Pads = [router.MaxRun]uint8{}
+		if r.pad {
+			r.env.Equalise(&r.run)
 		}
 		f(r.env.Resolve(&r.run))
 	}

@@ -26,7 +26,7 @@ type running struct {
 }
 
 func newRunning(t *testing.T, shards int) *running {
-	r := &running{rig: newRig(t, shards, nil)}
+	r := &running{rig: newRig(t, shards, frameByFrame)}
 	for range shards {
 		r.in = append(r.in, make(chan datagram, 256))
 	}

@@ -218,6 +218,9 @@ func (s *Stream) PutHeader(dst []byte, m *packet.Meta, out Out, now mono.Time, n
 	return s.header.Put(dst, &v)
 }
 
+// HeaderLen returns the length of every header that PutHeader writes, in bytes.
+func (s *Stream) HeaderLen() int { return s.header.Len() }
+
 // PutRTXHeader writes the header under which the packet m is sent again (RFC 4588 section
 // 4). It returns the header's length and the index to seal under, which is never returned
 // again. The caller appends the sequence number that the viewer knows m by, and the
