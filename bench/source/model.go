@@ -188,7 +188,7 @@ func (m *model) next(f *frame) {
 	size := int(m.owed)
 	m.owed -= float64(size)
 	m.packets = splitFrame(m.packets[:0], max(size, minVideoPayload), m.av1, &m.random)
-	m.spread()
+	spread(m.packets, m.interval/2, &m.random)
 	f.packets = m.packets
 	m.n++
 	if m.i++; m.i == len(m.sizes) {
@@ -220,19 +220,19 @@ func splitFrame(packets []wire, size int, av1 bool, random *filler) []wire {
 	return packets
 }
 
-// spread gives the packets their times: all within 0.2 to 0.6 ms, unevenly.
-func (m *model) spread() {
-	n := len(m.packets)
+// spread gives packets their times: all within 0.2 to 0.6 ms, unevenly, and below a limit.
+func spread(packets []wire, limit time.Duration, random *filler) {
+	n := len(packets)
 	if n < 2 {
 		return
 	}
-	span := min(200*time.Microsecond+time.Duration(m.random.random()%uint64(400*time.Microsecond)), m.interval/2-1)
+	span := min(200*time.Microsecond+time.Duration(random.random()%uint64(400*time.Microsecond)), limit-1)
 	var total time.Duration
 	for i := 1; i < n; i++ {
-		total += time.Duration(1 + m.random.random()%8)
-		m.packets[i].at = total
+		total += time.Duration(1 + random.random()%8)
+		packets[i].at = total
 	}
 	for i := 1; i < n; i++ {
-		m.packets[i].at = m.packets[i].at * span / total
+		packets[i].at = packets[i].at * span / total
 	}
 }

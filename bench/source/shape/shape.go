@@ -53,15 +53,25 @@ const (
 	VP8KeyHeader  = 10 // the tag, the start code, width and height
 )
 
-func putVP8(b []byte, v Video) int {
+// PutPictureID writes a picture id in the form of 15 bits that VP8 and VP9 share.
+func PutPictureID(b []byte, id uint16) { binary.BigEndian.PutUint16(b, 0x8000|id) }
+
+// PutVP8Descriptor writes the payload descriptor alone and returns how long it is. Key and End
+// are not in it.
+func PutVP8Descriptor(b []byte, v Video) int {
 	b[0] = 0x80 // X; partition 0
 	if v.Start {
 		b[0] |= 0x10
 	}
 	b[1] = 0x80 | 0x40 | 0x20 // I, L, T
-	binary.BigEndian.PutUint16(b[2:], 0x8000|v.PictureID)
+	PutPictureID(b[2:], v.PictureID)
 	b[4] = v.TL0
 	b[5] = 0x20 // TID 0, Y
+	return VP8Descriptor
+}
+
+func putVP8(b []byte, v Video) int {
+	PutVP8Descriptor(b, v)
 	if !v.Start {
 		return VP8Descriptor
 	}
@@ -82,9 +92,10 @@ const (
 	VP9Delta = 0x86
 )
 
-// putVP9 writes a descriptor without flexible mode, with the structure at a key frame's start
-// (RFC 9628 section 4.2).
-func putVP9(b []byte, v Video) int {
+// PutVP9Descriptor writes the payload descriptor alone, without flexible mode, with the
+// structure at a key frame's start (RFC 9628 section 4.2): one layer of a size in pixels. It
+// returns how long it is.
+func PutVP9Descriptor(b []byte, v Video, width, height uint16) int {
 	b[0] = 0x80 | 0x20 // I, L
 	if !v.Key {
 		b[0] |= 0x40 // P
@@ -95,13 +106,21 @@ func putVP9(b []byte, v Video) int {
 	if v.End {
 		b[0] |= 0x04 // E
 	}
-	binary.BigEndian.PutUint16(b[1:], 0x8000|v.PictureID)
+	PutPictureID(b[1:], v.PictureID)
 	b[3], b[4] = 0x00, v.TL0 // TID 0, SID 0
 	n := 5
 	if v.Start && v.Key {
-		b[0] |= 0x02 // V: one layer of 640 by 480, each picture refers to the one before
-		n += copy(b[n:], []byte{0x18, 0x02, 0x80, 0x01, 0xe0, 1, 0x04, 1})
+		b[0] |= 0x02 // V: one layer, each picture refers to the one before
+		b[n] = 0x18
+		binary.BigEndian.PutUint16(b[n+1:], width)
+		binary.BigEndian.PutUint16(b[n+3:], height)
+		n += 5 + copy(b[n+5:], []byte{1, 0x04, 1})
 	}
+	return n
+}
+
+func putVP9(b []byte, v Video) int {
+	n := PutVP9Descriptor(b, v, 640, 480)
 	if v.Start {
 		b[n] = VP9Delta
 		if v.Key {
