@@ -160,6 +160,10 @@ func (c *client) offer(p *peer, l *local, text string, first bool) error {
 	}
 	p.ice = newAgent(d.ufrag, d.password, l.ufrag)
 	p.key = flow.KeyOf(addressOf(p.id), d.candidate)
+	if sc := &c.engine.scenario; sc.Impair != nil {
+		room := c.number % sc.Rooms
+		p.down, p.up = sc.Impair(room, c.place), sc.Impair(room, c.place)
+	}
 	p.dtls = &benchpeer.Handshaker{Profiles: c.engine.profiles, Fingerprints: d.fingerprints}
 	// The server knows the client's password only by its answer, and its address only by a
 	// check; it may take the check first.

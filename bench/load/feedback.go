@@ -16,7 +16,7 @@ func (p *peer) compound(s *shard, slot []byte, n int) {
 		s.total.malformed++
 		return
 	}
-	s.queue.Commit(sealed, p.key, mmsg.Control)
+	s.commit(p, slot, sealed, mmsg.Control)
 	s.sentControl++
 }
 

@@ -1,10 +1,12 @@
 package load
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"tsubame/bench/harness"
+	"tsubame/bench/impair"
 	"tsubame/bench/report"
 )
 
@@ -38,7 +40,7 @@ func runReal(t *testing.T, sc Scenario) *report.Result {
 func TestConferenceIsForwardedWithoutLoss(t *testing.T) {
 	r := runReal(t, Scenario{
 		Rooms: 2, Clients: 6, Role: SendRecv, Audio: true, Video: true, Bitrate: 500_000, FrameRate: 20,
-		Duration: 3 * time.Second, Latency: true,
+		Duration: 2 * time.Second, Latency: true,
 	})
 	if want := r.Sent * 5; r.Expected != want {
 		t.Errorf("%d packets expected, want %d: each of %d at five others", r.Expected, want, r.Sent)
@@ -51,7 +53,7 @@ func TestConferenceIsForwardedWithoutLoss(t *testing.T) {
 func TestBroadcastIsForwardedWithoutLoss(t *testing.T) {
 	r := runReal(t, Scenario{
 		Rooms: 1, Clients: 41, Role: Broadcast, Audio: true, Video: true, PayloadSize: 1100, PacketRate: 600,
-		FrameRate: 50, Duration: 3 * time.Second,
+		FrameRate: 50, Duration: 2 * time.Second,
 	})
 	if want := r.Sent * 40; r.Expected != want {
 		t.Errorf("%d packets expected, want %d: each of %d at 40 viewers", r.Expected, want, r.Sent)
@@ -70,9 +72,38 @@ func TestAudioIsForwardedWithoutLoss(t *testing.T) {
 
 func TestPeersThatLeaveAndComeBackLoseNothing(t *testing.T) {
 	r := runReal(t, Scenario{
-		Rooms: 2, Clients: 5, Role: SendRecv, Audio: true, Duration: 3 * time.Second, Churn: 2 * time.Second,
+		Rooms: 2, Clients: 5, Role: SendRecv, Audio: true, Duration: 2 * time.Second, Churn: 2 * time.Second,
 	})
 	if r.Join.Count <= uint64(r.Peers) {
 		t.Errorf("%d joins of %d peers: nobody came back", r.Join.Count, r.Peers)
 	}
+}
+
+func TestLostPacketsAreAskedForAndComeAgain(t *testing.T) {
+	s := harness.Start(t, harness.Options{})
+	var seed atomic.Uint64
+	r, err := Run(t.Context(), Scenario{
+		URL: s.SignalingURL(), Rooms: 1, Clients: 4, Role: SendRecv, Video: true, Bitrate: 1_000_000, FrameRate: 20,
+		Duration: 2 * time.Second,
+		Impair: func(int, int) *impair.Link {
+			link, err := impair.NewLink(impair.Config{Loss: 0.02, Delay: 10 * time.Millisecond, Seed: seed.Add(1)})
+			if err != nil {
+				t.Error(err)
+			}
+			return link
+		},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Connected != r.Peers || len(r.Problems) > 0 {
+		t.Errorf("%d of %d peers connected: %q", r.Connected, r.Peers, r.Problems)
+	}
+	if r.Recovered == 0 {
+		t.Error("no packet came by retransmission over links that lose one of 50")
+	}
+	if r.Lost*200 > r.Expected {
+		t.Errorf("%d of %d packets are lost for good", r.Lost, r.Expected)
+	}
+	t.Logf("%d of %d recovered, %d lost", r.Recovered, r.Expected, r.Lost)
 }

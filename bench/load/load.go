@@ -51,8 +51,13 @@ type Scenario struct {
 	Latency  bool          // measure forwarding latency by kernel time stamps
 	Storm    bool          // measure joins only: no media is sent
 
-	Impair  func(room, client int) *impair.Link // nil, or what a client's network does; may return nil
-	Shards  int                                 // threads of receivers; 0: 1
-	Profile string                              // SRTP profile to offer: "", "gcm" or "cm"
-	Notify  bool                                // ask for notifications; a browser's default is true
+	// Impair is nil, or makes what a client's network does, to a millisecond. It is called
+	// twice whenever a client joins, from any goroutine: first for what the client receives,
+	// then for what it sends. It may return nil for a perfect link, and never the same link
+	// twice. What a link loses, and no retransmission brings back, is among the lost, and what
+	// it doubles among the duplicated.
+	Impair  func(room, client int) *impair.Link
+	Shards  int    // threads of receivers; 0: 1
+	Profile string // SRTP profile to offer: "", "gcm" or "cm"
+	Notify  bool   // ask for notifications, where the protocol lets clients choose; see Sora
 }

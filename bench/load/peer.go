@@ -3,6 +3,7 @@ package load
 import (
 	"time"
 
+	"tsubame/bench/impair"
 	benchpeer "tsubame/bench/peer"
 	"tsubame/media/param"
 	"tsubame/media/recv"
@@ -45,6 +46,8 @@ type peer struct {
 	cname        string
 	sends        [2]*publication // audio, video; nil: it does not
 	transportSeq uint16          // of the next packet sent
+
+	down, up *impair.Link // nil: a perfect one
 
 	table    ssrcTable
 	streams  []*stream

@@ -118,7 +118,7 @@ func (p *publication) send(s *shard, now mono.Time) {
 	slot := s.queue.Slot()
 	if slot != nil {
 		if n := p.seal(s, slot, now); n > 0 {
-			s.queue.Commit(n, p.peer.key, mmsg.Video)
+			s.commit(p.peer, slot, n, mmsg.Video)
 			s.sentPackets++
 			s.sentBytes += uint64(n)
 		}
@@ -187,7 +187,7 @@ func (p *publication) resend(s *shard, seq uint16, now mono.Time) {
 	sealed, err := p.peer.session.SealRTP(slot, head, slot[head:n], p.sealedRTX, p.rtxSeq)
 	p.rtxSeq++
 	if err == nil {
-		s.queue.Commit(sealed, p.peer.key, mmsg.Video)
+		s.commit(p.peer, slot, sealed, mmsg.Video)
 	}
 }
 

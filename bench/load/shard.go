@@ -25,7 +25,7 @@ const (
 	batchSize     = 64                     // datagrams read at once, between which publishers send
 	queueSize     = 1024                   // datagrams that wait for a sendmmsg
 	socketBuffer  = 64 << 20               // bytes asked of the kernel, each way
-	joiningPoll   = 1 * time.Millisecond   // while peers join, so that joins do not wait for the poll
+	joiningPoll   = 1 * time.Millisecond   // while peers join, or have delays of their own
 	visitInterval = 100 * time.Millisecond // between two visits to a peer
 	maxReads      = 4096                   // batches in one poll: a flood must not stop the rest
 )
@@ -52,9 +52,11 @@ type shard struct {
 	visited int // of peers, where the next visit begins
 	owed    float64
 	joining int
-	lossy   []*peer // those that miss packets
-	sending schedule
-	stamps  []*entry // of packets queued since the last flush
+
+	impaired int     // peers with a link of some quality
+	lossy    []*peer // those that miss packets
+	sending  schedule
+	stamps   []*entry // of packets queued since the last flush
 
 	blocks [maxBlocks]rtcp.ReportBlock
 	seqs   []uint16
@@ -149,6 +151,9 @@ func (s *shard) run() {
 		s.sendDue()
 		if s.now >= next {
 			s.poll()
+			if s.impaired > 0 {
+				s.deliver()
+			}
 			s.tick(s.interval())
 			s.publish()
 			next = next.Add(s.interval())
@@ -163,7 +168,7 @@ func (s *shard) run() {
 
 // interval is how long the shard may sleep between two polls.
 func (s *shard) interval() time.Duration {
-	if s.joining > 0 {
+	if s.joining > 0 || s.impaired > 0 {
 		return min(s.scenario.Poll, joiningPoll)
 	}
 	return s.scenario.Poll
@@ -232,6 +237,10 @@ func (s *shard) read(b *mmsg.RxBatch) {
 	for i := range b.Len() {
 		local := b.Key(i).Local
 		if p := s.find(local); p != nil {
+			if p.down != nil {
+				p.down.Push(netio.Wall(s.now), b.Packet(i))
+				continue
+			}
 			s.datagram(p, b.Packet(i), b.Time(i))
 		}
 	}
@@ -348,7 +357,7 @@ func (s *shard) check(p *peer) {
 // send queues a datagram that is no media.
 func (s *shard) send(p *peer, b []byte) {
 	if slot := s.queue.Slot(); slot != nil && len(b) <= len(slot) && len(b) > 0 {
-		s.queue.Commit(copy(slot, b), p.key, mmsg.Control)
+		s.commit(p, slot, copy(slot, b), mmsg.Control)
 	}
 }
 
@@ -390,6 +399,9 @@ func (s *shard) enter(p *peer, d *Description) {
 	p.at = len(s.peers)
 	s.peers = append(s.peers, p)
 	s.joining++
+	if p.down != nil || p.up != nil {
+		s.impaired++
+	}
 	p.describe(s, d, p.client.receives())
 	s.check(p)
 }
@@ -404,6 +416,9 @@ func (s *shard) leave(p *peer) {
 	s.peers[p.at], s.peers[last].at = s.peers[last], p.at
 	s.peers = s.peers[:last]
 	s.settle(p)
+	if p.down != nil || p.up != nil {
+		s.impaired--
+	}
 	for _, one := range p.sends {
 		if one == nil {
 			continue

@@ -1,0 +1,38 @@
+package load
+
+import (
+	"tsubame/netio"
+	"tsubame/netio/mmsg"
+)
+
+// commit queues the first n bytes of a slot to the server, or gives them to the peer's link.
+func (s *shard) commit(p *peer, slot []byte, n int, class mmsg.Class) {
+	if p.up != nil {
+		p.up.Push(netio.Wall(s.now), slot[:n])
+		return
+	}
+	s.queue.Commit(n, p.key, class)
+}
+
+// deliver moves on what has passed the links of the shard's peers.
+func (s *shard) deliver() {
+	now := netio.Wall(s.now)
+	for _, p := range s.peers {
+		for p.down != nil {
+			b, ok := p.down.Pop(now)
+			if !ok {
+				break
+			}
+			s.datagram(p, b, 0)
+		}
+		for p.up != nil {
+			b, ok := p.up.Pop(now)
+			if !ok {
+				break
+			}
+			if slot := s.queue.Slot(); slot != nil && len(b) <= len(slot) {
+				s.queue.Commit(copy(slot, b), p.key, mmsg.Video)
+			}
+		}
+	}
+}
