@@ -20,7 +20,8 @@ const (
 // port is one socket of a shard and what the shard knows about it.
 type port struct {
 	socket mmsg.Socket
-	id     int // in the poller
+	id     int  // in the poller
+	input  bool // may have datagrams: the poller said so, or nobody asked it
 
 	failures  int       // of Recv, in a row
 	recvAfter mono.Time // resting until then

@@ -44,6 +44,7 @@ type shard struct {
 	batch   *mmsg.RxBatch
 	tx      *mmsg.TxQueue
 	now     mono.Time // of this iteration
+	breath  breath
 
 	counters loopCounters
 	waker    *ring.Waker
@@ -61,7 +62,7 @@ func newShard(index, cpu int, plain bool, log *slog.Logger, sockets []mmsg.Socke
 	}
 	s.tx.SetFlusher(func() { s.flush() })
 	for i, socket := range sockets {
-		s.ports = append(s.ports, port{socket: socket, id: wakerID + 1 + i})
+		s.ports = append(s.ports, port{socket: socket, id: wakerID + 1 + i, input: true})
 	}
 	if err := s.openWaiting(plain); err != nil {
 		s.close()
@@ -127,56 +128,81 @@ func (s *shard) run(h Handler) {
 	}
 	s.handler = h
 	for !s.stop.Load() {
-		if next, busy := s.turn(); !busy {
+		next, busy := s.turn()
+		if s.breath.due(s.now) {
+			runtime.Gosched()
+		}
+		if !busy {
 			s.sleep(next)
 		}
 	}
 	s.finish()
 }
 
-// turn is one iteration. busy means that it found work, and so that there may be more by now;
-// next is the Handler's next timer.
+// turn is one iteration. busy means that it left work that it knew of, for want of room in the
+// batch or of the Handler's budget, or that a full socket has room again, which the Handler may
+// have waited for. What has come since shows in sleep, which then does not. next is the
+// Handler's next timer.
 func (s *shard) turn() (next mono.Time, busy bool) {
 	s.now = Now()
-	received := s.receive()
+	full := s.receive()
 	more := s.handler.HandleMessages(s.now, s.tx)
 	next = s.handler.HandleTimers(s.now, s.tx)
-	sent := s.flush()
+	resumed := s.flush()
 	s.counters.loops.Inc()
-	return next, received > 0 || more || sent > 0
+	if busy = full || more || resumed; busy {
+		s.readAll() // there was no sleep to tell which of them have something
+	}
+	return next, busy
 }
 
-// receive gives each socket's datagrams to the Handler.
-func (s *shard) receive() (received int) {
+// receive gives the datagrams of each socket that may have some to the Handler. full means
+// that a socket filled the batch.
+func (s *shard) receive() (full bool) {
 	for i := range s.ports {
-		n, rested := s.ports[i].recv(s.now, s.batch)
+		p := &s.ports[i]
+		if !p.input {
+			continue
+		}
+		n, rested := p.recv(s.now, s.batch)
 		if rested {
 			s.counters.rests.Inc()
 		}
 		if s.batch.Len() > 0 {
 			s.handler.HandleBatch(s.now, s.batch, s.tx)
 		}
-		received += n
+		full = full || n == rxSlots
 	}
-	return received
+	return full
+}
+
+// readAll has the next iteration look into every socket.
+func (s *shard) readAll() {
+	for i := range s.ports {
+		s.ports[i].input = true
+	}
 }
 
 // flush sends what is queued. What a full socket does not take stays queued; when the queue
 // is full of that, its oldest Video goes (see mmsg.TxQueue). An empty queue goes to the sockets
-// too: one that was blocked has to learn that its tail was dropped.
-func (s *shard) flush() (sent int) {
+// too: one that was blocked has to learn that its tail was dropped. resumed means that one that
+// was full took something.
+func (s *shard) flush() (resumed bool) {
 	for i := range s.ports {
+		was := s.ports[i].blocked
 		n, rested := s.ports[i].send(s.now, s.tx)
 		if rested {
 			s.counters.rests.Inc()
 		}
-		sent += n
+		resumed = resumed || was && n > 0
 	}
-	return sent
+	return resumed
 }
 
-// sleep waits for a datagram, for room in a full socket, for a timer, or to be woken.
+// sleep waits for a datagram, for room in a full socket, for a timer, or to be woken. It learns
+// which sockets have something, so that the next iteration asks no others.
 func (s *shard) sleep(next mono.Time) {
+	s.readAll()
 	for i := range s.ports {
 		p := &s.ports[i]
 		w, wake := p.interest(s.now)
@@ -196,6 +222,9 @@ func (s *shard) sleep(next mono.Time) {
 	}
 	n := s.poller.wait(timeout)
 	s.waker.CancelSleep()
+	for i := range s.ports {
+		s.ports[i].input = s.poller.ready(s.ports[i].id)
+	}
 	s.counters.sleeps.Inc()
 	if n == 0 {
 		s.counters.timers.Inc()
