@@ -60,7 +60,7 @@ type Conn struct {
 
 	pubs  []*publisher // by slot; nil: free
 	binds []bind       // SSRC -> publisher
-	twcc  recv.TWCC    // arrival times of what the peer sends
+	twcc  *recv.TWCC   // arrival times of what the peer sends; not nil if cc: most only receive
 	cc    bool         // the peer wants transport-wide feedback
 	remb  recv.REMB    // used when it does not
 	rembs bool

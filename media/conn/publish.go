@@ -112,6 +112,9 @@ func (c *Conn) Publish(env *Env, now mono.Time, id param.TrackID, spec *param.Pu
 	}
 	if spec.Feedback.TransportCC && spec.Extensions.TransportCC != 0 {
 		c.cc = true
+		if c.twcc == nil {
+			c.twcc = new(recv.TWCC)
+		}
 	} else if spec.Feedback.REMB {
 		c.rembs = true
 	}

@@ -20,8 +20,8 @@ const (
 	joinWait = 5 * time.Second
 )
 
-// Peer runs one session: it feeds the state machine and carries out its actions, all in
-// one goroutine.
+// Peer runs one session: it feeds the state machine and carries out its actions, one after
+// the other; "the goroutine" is run's, or one that run waits for.
 type Peer struct {
 	registry  *Registry
 	machine   *session.Session
@@ -117,20 +117,34 @@ func (p *Peer) run(actions []session.Action) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	p.actions = actions
-	p.carryOut()
+	apart(p.carryOut)
 	for p.machine.State() != session.Closed {
 		timer.Reset(time.Until(p.machine.Deadline()))
 		select {
 		case e := <-p.inbox:
-			p.handle(e)
+			apart(func() { p.handle(e) })
 		case <-p.wake:
-			q := p.take()
-			p.handle(q...)
-			p.giveBack(q)
+			apart(func() {
+				q := p.take()
+				p.handle(q...)
+				p.giveBack(q)
+			})
 		case <-timer.C:
-			p.handle(session.Tick{})
+			apart(func() { p.handle(session.Tick{}) })
 		}
 	}
+}
+
+// apart runs f on a goroutine of its own and waits for it. Sessions wait most of the time,
+// by the thousand, and a goroutine that waits keeps the deepest stack that it ever needed:
+// this way that is the one of waiting.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
 }
 
 func (p *Peer) take() []session.Event {

@@ -34,36 +34,45 @@ func (s *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, nil
 }
 
-// serve reads until the socket is closed.
-func (s *socket) serve() {
+// begin takes the first message and starts the session. False: there is none, and the socket
+// is closed.
+func (s *socket) begin() bool {
 	machine := s.handler.registry.NewSession(time.Now())
 	e, ok := s.first(machine)
 	if !ok {
-		return
+		return false
 	}
 	actions := machine.Handle(nil, time.Now(), e)
 	if machine.State() == session.Closed {
 		s.refuse(actions)
-		return
+		return false
 	}
 	s.handler.room.leave(s.raw)
 	s.out = newTransport(s.conn, s.handler.cfg.SendQueueBytes, s.handler.cfg.WriteTimeout)
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		s.out.run()
-	}()
 	s.peer = s.handler.registry.Start(machine, actions, s.out, s.remote)
-	for {
-		e := s.read()
-		if !s.peer.Deliver(e) {
-			break
-		}
-		if _, gone := e.(session.Vanished); gone {
-			break
-		}
+	return true
+}
+
+// serve reads until the socket is closed. Messages are far apart, and there are thousands
+// who wait for one: what becomes of it is done on another goroutine, whose stack goes with
+// it, so that the stack of this one stays small.
+func (s *socket) serve() {
+	for s.next() {
 	}
-	<-written
+	<-s.out.written
+}
+
+// next reads a message and hands it to the session. False: there is no more to read, or the
+// session has ended.
+func (s *socket) next() (more bool) {
+	frame, reason, gone := s.receive()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		more = s.peer.Deliver(eventOf(frame, reason, gone)) && !gone
+	}()
+	<-done
+	return more
 }
 
 // first waits for the first message. A client may open several sockets and close all but
@@ -102,21 +111,15 @@ func (s *socket) refuse(actions []session.Action) {
 }
 
 // read returns the next message as an event; Vanished when there is none any more.
-func (s *socket) read() session.Event {
-	kind, r, err := s.conn.Reader(context.Background())
-	if err != nil {
+func (s *socket) read() session.Event { return eventOf(s.receive()) }
+
+// eventOf decodes a message. Reason says why a frame is none; gone, that no more will come.
+func eventOf(frame []byte, reason string, gone bool) session.Event {
+	if gone {
 		return session.Vanished{}
 	}
-	if kind != websocket.MessageText {
-		// The next message can be read, and the close frame answered, only behind this one.
-		if _, err := io.Copy(io.Discard, r); err != nil {
-			return session.Vanished{}
-		}
-		return session.Malformed{Reason: ReasonBinaryFrame}
-	}
-	frame, err := s.readAll(r)
-	if err != nil {
-		return session.Vanished{}
+	if reason != "" {
+		return session.Malformed{Reason: reason}
 	}
 	m, err := sora.Decode(frame)
 	if err != nil {
@@ -125,6 +128,21 @@ func (s *socket) read() session.Event {
 		return session.Malformed{Reason: e.Reason, Detail: e.Detail}
 	}
 	return session.Message{Message: m}
+}
+
+// receive reads the next message, which is valid until the next call.
+func (s *socket) receive() (frame []byte, reason string, gone bool) {
+	kind, r, err := s.conn.Reader(context.Background())
+	if err != nil {
+		return nil, "", true
+	}
+	if kind != websocket.MessageText {
+		// The next message can be read, and the close frame answered, only behind this one.
+		_, err := io.Copy(io.Discard, r)
+		return nil, ReasonBinaryFrame, err != nil
+	}
+	frame, err = s.readAll(r)
+	return frame, "", err != nil
 }
 
 // keepBuffer is the largest read buffer that a socket keeps between messages: pongs fit,

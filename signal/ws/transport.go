@@ -10,23 +10,27 @@ import (
 	"tsubame/signal/session"
 )
 
-// transport queues the messages of one session and writes them in a goroutine of its own.
+// transport queues the messages of one session and writes them in a goroutine of its own,
+// which is there only while there is something to write: messages are seconds apart, and a
+// goroutine that waits keeps the stack that writing took.
 type transport struct {
 	conn     *websocket.Conn
 	maxBytes int
 	timeout  time.Duration
-	wake     chan struct{}
+	written  chan struct{} // closed when all is written and the socket closed
 
 	mu      sync.Mutex
 	queue   [][]byte
 	bytes   int
+	running bool // there is a goroutine, which looks at the queue once more before it ends
+	failed  bool
 	closing bool
 	code    int
 	reason  string
 }
 
 func newTransport(conn *websocket.Conn, maxBytes int, timeout time.Duration) *transport {
-	return &transport{conn: conn, maxBytes: maxBytes, timeout: timeout, wake: make(chan struct{}, 1)}
+	return &transport{conn: conn, maxBytes: maxBytes, timeout: timeout, written: make(chan struct{})}
 }
 
 // Send implements channel.Transport. The queue may go over its bound by one message: that
@@ -57,18 +61,22 @@ func (t *transport) Close(code int, reason string) {
 	t.signal()
 }
 
+// signal sees to it that what was changed is acted on. The lock is held.
 func (t *transport) signal() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
+	if !t.running {
+		t.running = true
+		go t.run()
 	}
 }
 
-// next returns the next message, whether there is none for now, and whether to close.
+// next returns the next message; or none, and whether to close, and then the goroutine that
+// asked has nothing more to do.
 func (t *transport) next() (message []byte, ok, closing bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.queue) == 0 {
+		t.queue = nil
+		t.running = t.closing // once it closes, nothing is ever begun again
 		return nil, false, t.closing
 	}
 	message = t.queue[0]
@@ -77,32 +85,30 @@ func (t *transport) next() (message []byte, ok, closing bool) {
 	return message, true, false
 }
 
-// written takes a message out of the count. It stays in while it is being written, since
-// that is where the messages of a slow reader are.
-func (t *transport) written(n int) {
+// took takes a message out of the count. It stays in while it is being written, since that
+// is where the messages of a slow reader are.
+func (t *transport) took(n int) {
 	t.mu.Lock()
 	t.bytes = max(0, t.bytes-n)
 	t.mu.Unlock()
 }
 
-// run writes until the session closes the transport or the socket fails. The session always
-// closes it, if only because the reader sees the failure too.
+// run writes what there is. The session closes the transport in the end, if only because the
+// reader sees the failure of the socket too.
 func (t *transport) run() {
-	failed := false
 	for {
 		message, ok, closing := t.next()
-		switch {
-		case ok && !failed:
-			failed = t.write(message) != nil
-			t.written(len(message))
-		case ok:
-			t.written(len(message))
-		case closing:
-			t.finish(failed)
+		if !ok {
+			if closing {
+				t.finish()
+				close(t.written)
+			}
 			return
-		default:
-			<-t.wake
 		}
+		if !t.failed { // of the one goroutine that runs; the lock orders it before the next
+			t.failed = t.write(message) != nil
+		}
+		t.took(len(message))
 	}
 }
 
@@ -112,8 +118,8 @@ func (t *transport) write(message []byte) error {
 	return t.conn.Write(ctx, websocket.MessageText, message)
 }
 
-func (t *transport) finish(failed bool) {
-	if failed || t.code == 0 {
+func (t *transport) finish() {
+	if t.failed || t.code == 0 {
 		t.conn.CloseNow()
 		return
 	}

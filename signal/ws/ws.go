@@ -2,9 +2,8 @@
 // the server around them. It turns frames into events of a session and a session's messages
 // into frames; it decides nothing about either. It lets sockets in as package admission
 // decides, and never touches one whose connect has been accepted for the sake of others. A
-// socket costs one goroutine and some 8 KiB until its connect has been accepted, and a
-// second goroutine, which writes, from then on. Everything exported may be called from any
-// goroutine.
+// socket costs one goroutine and some 8 KiB, and another goroutine while something is
+// written. Everything exported may be called from any goroutine.
 //
 // Close codes of its own, beside those of package session: 1009 for a message beyond 1 MiB
 // and 1002, or no frame at all, for frames against RFC 6455, both by the WebSocket library.
@@ -166,15 +165,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.room.comesFrom(spy.conn, from)
 	conn.SetReadLimit(sora.MaxFrame)
 	s := &socket{handler: h, conn: conn, raw: spy.conn, remote: remote}
+	leave := func() {
+		h.room.leave(s.raw)
+		h.gate.Leave(time.Now(), from)
+		h.serving.Done()
+	}
 	go func() {
-		defer h.serving.Done()
-		defer func() { h.gate.Leave(time.Now(), from) }()
-		defer h.room.leave(s.raw)
 		if h.ending() {
 			// Shutdown may have emptied the room before this one was in it.
 			s.raw.Close()
 		}
-		s.serve()
+		if !s.begin() {
+			leave()
+			return
+		}
+		// On a new stack: the first message has taken more than waiting takes.
+		go func() {
+			defer leave()
+			s.serve()
+		}()
 	}()
 }
 
