@@ -22,6 +22,9 @@ import (
 // leaveTimeout is how long the server has to end the signaling of who leaves.
 const leaveTimeout = 3 * time.Second
 
+// busyTimeout is how long a client comes back to a server that takes nobody.
+const busyTimeout = 60 * time.Second
+
 // client is one of a room, which may join several times. Its goroutine reads its signaling.
 type client struct {
 	engine *engine
@@ -93,8 +96,7 @@ func (c *client) left() bool {
 func (c *client) join(ctx context.Context, cancel context.CancelFunc, attempt int) error {
 	e := c.engine
 	id := (uint32(attempt)*uint32(e.capacity) + uint32(c.number)) % uint32(maxID/e.capacity*e.capacity)
-	r := e.request(c, id)
-	signaling, err := e.protocol.Dial(ctx, r)
+	signaling, err := c.dial(ctx, e.request(c, id))
 	if err != nil {
 		return err
 	}
@@ -124,6 +126,24 @@ func (c *client) join(ctx context.Context, cancel context.CancelFunc, attempt in
 		if err != nil {
 			c.shard.post(func() { c.shard.leave(p) })
 			return err
+		}
+	}
+}
+
+// dial opens the signaling; while the server is busy, it comes back for a while.
+func (c *client) dial(ctx context.Context, r Request) (Signaling, error) {
+	until := time.Now().Add(busyTimeout)
+	for {
+		signaling, err := c.engine.protocol.Dial(ctx, r)
+		var busy *Busy
+		if !errors.As(err, &busy) || time.Now().After(until) {
+			return signaling, err
+		}
+		c.engine.refused.Add(1)
+		select {
+		case <-time.After(busy.After/2 + time.Duration(mathrand.Int64N(int64(busy.After)+1))):
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

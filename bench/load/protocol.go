@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/coder/websocket"
@@ -33,6 +34,16 @@ type Request struct {
 	Notify       bool
 	From         netip.Addr // where the client connects from, if the server is on loopback
 }
+
+// Busy is the error of Dial that says that the server takes nobody now. Clients come back
+// after a while, as browsers are told to.
+type Busy struct {
+	After time.Duration
+	Err   error
+}
+
+func (b *Busy) Error() string { return b.Err.Error() }
+func (b *Busy) Unwrap() error { return b.Err }
 
 // Signaling is one client's. One goroutine uses it; Close may be called by any other.
 type Signaling interface {
@@ -66,13 +77,28 @@ func (Sora) Dial(ctx context.Context, r Request) (Signaling, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: dialer(r).DialContext}
 	ws, response, err := websocket.Dial(ctx, r.URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
-		if response != nil && response.Body != nil {
-			_ = response.Body.Close()
-		}
-		return nil, fmt.Errorf("load: signaling: %w", err)
+		return nil, refusal(response, fmt.Errorf("load: signaling: %w", err))
 	}
 	ws.SetReadLimit(maxMessage)
 	return &sora{ws: ws, request: r}, nil
+}
+
+// refusal makes a Busy of an error if the server's response says so (RFC 9110 section 15.6.4).
+func refusal(response *http.Response, err error) error {
+	if response == nil {
+		return err
+	}
+	if response.Body != nil {
+		_ = response.Body.Close()
+	}
+	if response.StatusCode != http.StatusServiceUnavailable {
+		return err
+	}
+	seconds, parsed := strconv.ParseUint(response.Header.Get("Retry-After"), 10, 8)
+	if parsed != nil {
+		seconds = 1
+	}
+	return &Busy{After: time.Duration(seconds) * time.Second, Err: err}
 }
 
 // dialer connects from an address of the client's own where that can reach the server.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +50,7 @@ type engine struct {
 	fatal    chan error
 	up       atomic.Int64
 	failures atomic.Int64
+	refused  atomic.Int64 // times that the server was busy
 
 	mu       sync.Mutex
 	problems []string
@@ -420,6 +420,9 @@ func (e *engine) results(r *report.Result) {
 	e.mu.Lock()
 	r.Problems = append(r.Problems, e.problems...)
 	e.mu.Unlock()
+	if n := e.refused.Load(); n > 0 {
+		r.Problems = append(r.Problems, fmt.Sprintf("the server was busy %d times when a client came to join", n))
+	}
 	for _, one := range []struct {
 		n    uint64
 		text string
@@ -433,5 +436,4 @@ func (e *engine) results(r *report.Result) {
 			r.Problems = append(r.Problems, fmt.Sprintf("%d %s", one.n, one.text))
 		}
 	}
-	runtime.KeepAlive(e)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,6 +76,25 @@ func TestServerThatIsNoneIsAnError(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	defer s.Close()
 	mustFail(t, valid(strings.Replace(s.URL, "http", "ws", 1)+"/signaling"), "404")
+}
+
+func TestBusyServerIsTriedAgain(t *testing.T) {
+	var calls atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 1 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer s.Close()
+	sc := valid(strings.Replace(s.URL, "http", "ws", 1))
+	sc.Clients = 1
+	mustFail(t, sc, "403")
+	if calls.Load() != 2 {
+		t.Errorf("%d attempts", calls.Load())
+	}
 }
 
 func TestServerThatEndsIsAnError(t *testing.T) {

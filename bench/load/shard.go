@@ -51,8 +51,9 @@ type shard struct {
 	peers   []*peer
 	visited int // of peers, where the next visit begins
 	owed    float64
-	joining int
+	joining int // peers of entering that are still
 
+	entering []*peer // those that join, and some that have
 	impaired int     // peers with a link of some quality
 	lossy    []*peer // those that miss packets
 	sending  schedule
@@ -317,16 +318,18 @@ func (s *shard) tick(interval time.Duration) {
 		s.visited++
 		p.visit(s)
 	}
-	if s.joining > 0 {
+	if len(s.entering) > 0 {
 		s.join()
 	}
 }
 
 // join does what is due for the peers that are joining.
 func (s *shard) join() {
-	for _, p := range s.peers {
+	keep := s.entering[:0]
+	for _, p := range s.entering {
 		switch {
 		case p.done:
+			continue
 		case s.now.Sub(p.joinedAt) > joinTimeout && p.ice.selected:
 			p.client.fail(errNoDTLS)
 			s.settle(p)
@@ -336,7 +339,10 @@ func (s *shard) join() {
 		case !p.ice.selected && s.now >= p.ice.next:
 			s.check(p)
 		}
+		keep = append(keep, p)
 	}
+	clear(s.entering[len(keep):])
+	s.entering = keep
 }
 
 // settle notes that a join has ended, one way or the other.
@@ -398,6 +404,7 @@ func (s *shard) enter(p *peer, d *Description) {
 	s.table[p.slot] = p
 	p.at = len(s.peers)
 	s.peers = append(s.peers, p)
+	s.entering = append(s.entering, p)
 	s.joining++
 	if p.down != nil || p.up != nil {
 		s.impaired++
