@@ -5,6 +5,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // variant is one of several ways to do the same; each call of do handles items and returns how
@@ -81,4 +84,102 @@ func (v *viewers) empty() {
 			n, _ = s.Recv(v.batch)
 		}
 	}
+}
+
+// BenchmarkSendCosts takes the sending of one datagram of 1,100 bytes apart: each variant
+// leaves out, or adds, one thing of what the kernel is asked for.
+func BenchmarkSendCosts(b *testing.B) {
+	const viewersThere, datagrams = 32, 256
+	v := newViewers(b, kit{}, viewersThere)
+	slab := make([]byte, maxSegments*SlotSize)
+	edit := func(f func(h *unix.Msghdr)) func(*batched) {
+		return func(s *batched) {
+			kernel := s.sendmmsg
+			s.sendmmsg = func(fd int, headers []mmsghdr) (int, unix.Errno) {
+				for i := range headers {
+					f(&headers[i].header)
+				}
+				return kernel(fd, headers)
+			}
+		}
+	}
+	atMost := func(n int) func(*batched) {
+		return func(s *batched) {
+			kernel := s.sendmmsg
+			s.sendmmsg = func(fd int, headers []mmsghdr) (int, unix.Errno) {
+				return kernel(fd, headers[:min(n, len(headers))])
+			}
+		}
+	}
+	connect := func(s *batched) {
+		if err := unix.Connect(s.fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(v.sockets[0].LocalPort())}); err != nil {
+			b.Fatal(err)
+		}
+		edit(func(h *unix.Msghdr) { h.Name, h.Namelen = nil, 0 })(s)
+	}
+	var variants []*variant
+	for _, c := range []struct {
+		name    string
+		run     int // datagrams in a row for one viewer
+		viewers int
+		noGSO   bool
+		change  func(*batched)
+	}{
+		{"as-it-is", 1, viewersThere, true, nil},
+		{"8-messages-a-call", 1, viewersThere, true, atMost(8)},
+		{"1-message-a-call", 1, viewersThere, true, atMost(1)},
+		{"without-source", 1, viewersThere, true, edit(func(h *unix.Msghdr) { h.SetControllen(0) })},
+		{"with-segment-size", 1, viewersThere, true, func(s *batched) {
+			for i := range s.tx.controls {
+				setSegment(&s.tx.controls[i], s.tx.source, 1100)
+			}
+			edit(func(h *unix.Msghdr) { h.SetControllen(s.tx.sourceAndSegment) })(s)
+		}},
+		{"one-viewer", 1, 1, true, nil},
+		{"one-viewer-connected", 1, 1, true, connect},
+		{"one-viewer-connected-without-source", 1, 1, true, func(s *batched) {
+			connect(s)
+			edit(func(h *unix.Msghdr) { h.SetControllen(0) })(s)
+		}},
+		{"run-of-8", 8, viewersThere, false, nil},
+		{"run-of-8-one-iovec", 8, viewersThere, false, edit(func(h *unix.Msghdr) {
+			h.Iov.Base = &slab[0]
+			h.Iov.SetLen(1100 * int(h.Iovlen))
+			h.SetIovlen(1)
+		})},
+		{"run-of-8-without-source", 8, viewersThere, false, func(s *batched) {
+			edit(func(h *unix.Msghdr) {
+				h.Control = (*byte)(unsafe.Add(unsafe.Pointer(h.Control), s.tx.source))
+				h.SetControllen(s.tx.sourceAndSegment - s.tx.source)
+			})(s)
+			inner := s.sendmmsg
+			s.sendmmsg = func(fd int, headers []mmsghdr) (int, unix.Errno) {
+				n, errno := inner(fd, headers)
+				for i := range headers {
+					headers[i].header.Control = &s.tx.controls[i].bytes()[0]
+				}
+				return n, errno
+			}
+		}},
+	} {
+		s, q := kit{noGSO: c.noGSO}.open(b, Options{}).(*batched), NewTxQueue(datagrams)
+		if c.change != nil {
+			c.change(s)
+		}
+		variants = append(variants, &variant{name: c.name, items: datagrams, do: func() time.Duration {
+			for i := range datagrams {
+				q.Slot()
+				q.Commit(1100, v.to(i/c.run%c.viewers, v.k.loopback()), Video)
+			}
+			began := time.Now()
+			sent, _ := s.Send(q)
+			took := time.Since(began)
+			v.empty()
+			if sent != datagrams {
+				b.Fatalf("%s: sent %d", c.name, sent)
+			}
+			return took
+		}})
+	}
+	alternate(b, variants)
 }
