@@ -30,7 +30,7 @@ func TestUnitsAreWrittenWithThreeDigits(t *testing.T) {
 		Size(1023):                               "1023 B",
 		Size(1536):                               "1.50 KiB",
 		Size(24 << 30):                           "24.0 GiB",
-		Size(5 << 50):                            "5120 TiB",
+		Size(5 << 50):                            "5,120 TiB",
 		BitRate(999):                             "999 bit/s",
 		BitRate(1_234_000):                       "1.23 Mbit/s",
 		Count(0):                                 "0",
@@ -73,7 +73,7 @@ func TestEndTable(t *testing.T) {
 	for _, want := range []string{
 		"conference-4x8, 40.0 s measured from 2026-11-21 12:34:56 UTC on\n2 x Example CPU @ 2.00GHz, 24.0 GiB, Linux 6.18.5, go1.26.8, commit 0123456789\n",
 		"  connected                        32  of 32\n",
-		"  forwarded                 1,487,300  37182 a second, 208 Mbit/s\n",
+		"  forwarded                 1,487,300  37,183 a second, 208 Mbit/s\n",
 		"  lost by the server                2  of 1,487,360 expected\n",
 		"  a forwarded packet          1.41 us  of server CPU\n",
 		"  a connection               1.31 MiB  of PSS above idle\n",

@@ -70,7 +70,7 @@ func Count(n uint64) string {
 func Percent(share float64) string { return digits(100*share) + " %" }
 
 // digits writes a number that is not negative with three digits, or as many as stand before
-// the point.
+// the point, with commas between thousands.
 func digits(v float64) string {
 	switch {
 	case v == 0:
@@ -80,7 +80,7 @@ func digits(v float64) string {
 	case v < 99.95:
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
-	return strconv.FormatFloat(v, 'f', 0, 64)
+	return Count(uint64(v + 0.5))
 }
 
 // perSecond divides a count by a duration; 0 if there was no time.
