@@ -22,9 +22,10 @@ import (
 const (
 	maxClients   = 1 << 17 // of all rooms
 	maxShards    = 64
-	maxInflight  = 256                     // joins at one time
-	hopeless     = 16                      // joins that fail, while none succeeds, end the run
-	drainTime    = 1500 * time.Millisecond // for retransmissions of what was measured last
+	maxInflight  = 256                    // joins at one time
+	hopeless     = 16                     // joins that fail, while none succeeds, end the run
+	drainTime    = 3 * time.Second        // at most, for what was measured last and its retransmissions
+	drainTick    = 250 * time.Millisecond // between two looks whether all has come
 	sampleTime   = 1 * time.Second
 	churnTick    = 100 * time.Millisecond
 	maxProblems  = 8
@@ -262,7 +263,7 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 	if err != nil {
 		return err
 	}
-	if err := e.wait(ctx, drainTime); err != nil {
+	if err := e.drain(ctx); err != nil {
 		return err
 	}
 	r.ClientLoss = m.read().overflow - from.overflow
@@ -298,6 +299,22 @@ func (e *engine) wait(ctx context.Context, d time.Duration) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// drain waits until all that was measured has come, or no more of it can be expected.
+func (e *engine) drain(ctx context.Context) error {
+	for end := time.Now().Add(drainTime); ; {
+		if err := e.wait(ctx, drainTick); err != nil {
+			return err
+		}
+		outstanding := false
+		for _, s := range e.shards {
+			s.ask(func() { outstanding = outstanding || s.outstanding() })
+		}
+		if !outstanding || time.Now().After(end) {
+			return nil
 		}
 	}
 }

@@ -64,6 +64,9 @@ func parseOffer(text string) (*Description, error) {
 			if len(d.sections) == maxSections {
 				return nil, errors.New("load: offer of too many sections")
 			}
+			if len(strings.Fields(line)) < 4 { // media, port, protocol, a format (RFC 8866 section 5.14)
+				return nil, fmt.Errorf("load: offer has the line %q", line)
+			}
 			d.sections = append(d.sections, newSection(line))
 			s = &d.sections[len(d.sections)-1]
 			continue

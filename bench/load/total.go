@@ -113,6 +113,18 @@ func (t *total) end(s *stream, stayed bool) {
 	t.expected += max(s.expected(stayed), s.counted)
 }
 
+// outstanding reports whether a stream may still bring packets that are measured.
+func (s *shard) outstanding() bool {
+	for _, p := range s.peers {
+		for _, one := range p.streams {
+			if one.from != nil && (one.from.from.Load() != noIndex && one.from.to.Load() == noIndex || one.expected(true) > one.counted) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // finish accounts for a peer that stayed to the end: for each publisher in its room, one
 // stream is expected.
 func (t *total) finish(p *peer) {
