@@ -55,10 +55,11 @@ type Config struct {
 }
 
 // What a retransmission ring holds. A browser asks for a lost packet within a few round
-// trips and gives up after about a second; 512 packets are that at 5 Mbps.
+// trips and gives up after about a second; 512 packets are that at 5 Mbps. A publisher of
+// 1.5 Mbps fills 210 kB of buffers in that time.
 const (
 	rtxSlots = 512
-	rtxAge   = 1500 * time.Millisecond
+	rtxAge   = 1000 * time.Millisecond
 	rtxBytes = 2 << 20
 )
 

@@ -21,10 +21,11 @@ type Holders struct {
 
 // Sizes of the default classes in bytes. Opus is 20 to 200 bytes; the last packet of a
 // small frame, the packets of low layers and RTCP stay below 768; full packets of browsers
-// are 1,100 to 1,250, and nothing on an Ethernet is above 1,500.
+// are 1,100 to 1,250, with padding and tag below 1,280; nothing on an Ethernet is above 1,500.
 const (
 	SmallSize  = 256
 	MediumSize = 768
+	FullSize   = 1280
 	LargeSize  = 1600
 )
 
@@ -65,12 +66,14 @@ func (h Holders) Config() Config {
 
 	// What is in flight may be all audio or all video, so each class that serves as
 	// somebody's first choice has room for all of it. Video's rings may hold full packets
-	// only, so the large class has room for all of them; a quarter of video's packets
+	// only, of browsers or of clients with larger ones, so that both classes have room for
+	// all of them, which costs no memory but where it is used; a quarter of video's packets
 	// measured were below the medium size. Small buffers that run out spill upward.
 	return Config{
 		Classes: []ClassConfig{
 			{SmallSize, whole(audio + inFlight + parked)},
 			{MediumSize, whole(video/4 + inFlight/2 + parked)},
+			{FullSize, whole(video + inFlight + parked)},
 			{LargeSize, whole(video + inFlight + parked)},
 		},
 		Reserve:      DefaultReserve,

@@ -17,7 +17,7 @@ func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 	// The other shards' magazines are full of large and of small buffers.
 	for range h.Shards - 1 {
 		idle := a.Magazine()
-		for _, size := range []int{SmallSize, LargeSize} {
+		for _, size := range []int{SmallSize, FullSize, LargeSize} {
 			var held []Ref
 			for range h.Magazine {
 				held = append(held, mustGet(t, idle, size, Control))
@@ -31,6 +31,11 @@ func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 	for i := range h.VideoTracks*h.VideoSlots + inFlight {
 		if _, ok := m.Get(LargeSize, Video); !ok {
 			t.Fatalf("video refused at buffer %d", i)
+		}
+	}
+	for i := range h.VideoTracks*h.VideoSlots + inFlight {
+		if _, ok := m.Get(FullSize, Video); !ok {
+			t.Fatalf("video of browsers refused at buffer %d", i)
 		}
 	}
 	for i := range h.AudioTracks*h.AudioSlots + inFlight {
@@ -53,7 +58,7 @@ func TestDefaultArenaIsMadeForAnyNumberOfShards(t *testing.T) {
 		for _, c := range a.Stats().Classes {
 			bytes += c.Size * c.Count
 		}
-		if limit := 320<<20 + shards<<24; bytes > limit {
+		if limit := 512<<20 + shards<<24; bytes > limit {
 			t.Errorf("%d shards: %d bytes, more than %d", shards, bytes, limit)
 		}
 	}
