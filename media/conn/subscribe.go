@@ -172,6 +172,7 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		env.Count.DropNoPath.Add(uint64(len(run)))
 		return
 	}
+	sent, size := uint64(0), uint64(0) // counters cost an atomic store each: once a run
 	for i := range run {
 		m, pad := run[i].Meta, run[i].Pad
 		if len(run[i].Body) == 0 && s.stream.Skip(m) {
@@ -203,9 +204,10 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		c.twccOut++
 		s.stream.Sent(n - int(pad))
 		env.Out.Commit(n, to, s.class)
-		env.Count.RTPOut.Inc()
-		env.Count.RTPOutBytes.Add(uint64(n))
+		sent, size = sent+1, size+uint64(n)
 	}
+	env.Count.RTPOut.Add(sent)
+	env.Count.RTPOutBytes.Add(size)
 }
 
 // notSent counts a packet that the munger has no number for: the viewer waits for a key

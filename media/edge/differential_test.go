@@ -57,7 +57,7 @@ func write(rnd *rand.Rand) *script {
 			if tick > joinTick-100-pauseTicks && tick < joinTick+pauseTicks {
 				tick, key = joinTick+pauseTicks, 38
 			}
-			pace, base := rnd.IntN(3), 40 + rnd.IntN(1000)
+			pace, base := rnd.IntN(3), 40+rnd.IntN(1000)
 			n := 1 + rnd.IntN(9)
 			if rnd.IntN(20) == 0 {
 				n = 40 // longer than any run

@@ -240,3 +240,36 @@ func TestFramesAllocateNothing(t *testing.T) {
 	}
 	c.finish()
 }
+
+// Where viewers are many, what serving them takes is asked for ahead; all get everything all
+// the same, a tap among them too.
+func TestManyViewersAllGetEachPacket(t *testing.T) {
+	c := newCall(t, 1, make([]int, warmFrom+10), func(c *Config) { frameByFrame(c); c.MaxConnections = 1024 })
+	c.outs[0] = mmsg.NewTxQueue(4096)
+	tap, err := router.NewTap(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.p.OpenTap(c.track, tap)
+	c.settle()
+	c.deliver(0, c.pub.key, c.frameOf(true, 3000, 100, 99, 100)...)
+	sent := c.take()
+	for i, v := range c.viewers {
+		if n := len(v.received(sent)); n != 3 {
+			t.Fatalf("viewer %d got %d packets, want 3", i, n)
+		}
+	}
+	mag := c.p.arena.Magazine()
+	for range 3 {
+		p, ok := tap.Pop()
+		if !ok {
+			t.Fatal("the tap has missed a packet")
+		}
+		mag.Release(p.Ref)
+	}
+	c.p.CloseTap(c.track, tap)
+	c.settle()
+	tap.Free(mag)
+	mag.Drain()
+	c.finish()
+}

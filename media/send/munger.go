@@ -53,18 +53,18 @@ type run struct {
 // of which only the last is open. Gaps stay gaps, so that the viewer asks for what is
 // missing; packets that are not sent on at all leave none. An index is given once.
 type munger struct {
-	rate uint32
-
-	runs  [maxRuns]run
-	n     int    // 0: not started
-	next  uint64 // source: one above the newest packet
-	head  uint64 // output: the newest index given
-	first uint64 // output: the very first index
-	begun bool   // head is valid
-	given [Window / 64]uint64
-
+	// What each packet needs stands together.
+	rate   uint32
 	lastTS uint32 // output timestamp of the newest packet
 	lastAt mono.Time
+	n      int    // 0: not started
+	next   uint64 // source: one above the newest packet
+	head   uint64 // output: the newest index given
+	first  uint64 // output: the very first index
+	begun  bool   // head is valid
+
+	runs  [maxRuns]run
+	given [Window / 64]uint64
 }
 
 func (g *munger) init(rate uint32, first uint64) {

@@ -166,6 +166,9 @@ type Counters struct {
 
 // count counts err and returns it.
 func (c *Counters) count(err error) error {
+	if err == nil {
+		return nil
+	}
 	switch err {
 	case ErrShort, ErrMalformed:
 		c.Malformed.Inc()

@@ -1,0 +1,35 @@
+package conn
+
+import (
+	"unsafe"
+
+	"tsubame/media/prefetch"
+)
+
+// WarmSteps is how many steps ahead of Send a shard begins to call Warm.
+const WarmSteps = 4
+
+// Warm asks for the memory that Send will want of the subscription in slot, one link of the
+// chain of pointers a step: each step reads only what the one before has asked for. It is
+// called with steps WarmSteps-1 down to 0, each some hundred nanoseconds ahead of the next,
+// while other viewers are being served. It changes nothing.
+func (c *Conn) Warm(step int, slot uint32) {
+	switch step {
+	case 3:
+		prefetch.Line(unsafe.Pointer(&c.ICE))                                      // its first path is the selected one as a rule,
+		prefetch.Line(unsafe.Add(unsafe.Pointer(&c.ICE), unsafe.Sizeof(c.ICE)-32)) // which stands at its end
+		prefetch.Line(unsafe.Pointer(&c.session))
+		prefetch.Line(unsafe.Pointer(&c.subs))
+	case 2:
+		prefetch.Line(unsafe.Pointer(&c.subs[slot]))
+		prefetch.Lines(unsafe.Pointer(c.session), 2)
+	case 1:
+		s := c.subs[slot]
+		prefetch.Line(unsafe.Pointer(&s.sealer))
+		prefetch.Line(unsafe.Pointer(&s.class))
+		s.stream.Warm()
+		c.session.Warm()
+	case 0:
+		c.session.WarmKey(c.subs[slot].sealer)
+	}
+}
