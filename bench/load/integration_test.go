@@ -63,8 +63,11 @@ func TestBroadcastIsForwardedWithoutLoss(t *testing.T) {
 	}
 }
 
+// Over the other profile, and on two threads.
 func TestAudioIsForwardedWithoutLoss(t *testing.T) {
-	r := runReal(t, Scenario{Rooms: 3, Clients: 8, Role: SendRecv, Audio: true, Duration: 2 * time.Second})
+	r := runReal(t, Scenario{
+		Rooms: 3, Clients: 8, Role: SendRecv, Audio: true, Duration: 2 * time.Second, Profile: "cm", Shards: 2,
+	})
 	if want := r.Sent * 7; r.Expected != want {
 		t.Errorf("%d packets expected, want %d: each of %d at seven others", r.Expected, want, r.Sent)
 	}
@@ -79,11 +82,12 @@ func TestPeersThatLeaveAndComeBackLoseNothing(t *testing.T) {
 	}
 }
 
-func TestLostPacketsAreAskedForAndComeAgain(t *testing.T) {
+// Video comes again, Opus does not: without NACK, what a link loses is lost for good.
+func TestLossIsSeenAndVideoComesAgain(t *testing.T) {
 	s := harness.Start(t, harness.Options{})
 	var seed atomic.Uint64
 	r, err := Run(t.Context(), Scenario{
-		URL: s.SignalingURL(), Rooms: 1, Clients: 4, Role: SendRecv, Video: true, Bitrate: 1_000_000, FrameRate: 20,
+		URL: s.SignalingURL(), Rooms: 1, Clients: 4, Role: SendRecv, Audio: true, Video: true, Bitrate: 1_000_000, FrameRate: 20,
 		Duration: 2 * time.Second,
 		Impair: func(int, int) *impair.Link {
 			link, err := impair.NewLink(impair.Config{Loss: 0.02, Delay: 10 * time.Millisecond, Seed: seed.Add(1)})
@@ -102,8 +106,8 @@ func TestLostPacketsAreAskedForAndComeAgain(t *testing.T) {
 	if r.Recovered == 0 {
 		t.Error("no packet came by retransmission over links that lose one of 50")
 	}
-	if r.Lost*200 > r.Expected {
-		t.Errorf("%d of %d packets are lost for good", r.Lost, r.Expected)
+	if r.Lost == 0 || r.Lost*10 > r.Expected {
+		t.Errorf("%d of %d packets are lost for good, where about one of 25 Opus packets is", r.Lost, r.Expected)
 	}
 	t.Logf("%d of %d recovered, %d lost", r.Recovered, r.Expected, r.Lost)
 }

@@ -9,6 +9,10 @@ import (
 	"tsubame/bench/report"
 )
 
+// pssEvery is how many samples one reading of memory stands for. While the run measures there
+// is none, because it holds up the server.
+const pssEvery = 5
+
 // meter reads what the run costs, and makes a sample of each second.
 type meter struct {
 	engine *engine
@@ -81,6 +85,9 @@ func (m *meter) start(ctx context.Context) (stop func() []report.Sample) {
 			case <-tick.C:
 				next := m.read()
 				one := m.sample(last, next)
+				if one.Phase != report.Measuring && len(all)%pssEvery == 0 {
+					one.ServerPSS = m.pss()
+				}
 				all, last = append(all, one), next
 				if m.engine.progress != nil && ctx.Err() == nil {
 					m.engine.progress(one)

@@ -27,7 +27,7 @@ const (
 	socketBuffer  = 64 << 20               // bytes asked of the kernel, each way
 	joiningPoll   = 1 * time.Millisecond   // while peers join, or have delays of their own
 	visitInterval = 100 * time.Millisecond // between two visits to a peer
-	maxReads      = 4096                   // batches in one poll: a flood must not stop the rest
+	maxReads      = 256                    // batches in one poll: a flood must not stop the rest
 )
 
 var (
