@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	paddedKbps = 1500
-	paddedTime = 15 * time.Second // the call is watched
-	rampTime   = 12 * time.Second // at most, until the encoder's target is near what was asked for
+	paddedKbps  = 1500
+	paddedTime  = 15 * time.Second // the call is watched
+	backlogTime = 5 * time.Second  // in which a decoder that was kept waiting has to catch up
+	rampTime    = 12 * time.Second // at most, until the encoder's target is near what was asked for
 
 	// minPadded is the share of a publisher's packets that must have been padded. Chromium cuts
 	// a frame into packets of which up to half are a byte longer, and sends those of a large
@@ -47,6 +48,9 @@ type figures struct {
 	Dropped, Freezes, Lost int
 	Keys, Asked            int // key frames sent or decoded; those that were asked for, by either
 }
+
+// waiting is how many frames have come and are neither decoded nor dropped.
+func (f figures) waiting() int { return f.Received - f.Decoded - f.Dropped }
 
 // paddingScript reads them. What a browser does not have is an error, so that it cannot pass
 // for zero; only Full Intra Requests are not everywhere.
@@ -177,8 +181,13 @@ func (c *paddedCall) views(after paddedLook) (all []view) {
 			perFrame: float64(packets) / float64(to.Encoded-from.Encoded),
 			keys:     to.Keys - from.Keys, asked: to.Asked - from.Asked, requests: a.Asked - b.Asked,
 			dropped: a.Dropped - b.Dropped, freezes: a.Freezes - b.Freezes, lost: a.Lost - b.Lost,
-			undecoded: (a.Received - b.Received) - (a.Decoded - b.Decoded) - (a.Dropped - b.Dropped),
+			undecoded: a.waiting() - b.waiting(),
 			share:     float64(padded) / float64(packets),
+		}
+		// A browser that was kept waiting has frames to decode; broken ones do not get fewer.
+		for tick, end := time.Tick(poll), time.Now().Add(backlogTime); w.undecoded > maxWaiting && time.Now().Before(end); {
+			<-tick
+			w.undecoded = eval[figures](v.tab, paddingScript).waiting() - b.waiting()
 		}
 		if padded > 0 {
 			w.pad = float64(after.size-c.before.size) / float64(padded)
