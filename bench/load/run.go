@@ -26,6 +26,8 @@ const (
 	hopeless     = 16                     // joins that fail, while none succeeds, end the run
 	drainTime    = 3 * time.Second        // at most, for what was measured last and its retransmissions
 	drainTick    = 250 * time.Millisecond // between two looks whether all has come
+	settleTime   = 15 * time.Second       // at most, for the first packets of every stream
+	settleTick   = 100 * time.Millisecond
 	sampleTime   = 1 * time.Second
 	churnTick    = 100 * time.Millisecond
 	maxProblems  = 8
@@ -246,6 +248,9 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 		return nil
 	}
 	m.phase.Store(report.WarmingUp)
+	if err := e.settle(ctx); err != nil {
+		return err
+	}
 	if err := e.wait(ctx, max(e.scenario.Warmup, settleMargin)); err != nil {
 		return err
 	}
@@ -299,6 +304,23 @@ func (e *engine) wait(ctx context.Context, d time.Duration) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// settle waits until every viewer has heard every publisher of its room, or no longer can be
+// expected to: who then has not is measured as it is.
+func (e *engine) settle(ctx context.Context) error {
+	for end := time.Now().Add(settleTime); ; {
+		deaf := false
+		for _, s := range e.shards {
+			s.ask(func() { deaf = deaf || s.deaf() })
+		}
+		if !deaf || time.Now().After(end) {
+			return nil
+		}
+		if err := e.wait(ctx, settleTick); err != nil {
+			return err
 		}
 	}
 }

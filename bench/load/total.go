@@ -125,12 +125,24 @@ func (s *shard) outstanding() bool {
 	return false
 }
 
+// deaf reports whether a viewer has not heard a publisher of its room yet.
+func (s *shard) deaf() bool {
+	for _, p := range s.peers {
+		if p.session == nil || !p.client.receives() {
+			continue
+		}
+		for _, o := range p.room.streams() {
+			if !p.owns(o) && o.next.Load() > 0 && !p.from(o) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // finish accounts for a peer that stayed to the end: for each publisher in its room, one
 // stream is expected.
 func (t *total) finish(p *peer) {
-	own := func(o *origin) bool {
-		return p.sends[0] != nil && p.sends[0].origin == o || p.sends[1] != nil && p.sends[1].origin == o
-	}
 	for _, one := range p.streams {
 		t.end(one, one.from != nil && p.room.has(one.from))
 	}
@@ -144,7 +156,7 @@ func (t *total) finish(p *peer) {
 		return
 	}
 	for _, o := range p.room.streams() {
-		if own(o) || p.from(o) {
+		if p.owns(o) || p.from(o) {
 			continue
 		}
 		from, to := o.measured()
@@ -153,6 +165,11 @@ func (t *total) finish(p *peer) {
 			t.expected += to - from
 		}
 	}
+}
+
+// owns reports whether the peer publishes o.
+func (p *peer) owns(o *origin) bool {
+	return p.sends[0] != nil && p.sends[0].origin == o || p.sends[1] != nil && p.sends[1].origin == o
 }
 
 // from reports whether a stream of the peer is of a publisher's.
