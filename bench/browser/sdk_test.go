@@ -65,6 +65,7 @@ type wish struct {
 	Width  int   `json:"width,omitempty"`
 	Height int   `json:"height,omitempty"`
 	Noise  bool  `json:"noise,omitempty"`
+	Screen bool  `json:"screen,omitempty"` // a shared screen in its place
 	Stereo bool  `json:"stereo,omitempty"`
 	Video  *bool `json:"video,omitempty"` // false: no track, whatever signaling asked for
 	Audio  *bool `json:"audio,omitempty"`

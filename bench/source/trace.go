@@ -10,17 +10,12 @@ import (
 	"tsubame/media/param"
 )
 
-// What a recorded UDP payload has around the RTP payload. The browser sends by RFC 8285's
-// one-byte form: sdes:mid (two bytes with its head) until it is acknowledged and
-// transport-wide-cc (three) in all packets, audio-level (two) in those of audio,
-// video-orientation (two) in some of video. Which is 3 to 7 bytes in whole words, behind the
-// extension's own four; 8 is taken for all of them.
-const (
-	rtpHeader     = 12
-	extensions    = 4 + 8
-	srtpTag       = 10 // AES_CM_128_HMAC_SHA1_80
-	traceOverhead = rtpHeader + extensions + srtpTag
-)
+// traceOverhead is what a record's bytes have around the RTP payload. The browser's extensions
+// take eight bytes in RFC 8285's one-byte form, behind four of their own: transport-wide-cc
+// (three bytes) in all packets, and abs-send-time (four) or, with sound, audio-level (two) and
+// at the beginning sdes:mid (two) beside it. The recorder writes other headers as if they had
+// this size.
+const traceOverhead = traces.HeaderSize + traces.TagSize
 
 // recorded is a trace in the form of schedules.
 type recorded struct {
@@ -37,7 +32,8 @@ var recordings struct {
 func Traces() []string { return traces.Names() }
 
 // OpenTrace returns the video and the Opus audio of a recorded trace, with its times and sizes,
-// from its beginning; both go on without end.
+// from its beginning; both go on without end. The few video packets of less than 72 bytes of
+// payload (parameter sets of H.264 by themselves) are made that long.
 func OpenTrace(name string) (video, audio Source, err error) { return OpenTraceAt(name, 0) }
 
 // OpenTraceAt is OpenTrace, beginning in the midst of the trace as the seed says, so that

@@ -68,7 +68,7 @@ func TestTimestampsGoOnThroughTheSeam(t *testing.T) {
 			}
 			step, gap := p.Timestamp-timestamp, p.At-at
 			at, timestamp = p.At, p.Timestamp
-			if gap > 200*time.Millisecond {
+			if gap > 250*time.Millisecond { // a busy machine was recorded
 				t.Fatalf("%s: packet %d comes %v behind the one before", name, i, gap)
 			}
 			if s.Codec() == param.Opus {
@@ -96,7 +96,11 @@ func TestATraceIsPlayedAsItWasRecorded(t *testing.T) {
 			var p Packet
 			for i, r := range pair.records {
 				pair.Next(&p)
-				if p.At != r.At || len(p.Payload)+traceOverhead != r.Bytes || what == "video" && p.Marker != r.Marker {
+				want := r.Bytes - traceOverhead
+				if what == "video" {
+					want = max(want, minVideoPayload)
+				}
+				if p.At != r.At || len(p.Payload) != want || what == "video" && p.Marker != r.Marker {
 					t.Fatalf("%s: %s packet %d: %v, %d bytes, marker %v; recorded %+v", name, what, i, p.At, len(p.Payload), p.Marker, r)
 				}
 			}

@@ -21,6 +21,12 @@ var files embed.FS
 
 const suffix = ".csv.gz"
 
+// What is around the RTP payload in the bytes of a record.
+const (
+	HeaderSize = 12 + 4 + 8 // RTP header with extensions of at most eight bytes
+	TagSize    = 10         // of AES_CM_128_HMAC_SHA1_80
+)
+
 // Limits of a trace; beyond them it is not one.
 const (
 	maxRecords = 100_000
@@ -150,4 +156,27 @@ func (t *Trace) add(line string) error {
 	}
 	*list = append(*list, r)
 	return nil
+}
+
+// Write writes a trace in CSV.
+func Write(w io.Writer, t *Trace) error {
+	b := bufio.NewWriter(w)
+	fmt.Fprintln(b, head)
+	put := func(kind string, r Record) {
+		marker := 0
+		if r.Marker {
+			marker = 1
+		}
+		fmt.Fprintf(b, "%d,%s,%d,%d,%d\n", r.At.Microseconds(), kind, r.Bytes, marker, r.Frame)
+	}
+	for v, a := t.Video, t.Audio; len(v)+len(a) > 0; {
+		if len(a) == 0 || len(v) > 0 && v[0].At < a[0].At {
+			put("v", v[0])
+			v = v[1:]
+		} else {
+			put("a", a[0])
+			a = a[1:]
+		}
+	}
+	return b.Flush() // which tells of earlier errors
 }

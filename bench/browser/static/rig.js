@@ -3,6 +3,7 @@
 
 import Sora from "/sdk/sora.js";
 import { TestPattern, Tone } from "/page/pattern.js";
+import { Screen } from "./screen.js";
 
 // How many entries of the SDK's timeline are kept for a test that fails.
 const TIMELINE = 300;
@@ -82,12 +83,13 @@ function watch() {
 }
 
 // media makes the tracks that options ask for. wish changes them: fps, width and
-// height of the picture, noise in it, a stereo sound, and audio or video false to
-// have no such track whatever was asked for.
+// height of the picture, noise in it or a shared screen instead, a stereo sound, and
+// audio or video false to have no such track whatever was asked for.
 function media(pattern, options, wish) {
   parts = [];
   if (options.video !== false && wish.video !== false) {
-    parts.push(new (wish.noise ? NoisyPattern : TestPattern)(pattern, wish.fps, wish.width, wish.height));
+    const picture = wish.screen ? Screen : wish.noise ? NoisyPattern : TestPattern;
+    parts.push(new picture(pattern, wish.fps, wish.width, wish.height));
   }
   if (options.audio !== false && wish.audio !== false) parts.push(new Tone(pattern, { stereo: wish.stereo }));
   return new MediaStream(parts.map((part) => part.track));
@@ -191,5 +193,11 @@ globalThis.rig = {
   disconnected: () => disconnected,
   offered: () => connection.pc?.remoteDescription?.sdp ?? "",
   answered: () => connection.pc?.localDescription?.sdp ?? "",
+  cipher: async () => {
+    for (const report of (await connection.pc.getStats()).values()) {
+      if (report.type === "transport") return report.srtpCipher ?? "";
+    }
+    return "";
+  },
   version: () => Sora.version(),
 };
