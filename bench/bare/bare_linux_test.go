@@ -58,7 +58,7 @@ func TestWhatIsSentArrivesIntact(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r.await(s.packets, 5*time.Second)
+			r.await(s.packets)
 			if n := r.received.Load(); n != s.packets || n != 10*(1+5+3) {
 				t.Fatalf("%d of %d packets arrived", n, s.packets)
 			}
@@ -105,7 +105,7 @@ func TestLoopsDoNotAllocate(t *testing.T) {
 		}); n != 0 || failed != nil {
 			t.Errorf("gso %v: %v allocations a burst, error %v", gso, n, failed)
 		}
-		r.await(s.packets, time.Second)
+		r.await(s.packets)
 	}
 }
 
@@ -133,6 +133,7 @@ func TestLostPacketsAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.close()
+	r.patience = 10 * time.Millisecond
 	s, err := newSender(cfg, true, r.port)
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +177,7 @@ func benchmark(b *testing.B, gso bool) {
 						b.Fatal(err)
 					}
 					spent += d
-					r.await(s.packets, patience)
+					r.await(s.packets)
 				}
 				b.ReportMetric(float64(spent.Nanoseconds())/float64(s.packets), "ns/packet")
 			})

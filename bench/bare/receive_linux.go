@@ -16,6 +16,10 @@ const (
 
 	receiveBuffer = 64 << 20 // asked for; without privileges the system gives less
 	slotLen       = 2048
+
+	// patience is how long a receiver that gets nothing more is waited for: longer than a
+	// loaded machine lets its thread wait for a processor.
+	patience = 5 * time.Second
 )
 
 // receiver is the wildcard socket behind all destinations, and the thread that drains it.
@@ -26,6 +30,7 @@ type receiver struct {
 	received atomic.Uint64
 	stop     atomic.Bool
 	done     chan struct{}
+	patience time.Duration
 
 	// inspect sees every datagram on the receiver's thread, with the local address that it
 	// hit; nil: they are counted. Neither is valid after it returns.
@@ -43,7 +48,7 @@ func newReceiver(inspect func(local [4]byte, datagram []byte)) (*receiver, error
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{fd: fd, inspect: inspect, done: make(chan struct{}), slab: make([]byte, maxMessages*slotLen)}
+	r := &receiver{fd: fd, inspect: inspect, patience: patience, done: make(chan struct{}), slab: make([]byte, maxMessages*slotLen)}
 	if err := r.prepare(); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -128,10 +133,10 @@ func (r *receiver) drain() {
 	}
 }
 
-// await returns when that many have come in all, or none for as long as patience.
-func (r *receiver) await(n uint64, patience time.Duration) {
+// await returns when that many have come in all, or none for as long as the receiver's patience.
+func (r *receiver) await(n uint64) {
 	last, since := r.received.Load(), time.Now()
-	for last < n && time.Since(since) < patience {
+	for last < n && time.Since(since) < r.patience {
 		time.Sleep(time.Millisecond)
 		if now := r.received.Load(); now != last {
 			last, since = now, time.Now()

@@ -11,9 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a round waits for a receiver that gets nothing more.
-const patience = 500 * time.Millisecond
-
 // mmsghdr is struct mmsghdr of sendmmsg(2).
 type mmsghdr struct {
 	header unix.Msghdr
@@ -253,7 +250,7 @@ func (s *sender) measure(r *receiver) (c Cost, err error) {
 		if err != nil {
 			return Cost{}, err
 		}
-		r.await(s.packets, patience)
+		r.await(s.packets)
 		if i > 0 {
 			whole = append(whole, spent/time.Duration(packets))
 			c.Packets += packets
