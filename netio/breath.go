@@ -14,6 +14,10 @@ const (
 	// us for some milliseconds: with 5,000 datagrams a second it used half as much of the
 	// processor as the shard itself (bench/LOG.md). A shard that lets go by itself, somewhat
 	// more often, is left alone, and the monitor looks every 10 ms.
+	//
+	// While other goroutines keep all slots busy, letting go means to queue behind them. That
+	// is no new risk, since the slot is then taken at every sleep anyway, and media waits less
+	// for it, not more.
 	patienceMonitor = 10 * time.Millisecond
 	breathEvery     = 7 * time.Millisecond
 )
