@@ -14,6 +14,7 @@ import (
 
 	"tsubame/bench/impair"
 	"tsubame/bench/load"
+	"tsubame/bench/source"
 	"tsubame/media/param"
 )
 
@@ -95,6 +96,9 @@ func (s *Scenario) check() error {
 			return errors.New(c.text)
 		}
 	}
+	if err := s.codecOfSource(); err != nil {
+		return err
+	}
 	if s.Link == (impair.Config{}) {
 		return nil
 	}
@@ -111,6 +115,28 @@ func (s *Scenario) check() error {
 		}
 		return l
 	}
+	return nil
+}
+
+// codecOfSource takes the codec of a trace or clip, which a codec that was given must be.
+func (s *Scenario) codecOfSource() error {
+	var video source.Source
+	var err error
+	switch {
+	case s.Trace != "":
+		video, _, err = source.OpenTrace(s.Trace)
+	case s.Clip != "":
+		video, err = source.OpenClip(s.Clip)
+	default:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.given["codec"] && s.Codec != video.Codec() {
+		return fmt.Errorf("%s%s is %v, and codec is %v", s.Trace, s.Clip, video.Codec(), s.Codec)
+	}
+	s.Codec = video.Codec()
 	return nil
 }
 

@@ -73,6 +73,15 @@ func TestEverySettingReachesItsField(t *testing.T) {
 	}
 }
 
+func TestTracesBringTheirCodec(t *testing.T) {
+	if s, err := build("trace=av1-camera-0.4mbps"); err != nil || s.Codec != param.AV1 {
+		t.Errorf("%v, %v", s.Codec, err)
+	}
+	if _, err := build("trace=av1-camera-0.4mbps", "codec=VP8"); err == nil || !strings.Contains(err.Error(), "is AV1, and codec is VP8") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestNoLinkIsMadeWithoutImpairment(t *testing.T) {
 	if s, err := build(); err != nil || s.Impair != nil {
 		t.Errorf("%v", err)
