@@ -143,10 +143,17 @@ func TestPacketsOfAFrameAreBroughtToOneLength(t *testing.T) {
 	sent := c.take()
 	for _, v := range c.viewers {
 		var sizes []int
-		for _, d := range sent {
+		first, last := -1, -1
+		for i, d := range sent {
 			if d.key == v.key {
 				sizes = append(sizes, len(d.bytes))
+				if last = i; first < 0 {
+					first = i
+				}
 			}
+		}
+		if last-first != len(sizes)-1 {
+			t.Error("the datagrams of a frame do not stand next to each other")
 		}
 		if len(sizes) != 5 || sizes[0] != sizes[1] || sizes[0] != sizes[2] || sizes[0] != sizes[3] || sizes[4] != sizes[0]-600 {
 			t.Errorf("datagrams of %v bytes: want four of one length, and the last as it came", sizes)
@@ -271,5 +278,42 @@ func TestManyViewersAllGetEachPacket(t *testing.T) {
 	c.settle()
 	tap.Free(mag)
 	mag.Drain()
+	c.finish()
+}
+
+// Runs for many viewers do not keep a shard from its sockets for long.
+func TestMediaLaneIsServedByWhatItCosts(t *testing.T) {
+	const viewers, frames = 64, 10
+	at := make([]int, viewers)
+	for i := range at {
+		at[i] = 1
+	}
+	c := newCall(t, 2, at, frameByFrame)
+	c.outs[1].SetFlusher(func() { c.collect(1) })
+	lengths := make([]int, router.MaxRun)
+	for i := range lengths {
+		lengths[i] = 100
+	}
+	for i := range frames {
+		c.deliver(0, c.pub.key, c.frameOf(i == 0, 3000*uint32(i), lengths...)...)
+	}
+	s, sent, turns := c.p.shards[1], uint64(0), 0
+	for more := true; more; turns++ {
+		more = s.HandleMessages(c.now, c.outs[1])
+		n := s.count.Conn.RTPOut.Load() - sent
+		if sent += n; n > sendBudget+viewers*router.MaxRun {
+			t.Fatalf("%d packets in one turn", n)
+		}
+	}
+	if sent != viewers*frames*router.MaxRun || turns < 2 {
+		t.Fatalf("%d packets in %d turns, want %d", sent, turns, viewers*frames*router.MaxRun)
+	}
+	c.collect(1)
+	all := c.take()
+	for i, v := range c.viewers {
+		if n := len(v.received(all)); n != frames*router.MaxRun {
+			t.Fatalf("viewer %d got %d packets", i, n)
+		}
+	}
 	c.finish()
 }

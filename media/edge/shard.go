@@ -21,6 +21,10 @@ const (
 	controlBudget = 256
 	mediaBudget   = 1024
 	flagBudget    = 256
+
+	// sendBudget is how many packets the entries of the media lane may become, for all
+	// viewers together: some 4 ms of work. The last entry may go beyond it.
+	sendBudget = 4096
 )
 
 // lingerTime is how long a closed connection stays to send its close_notify.
@@ -173,7 +177,11 @@ func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
 		}
 		s.command(now, c.conn, c.cmd)
 	}
+	enough := s.count.Conn.RTPOut.Load() + sendBudget
 	for range mediaBudget {
+		if s.count.Conn.RTPOut.Load() >= enough {
+			break
+		}
 		m, ok := s.media.Pop()
 		if !ok {
 			break
