@@ -118,7 +118,7 @@ func (c *client) join(ctx context.Context, cancel context.CancelFunc, attempt in
 	for first := true; ; first = false {
 		text, err := signaling.Next(ctx)
 		if err == nil {
-			err = c.offer(p, l, text, first)
+			err = c.offer(p, l, text, signaling.Stream(), first)
 		}
 		if err == nil {
 			err = signaling.Answer(ctx, l.answer(l.offer))
@@ -162,7 +162,7 @@ func (c *client) local(p *peer) (*local, error) {
 }
 
 // offer takes an offer.
-func (c *client) offer(p *peer, l *local, text string, first bool) error {
+func (c *client) offer(p *peer, l *local, text, stream string, first bool) error {
 	d, err := parseOffer(text)
 	if err != nil {
 		return err
@@ -176,6 +176,11 @@ func (c *client) offer(p *peer, l *local, text string, first bool) error {
 	if c.sends() {
 		if err := c.publish(p, l, d); err != nil {
 			return err
+		}
+		for _, one := range p.sends {
+			if one != nil {
+				one.origin.name = stream
+			}
 		}
 	}
 	p.ice = newAgent(d.ufrag, d.password, l.ufrag)

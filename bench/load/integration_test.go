@@ -37,10 +37,13 @@ func runReal(t *testing.T, sc Scenario) *report.Result {
 	return r
 }
 
+// conferenceClip is real encoded media: all publishers of a room send the same payloads.
+const conferenceClip = "vp8-240p20-150k"
+
 func TestConferenceIsForwardedWithoutLoss(t *testing.T) {
 	r := runReal(t, Scenario{
-		Rooms: 2, Clients: 6, Role: SendRecv, Audio: true, Video: true, Bitrate: 500_000, FrameRate: 20,
-		Duration: 2 * time.Second, Latency: true,
+		Rooms: 2, Clients: 6, Role: SendRecv, Audio: true, Video: true,
+		Duration: 2 * time.Second, Latency: true, Clip: conferenceClip,
 	})
 	if want := r.Sent * 5; r.Expected != want {
 		t.Errorf("%d packets expected, want %d: each of %d at five others", r.Expected, want, r.Sent)

@@ -19,8 +19,12 @@ func open(sc *Scenario, kind param.Kind, seed uint64) (source.Source, error) {
 			run = max(1, sc.PacketRate/sc.FrameRate)
 		}
 		return source.FixedRuns(sc.Codec, sc.PayloadSize, sc.PacketRate, run)
-	case sc.Clip != "":
-		return nil, fmt.Errorf("load: no clip %q", sc.Clip)
+	case sc.Clip != "" && kind == param.Video:
+		video, err := source.OpenClipAt(sc.Clip, seed)
+		if err == nil && video.Codec() != sc.Codec {
+			return nil, fmt.Errorf("load: clip %q is of %v, not %v", sc.Clip, video.Codec(), sc.Codec)
+		}
+		return video, err
 	case sc.Trace != "":
 		video, audio, err := source.OpenTraceAt(sc.Trace, seed)
 		if kind == param.Audio {

@@ -23,6 +23,7 @@ const (
 // which of them are measured. Its publisher's shard writes, all shards read.
 type origin struct {
 	kind param.Kind
+	name string  // as the server calls its publisher's stream; "": not known
 	ring []entry // by index
 	next atomic.Uint64
 
@@ -98,18 +99,18 @@ func (o *origin) at(index uint64, payload []byte) *entry {
 	return e
 }
 
-// find returns the index of a payload. ok is false if there is none, or more than one: then
-// the next packet may tell.
+// find returns the index of a payload, the newest one where a source repeats itself: what
+// comes now was sent just now.
 func (o *origin) find(payload []byte) (index uint64, ok bool) {
 	key, size := keyOf(payload), uint32(len(payload))
 	for i := range o.ring {
 		e := &o.ring[i]
-		if e.key.Load() == key && e.size.Load()>>8 == size && e.index.Load() != 0 {
-			if ok {
-				return 0, false
-			}
-			index, ok = e.index.Load()-1, true
+		if e.key.Load() != key || e.size.Load()>>8 != size {
+			continue
+		}
+		if n := e.index.Load(); n > index {
+			index, ok = n, true
 		}
 	}
-	return index, ok
+	return index - 1, ok
 }

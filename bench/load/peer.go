@@ -140,7 +140,7 @@ func (p *peer) stream(old []*stream, sec *section) *stream {
 	}
 	f := &sec.formats[0]
 	one := &stream{
-		ssrc: sec.ssrc, rtxSSRC: sec.rtxSSRC, kind: sec.kind, formats: sec.formats, pt: f.pt, codec: f.codec,
+		ssrc: sec.ssrc, rtxSSRC: sec.rtxSSRC, kind: sec.kind, name: sec.stream, formats: sec.formats, pt: f.pt, codec: f.codec,
 		transport: sec.extensions.TransportCC, nack: f.nack, pli: f.pli, reduced: sec.reduced, clock: 48000,
 	}
 	if sec.kind == param.Video {

@@ -52,6 +52,9 @@ type Signaling interface {
 	// Next returns the next offer, and answers by itself what needs no offer. An error is
 	// the end.
 	Next(ctx context.Context) (sdp string, err error)
+	// Stream is how the server calls what this client sends, in the a=msid of those who
+	// receive it, once the first offer has come; "" if that is not known.
+	Stream() string
 	// Answer answers the last offer.
 	Answer(ctx context.Context, sdp string) error
 	// Leave says good-bye.
@@ -114,15 +117,17 @@ type sora struct {
 	ws      *websocket.Conn
 	request Request
 	reply   string // type of the answer to the last offer
+	id      string // of the connection, which is the name of its stream
 	buffer  bytes.Buffer
 }
 
 // soraMessage is what a client reads of any message.
 type soraMessage struct {
-	Type   string `json:"type"`
-	SDP    string `json:"sdp"`
-	Stats  bool   `json:"stats"`
-	Reason string `json:"reason"`
+	Type         string `json:"type"`
+	SDP          string `json:"sdp"`
+	ConnectionID string `json:"connection_id"`
+	Stats        bool   `json:"stats"`
+	Reason       string `json:"reason"`
 }
 
 type soraVideo struct {
@@ -176,7 +181,7 @@ func (s *sora) Next(ctx context.Context) (string, error) {
 		}
 		switch m.Type {
 		case "offer":
-			s.reply = "answer"
+			s.reply, s.id = "answer", m.ConnectionID
 			return m.SDP, nil
 		case "re-offer":
 			s.reply = "re-answer"
@@ -191,6 +196,8 @@ func (s *sora) Next(ctx context.Context) (string, error) {
 		}
 	}
 }
+
+func (s *sora) Stream() string { return s.id }
 
 func (s *sora) Answer(ctx context.Context, sdp string) error {
 	if s.buffer.Cap() > 64<<10 {

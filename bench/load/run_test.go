@@ -47,6 +47,7 @@ func TestScenariosThatMakeNoSenseAreRefused(t *testing.T) {
 		"rate":              {func(s *Scenario) { s.PayloadSize = 100 }, "packet rate"},
 		"trace":             {func(s *Scenario) { s.Video, s.Trace = true, "vp8-none" }, "vp8-none"},
 		"trace of another":  {func(s *Scenario) { s.Video, s.Trace = true, "vp9-noise-1.75mbps" }, "VP9"},
+		"clip":              {func(s *Scenario) { s.Video, s.Clip = true, "vp8-none" }, "vp8-none"},
 		"profile":           {func(s *Scenario) { s.Profile = "null" }, `"null"`},
 		"too many threads":  {func(s *Scenario) { s.Shards = 1000 }, "1000 shards"},
 		"payload too large": {func(s *Scenario) { s.PayloadSize, s.PacketRate = 9000, 10 }, "9000"},

@@ -37,6 +37,7 @@ type section struct {
 
 	extensions    param.Extensions
 	formats       []format
+	stream        string // a=msid: of which publisher the section is
 	ssrc, rtxSSRC uint32 // of what the server sends
 }
 
@@ -156,6 +157,8 @@ func (s *section) read(line string) {
 		s.extension(value)
 	case "a=rtpmap", "a=fmtp", "a=rtcp-fb":
 		s.format(key, value)
+	case "a=msid":
+		s.stream, _, _ = strings.Cut(value, " ")
 	case "a=ssrc":
 		first, _, _ := strings.Cut(value, " ")
 		if n, err := strconv.ParseUint(first, 10, 32); err == nil && s.ssrc == 0 {

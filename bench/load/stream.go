@@ -26,6 +26,7 @@ const (
 type stream struct {
 	ssrc, rtxSSRC uint32
 	kind          param.Kind
+	name          string      // of the stream it is of, as the server calls it
 	codec         param.Codec // of what the payload type says
 	formats       []format    // the section's, to read payload types by
 	pt            uint8       // of the last packet
@@ -205,20 +206,28 @@ func (s *stream) identify(ext uint64, payload []byte, always bool, among []*orig
 		}
 	}
 	s.check = 0
+	var from *origin
+	var index uint64
 	for _, o := range among {
-		if o.kind != s.kind {
+		if o.kind != s.kind || o.name != "" && s.name != "" && o.name != s.name {
 			continue
 		}
-		if index, ok := o.find(payload); ok {
-			if s.from != o {
-				s.from, s.start = o, index
+		if i, ok := o.find(payload); ok {
+			if from != nil {
+				return nil // two publishers have it: another packet may tell
 			}
-			s.distance, s.check = ext-index, verifyEvery
-			s.start = min(s.start, index)
-			return o.at(index, payload)
+			from, index = o, i
 		}
 	}
-	return nil
+	if from == nil {
+		return nil
+	}
+	if s.from != from {
+		s.from, s.start = from, index
+	}
+	s.distance, s.check = ext-index, verifyEvery
+	s.start = min(s.start, index)
+	return from.at(index, payload)
 }
 
 // measure counts a fresh packet if it is one of the measured, and reports whether it is.

@@ -234,7 +234,7 @@ func TestViewerThatLeavesMissesNothingAfterwards(t *testing.T) {
 	g.want("forwarded", g.shard.total.forwarded, 3)
 }
 
-func TestPayloadThatTwoPacketsHaveNamesNone(t *testing.T) {
+func TestPayloadThatComesAgainIsTheNewest(t *testing.T) {
 	o := newOrigin(param.Audio, 8)
 	for _, b := range [][]byte{{1, 2, 3}, {4, 5, 6}, {1, 2, 3}} {
 		o.put(b, 0)
@@ -242,8 +242,30 @@ func TestPayloadThatTwoPacketsHaveNamesNone(t *testing.T) {
 	if index, ok := o.find([]byte{4, 5, 6}); !ok || index != 1 {
 		t.Errorf("the second packet is found as %d, %v", index, ok)
 	}
-	if index, ok := o.find([]byte{1, 2, 3}); ok {
-		t.Errorf("a payload of two packets is found as %d", index)
+	if index, ok := o.find([]byte{1, 2, 3}); !ok || index != 2 {
+		t.Errorf("a payload of two packets is found as %d, %v", index, ok)
+	}
+	if index, ok := o.find([]byte{1, 2}); ok {
+		t.Errorf("a payload of no packet is found as %d", index)
+	}
+}
+
+// Two publishers play the same clip.
+func TestPublishersOfTheSamePacketsAreToldByName(t *testing.T) {
+	g := newRigStream(t, 100)
+	other := newOrigin(param.Video, 64)
+	other.put(payloadOf(0), 0)
+	g.peer.room.add(other)
+	g.publish(2)
+	g.arrive(0)
+	if g.one.from != nil {
+		t.Error("a packet of two publishers is taken for one's")
+	}
+	g.one.name, g.origin.name, other.name = "a", "a", "b"
+	other.put(payloadOf(1), 0)
+	g.arrive(1)
+	if g.one.from != g.origin {
+		t.Error("the publisher is not known by its name")
 	}
 }
 
