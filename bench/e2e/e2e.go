@@ -47,6 +47,7 @@ type lab struct {
 	log     io.Writer
 	results []*report.Result
 
+	now       func() time.Time
 	start     func(ctx context.Context, config map[string]string) (target, error)
 	load      func(context.Context, load.Scenario, report.Progress) (*report.Result, error)
 	gso       func(bare.Config) (bare.Cost, error)
@@ -90,7 +91,7 @@ func Run(ctx context.Context, o Options) (*report.Table, []*report.Result, error
 		return nil, nil, err
 	}
 	l := &lab{
-		quick: o.Quick, log: o.Log, load: load.Run,
+		quick: o.Quick, log: o.Log, now: time.Now, load: load.Run,
 		gso: bare.GSO, sendmmsg: bare.Sendmmsg, handshake: bare.Handshake,
 		start: func(ctx context.Context, config map[string]string) (target, error) {
 			return startServer(ctx, binary, config)
@@ -145,6 +146,7 @@ type outcome struct {
 	*report.Result
 	before, after map[string]uint64 // counters at the ends of the measured part, if asked for
 	last          map[string]uint64 // counters after it all
+	between       time.Duration     // from before to after
 }
 
 // once starts a server, runs a scenario against it and stops it.
@@ -156,14 +158,17 @@ func (l *lab) once(ctx context.Context, config map[string]string, sc load.Scenar
 	defer func() { err = errors.Join(err, s.Stop()) }()
 	sc.URL, sc.PID = s.URL(), s.PID()
 	phase := report.Joining
+	var from time.Time
 	progress := func(one report.Sample) {
 		l.say("   %s", one.Line())
 		if counted && one.Phase != phase {
 			switch one.Phase {
 			case report.Measuring:
 				out.before, _ = s.Counters() // without them the row says that there were none
+				from = l.now()
 			case report.Leaving:
 				out.after, _ = s.Counters()
+				out.between = l.now().Sub(from)
 			}
 		}
 		phase = one.Phase
@@ -175,7 +180,7 @@ func (l *lab) once(ctx context.Context, config map[string]string, sc load.Scenar
 		return out, err
 	}
 	if counted && out.after == nil {
-		out.after = out.last // the run left no sample of its end
+		out.after, out.between = out.last, l.now().Sub(from) // the run left no sample of its end
 	}
 	l.results = append(l.results, out.Result)
 	return out, nil
