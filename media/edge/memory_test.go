@@ -74,3 +74,37 @@ func BenchmarkConnectionMemory(b *testing.B) {
 	b.ReportMetric(float64(unsafe.Sizeof(recv.Stream{})), "B/recv")
 	b.ReportMetric(float64(unsafe.Sizeof(recv.TWCC{})), "B/twcc")
 }
+
+// BenchmarkPublisherPackets reports the packet memory that a publisher of 1.5 Mbps at 30 frames
+// a second takes, whose retransmission ring holds the most of it.
+func BenchmarkPublisherPackets(b *testing.B) {
+	const publishers, frames, perFrame, size = 20, 120, 5, 1230
+	for b.Loop() {
+		r := newRig(b, 1, func(c *Config) { c.Buffers = packet.DefaultHolders(1).Config() })
+		pubs := make([]*peer, publishers)
+		for i := range pubs {
+			pubs[i] = r.open(0, pathOf(i))
+			pubs[i].publish(videoIn)
+			pubs[i].establish()
+		}
+		touched := func() (bytes float64) {
+			for _, c := range r.p.arena.Stats().Classes {
+				bytes += float64(c.Touched) * float64(c.Size+64) // and the header
+			}
+			return bytes
+		}
+		before := touched()
+		payload := make([]byte, size)
+		copy(payload, vp8(true, 1))
+		for f := range frames {
+			for _, p := range pubs {
+				for i := range perFrame {
+					p.r.deliver(0, p.key, p.rtp(1000, uint16(f*perFrame+i), 3000*uint32(f), payload))
+				}
+			}
+			r.take()
+			r.advance(time.Second / 30)
+		}
+		b.ReportMetric((touched()-before)/publishers, "arena-B/publisher")
+	}
+}

@@ -10,6 +10,9 @@ func TestCloseGivesBackWhatNobodyUses(t *testing.T) {
 		t.Fatalf("Close with a buffer in use: %d, %v", n, err)
 	}
 	a.Bytes(r)[0] = 1 // still there
+	if got := a.Stats().Classes[0].Touched; got < 1 || got > 64 {
+		t.Errorf("%d buffers touched, want a magazine's", got)
+	}
 	m.Release(r)
 	m.Drain()
 	if n, err := a.Close(); n != 0 || err != nil {

@@ -18,6 +18,7 @@ type ClassStats struct {
 	InUse   int // buffers with a reference
 	Depot   int // free buffers that any shard can have; the rest is free in magazines
 	Reserve int // of Depot, what Video cannot have
+	Touched int // buffers that were ever handed out: what the class takes of the machine's memory
 }
 
 // Outstanding returns how many buffers are not free. It reads every header that was ever
@@ -42,7 +43,7 @@ func (a *Arena) Stats() Stats {
 	for i, c := range a.classes {
 		s.Classes[i] = ClassStats{
 			Size: c.size, Count: c.count, InUse: c.inUse(),
-			Depot: int(c.free.Load()), Reserve: int(c.reserve),
+			Depot: int(c.free.Load()), Reserve: int(c.reserve), Touched: c.touched(),
 		}
 	}
 	for _, m := range a.magazines {
@@ -66,4 +67,10 @@ func (c *class) inUse() int {
 		}
 	}
 	return n
+}
+
+func (c *class) touched() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fresh
 }
