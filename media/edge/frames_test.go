@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tsubame/media/router"
 	"tsubame/netio/mmsg"
 )
@@ -315,5 +317,33 @@ func TestMediaLaneIsServedByWhatItCosts(t *testing.T) {
 			t.Fatalf("viewer %d got %d packets", i, n)
 		}
 	}
+	c.finish()
+}
+
+func TestOtherShardsAreWokenBeforeALongFanOut(t *testing.T) {
+	c := newCall(t, 2, append(make([]int, 20), 1), frameByFrame)
+	other := c.p.shards[1].waker
+	c.outs[0] = mmsg.NewTxQueue(8)
+	woken := false
+	c.outs[0].SetFlusher(func() {
+		fds := []unix.PollFd{{Fd: int32(other.FD()), Events: unix.POLLIN}}
+		if n, err := unix.Poll(fds, 0); err == nil && n == 1 {
+			woken = true
+		}
+		c.collect(0)
+	})
+	other.PrepareSleep()
+	c.deliver(0, c.pub.key, c.frameOf(true, 3000, 100, 100, 100, 100)...)
+	if !woken {
+		t.Error("the other shard slept while this one served all its viewers")
+	}
+	c.settle()
+	sent := c.take()
+	for i, v := range c.viewers {
+		if n := len(v.received(sent)); n != 4 {
+			t.Errorf("viewer %d got %d packets, want 4", i, n)
+		}
+	}
+	other.Drain()
 	c.finish()
 }

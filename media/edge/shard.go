@@ -159,6 +159,11 @@ func (s *shard) datagram(now mono.Time, k flow.Key, b []byte) {
 func (s *shard) finish(now mono.Time) {
 	s.route(now)
 	s.askKeyFrames(now)
+	s.wake()
+}
+
+// wake wakes the shards that were given something.
+func (s *shard) wake() {
 	for i, wake := range s.wakeSet {
 		if wake {
 			s.wakeSet[i] = false
@@ -260,5 +265,6 @@ func (s *shard) rearm(l *live, at mono.Time) {
 	s.timers.Set(l.Index, at)
 }
 
-// later notes that another shard has to be woken when this iteration ends.
+// later notes that another shard has to be woken when this iteration ends, or before this
+// one does something that takes long.
 func (s *shard) later(shard int) { s.wakeSet[shard] = true }
