@@ -113,6 +113,9 @@ func (l *lab) run(ctx context.Context, only []string) (*report.Table, error) {
 		}
 		l.say("== %s: %s", r.key, r.what)
 		out := report.Row{Key: r.key, What: r.what, Want: r.want}
+		if l.quick {
+			out.What += " (quick: shorter and smaller)"
+		}
 		if err := r.measure(ctx, l, &out); err != nil {
 			out.Verdict = report.NotMeasured
 			out.Notes = append(out.Notes, err.Error())

@@ -250,6 +250,11 @@ func TestQuickRunIsSmallerAndSaysSo(t *testing.T) {
 	if !strings.Contains(table.Title, "quick") {
 		t.Errorf("%q", table.Title)
 	}
+	for _, r := range table.Rows {
+		if !strings.Contains(r.What, "quick") {
+			t.Errorf("%q", r.What)
+		}
+	}
 	for _, sc := range *seen {
 		if sc.Rooms*sc.Clients > 501 || !sc.Storm && sc.Duration > 10*time.Second {
 			t.Errorf("%+v", sc)
