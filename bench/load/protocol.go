@@ -175,6 +175,10 @@ func (s *sora) Next(ctx context.Context) (string, error) {
 		if bytes.Contains(text[:min(len(text), 64)], []byte(`"type":"notify"`)) {
 			continue
 		}
+		if sdp, ok := peekReoffer(text); ok {
+			s.reply = "re-answer"
+			return sdp, nil
+		}
 		var m soraMessage
 		if err := json.Unmarshal(text, &m); err != nil {
 			return "", fmt.Errorf("load: signaling: %w", err)
@@ -203,7 +207,7 @@ func (s *sora) Answer(ctx context.Context, sdp string) error {
 	if s.buffer.Cap() > 64<<10 {
 		s.buffer = bytes.Buffer{} // an offer of many may not stay for the rest of the run
 	}
-	return s.say(ctx, map[string]string{"type": s.reply, "sdp": sdp})
+	return s.write(ctx, appendAnswer(make([]byte, 0, len(sdp)+len(sdp)/8+64), s.reply, sdp))
 }
 
 func (s *sora) Leave(ctx context.Context) error {
@@ -217,6 +221,10 @@ func (s *sora) say(ctx context.Context, v any) error {
 	if err != nil {
 		return err
 	}
+	return s.write(ctx, text)
+}
+
+func (s *sora) write(ctx context.Context, text []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if err := s.ws.Write(ctx, websocket.MessageText, text); err != nil {

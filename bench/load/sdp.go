@@ -165,9 +165,14 @@ func (s *section) read(line string) {
 			s.ssrc = uint32(n)
 		}
 	case "a=ssrc-group":
-		var primary, repair uint32
-		if n, err := fmt.Sscanf(value, "FID %d %d", &primary, &repair); n == 2 && err == nil {
-			s.ssrc, s.rtxSSRC = primary, repair
+		f := strings.Fields(value)
+		if len(f) != 3 || f[0] != "FID" {
+			return
+		}
+		primary, err1 := strconv.ParseUint(f[1], 10, 32)
+		repair, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil {
+			s.ssrc, s.rtxSSRC = uint32(primary), uint32(repair)
 		}
 	}
 }
