@@ -296,3 +296,12 @@ func TestSettingsAreWrittenInOrder(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestFreePortsAreBelowThoseOfClients(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		port, err := freePort(network)
+		if err != nil || port < 20_000 || port >= 32_000 {
+			t.Errorf("%s: %d, %v", network, port, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -124,21 +125,25 @@ func configText(all map[string]string) string {
 	return b.String()
 }
 
+// freePort returns a port that is free at every local address. It lies below those that the
+// kernel gives to clients by default: thousands of connections of the run before may still
+// hold some of these.
 func freePort(network string) (int, error) {
-	if network == "tcp" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, fmt.Errorf("e2e: %w", err)
+	const low, high, tries = 20_000, 32_000, 100
+	var err error
+	for range tries {
+		port := low + rand.IntN(high-low)
+		var c io.Closer
+		if network == "tcp" {
+			c, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
+		} else {
+			c, err = net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		}
-		defer l.Close()
-		return l.Addr().(*net.TCPAddr).Port, nil
+		if err == nil {
+			return port, c.Close()
+		}
 	}
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("e2e: %w", err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port, nil
+	return 0, fmt.Errorf("e2e: no free port: %w", err)
 }
 
 // read follows the server's log to its end.

@@ -152,7 +152,7 @@ func (r *Result) charts() []*chart {
 			extract{"this program", func(s *Sample) float64 { return 100 * share(s.ClientCPU, s.span()) }},
 			extract{"machine busy", func(s *Sample) float64 { return 100 * share(s.MachineCPU, s.span()) }}), 10, percent),
 		overTime("Gaps in what viewers got", "packets a second, retransmissions not awaited", r.Samples, r.lossLines(), 1, rate),
-		overTime("Server memory", "PSS", r.memorySamples(), r.memoryLines(), 1, bytes),
+		overTime("Server memory", "PSS", r.Samples, r.memoryLines(), 1, bytes),
 		overTime("Peers", "", r.Samples, r.lines(
 			extract{"connected", func(s *Sample) float64 { return float64(s.Connected) }},
 			extract{"failed", func(s *Sample) float64 { return float64(s.Failed) }}), 1, rate),
@@ -205,19 +205,18 @@ func (r *Result) lossLines() []line {
 	return []line{l}
 }
 
-// memorySamples are those in which memory was read.
-func (r *Result) memorySamples() []Sample {
+// memoryLines has the samples in which memory was read; none if these are fewer than two.
+func (r *Result) memoryLines() []line {
 	var some []Sample
 	for _, s := range r.Samples {
 		if s.ServerPSS > 0 {
 			some = append(some, s)
 		}
 	}
-	return some
-}
-
-func (r *Result) memoryLines() []line {
-	return linesOf(r.memorySamples(), extract{"PSS", func(s *Sample) float64 { return float64(s.ServerPSS) / (1 << 20) }})
+	if len(some) < 2 {
+		return nil
+	}
+	return linesOf(some, extract{"PSS", func(s *Sample) float64 { return float64(s.ServerPSS) / (1 << 20) }})
 }
 
 // shortCount writes the number at an axis: 0, 250, 1.5 k, 2 M.

@@ -236,6 +236,31 @@ func TestStandardTable(t *testing.T) {
 	}
 }
 
+func TestNotesOfATableStayOneLineOfMarkdown(t *testing.T) {
+	table := &Table{Rows: []Row{{Key: "k", Verdict: NotMeasured, Notes: []string{"it ended:\n# not a title\nx"}}}}
+	if text := table.Markdown(); !strings.Contains(text, "\n- `k`: it ended: # not a title x\n") {
+		t.Errorf("%s", text)
+	}
+}
+
+func TestMemoryReadNowAndThenHasThePhasesOfTheWholeRun(t *testing.T) {
+	r := example()
+	for i := range r.Samples {
+		if i%5 != 0 || r.Samples[i].Phase == Measuring {
+			r.Samples[i].ServerPSS = 0
+		}
+	}
+	for _, c := range r.charts() {
+		if c.Title == "Server memory" {
+			if len(c.Spans) != 3 || strings.Count(c.Series[0].Path, "L") != 1 {
+				t.Errorf("%+v", c)
+			}
+			return
+		}
+	}
+	t.Error("no plot of memory")
+}
+
 func TestResultsAreAppended(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "RESULTS.md")
 	for _, text := range []string{exampleTable().Markdown(), example().Markdown()} {

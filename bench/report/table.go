@@ -122,6 +122,7 @@ func (t *Table) Markdown() string {
 	}
 	for i := range t.Rows {
 		for j, note := range t.Rows[i].Notes {
+			note = strings.Join(strings.Fields(note), " ") // a line break would end the list
 			if j == 0 {
 				fmt.Fprintf(&b, "\n- `%s`: %s", t.Rows[i].Key, note)
 			} else {
