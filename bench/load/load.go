@@ -43,8 +43,8 @@ type Scenario struct {
 	PayloadSize  int    // of each packet, bytes; 0: as the trace has it. For fan-out of fixed sizes
 	PacketRate   int    // packets a second with PayloadSize
 
-	JoinRate int           // peers a second; 0: as fast as they join
-	Warmup   time.Duration // after the last join, before measuring
+	JoinRate int           // peers a second; 0: as fast as they join. At most 256 join at a time
+	Warmup   time.Duration // before measuring, after every viewer has heard every publisher (15 s at most)
 	Duration time.Duration // of the measured part
 	Churn    time.Duration // each peer leaves and joins again about once in this time; 0: never
 	Poll     time.Duration // how often receivers read; 0: 5 ms
@@ -57,7 +57,7 @@ type Scenario struct {
 	// twice. What a link loses, and no retransmission brings back, is among the lost, and what
 	// it doubles among the duplicated.
 	Impair  func(room, client int) *impair.Link
-	Shards  int    // threads of receivers; 0: 1
+	Shards  int    // threads of receivers; 0: 1. Who sends in Broadcast has one of its own
 	Profile string // SRTP profile to offer: "", "gcm" or "cm"
 	Notify  bool   // ask for notifications, where the protocol lets clients choose; see Sora
 }
