@@ -119,7 +119,7 @@ func (r *Result) tiles() []pageFact {
 	tiles := []pageFact{{"peers", Count(uint64(r.Connected)), "of " + Count(uint64(r.Peers))}}
 	if r.Forwarded > 0 {
 		tiles = append(tiles, pageFact{"forwarded", digits(perSecond(r.Forwarded, r.Duration)) + "/s", "packets"},
-			pageFact{"lost by the server", Count(r.ServerLost()), "of " + Count(r.Expected)})
+			pageFact{r.lossName(), Count(r.ServerLost()), "of " + Count(r.Expected)})
 	}
 	if r.ServerCPU > 0 {
 		tiles = append(tiles, pageFact{"server CPU", Percent(share(r.ServerCPU, r.Duration)), "of one core"})

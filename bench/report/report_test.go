@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -115,6 +116,20 @@ func TestLossOfClientsIsNotTheServers(t *testing.T) {
 	for _, c := range []struct{ lost, client, want uint64 }{{0, 0, 0}, {5, 2, 3}, {2, 5, 0}} {
 		if got := (&Result{Lost: c.lost, ClientLoss: c.client}).ServerLost(); got != c.want {
 			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
+func TestLossOfLinksIsNotCalledTheServers(t *testing.T) {
+	r := example()
+	r.Lossy = true
+	var text, page strings.Builder
+	if err := errors.Join(r.WriteText(&text), WriteHTML(&page, nil, []*Result{r})); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{text.String(), page.String(), r.Markdown()} {
+		if strings.Contains(s, "by the server") || !strings.Contains(s, "lost, links included") {
+			t.Errorf("%s", s)
 		}
 	}
 }

@@ -44,6 +44,8 @@ type Result struct {
 	JoinCPU    time.Duration `json:"join_cpu"`    // utime + stime of the server over all joins, before Duration
 	JoinTime   time.Duration `json:"join_time"`   // from the first join's start to the last one's end
 
+	Lossy bool `json:"lossy"` // the clients' links lose packets on purpose, and these are among Lost
+
 	Problems []string `json:"problems,omitempty"` // what went wrong, in words; the first few of each kind
 	Samples  []Sample `json:"samples,omitempty"`  // of each second of the run
 }

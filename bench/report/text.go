@@ -51,6 +51,14 @@ func (r *Result) ServerLost() uint64 {
 	return r.Lost - r.ClientLoss
 }
 
+// lossName says whose loss it is.
+func (r *Result) lossName() string {
+	if r.Lossy {
+		return "lost, links included"
+	}
+	return "lost by the server"
+}
+
 // PerPeer returns the server's memory above idle for each connected peer, in bytes; 0 if it
 // was not measured.
 func (r *Result) PerPeer() uint64 {
@@ -81,7 +89,7 @@ func (r *Result) sections() []section {
 	packets := section{"packets", []fact{
 		{"from publishers", Count(r.Sent), digits(perSecond(r.Sent, d)) + " a second"},
 		{"forwarded", Count(r.Forwarded), fmt.Sprintf("%s a second, %s", digits(perSecond(r.Forwarded, d)), BitRate(8*perSecond(r.Bytes, d)))},
-		{"lost by the server", Count(r.ServerLost()), fmt.Sprintf("of %s expected", Count(r.Expected))},
+		{r.lossName(), Count(r.ServerLost()), fmt.Sprintf("of %s expected", Count(r.Expected))},
 		{"dropped by clients", Count(r.ClientLoss), "in the sockets of this program"},
 		{"recovered by RTX", Count(r.Recovered), ""},
 		{"duplicated", Count(r.Duplicated), ""},

@@ -154,6 +154,7 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer, do runner) 
 			}
 			continue
 		}
+		r.Lossy = s.Lossy()
 		results = append(results, r)
 		if i > 0 {
 			fmt.Fprintln(stdout)
