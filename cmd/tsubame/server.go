@@ -9,9 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -31,12 +29,6 @@ import (
 // stunTimeout bounds the question for our public address at start and reload.
 const stunTimeout = 5 * time.Second
 
-// collectAt is the garbage, in percent of what is live, at which the collector runs. The
-// packet arena counts as live, hardly any of it touched: at the usual 100 garbage could grow
-// by its whole size. The arena has no pointers, so that collecting more often costs little.
-// The environment's GOGC goes before it.
-const collectAt = 20
-
 // server is everything that runs.
 type server struct {
 	cfg      configs.Config
@@ -47,7 +39,8 @@ type server struct {
 	listener net.Listener
 	load     *loadWatch
 	debug    *debugServer // nil: off
-	failed   chan error   // the HTTP server ended by itself
+	garbage  *collector
+	failed   chan error // the HTTP server ended by itself
 
 	candidates atomic.Pointer[[]string] // values of the a=candidate lines
 }
@@ -62,10 +55,6 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	cfg.Media.Shards = shards
 	// A shard keeps its thread; signaling and the collector need some beside them.
 	runtime.GOMAXPROCS(shards + 2)
-
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
-	}
 
 	s := &server{cfg: cfg, log: log, failed: make(chan error, 1)}
 	listener, err := listenSignaling(cfg.Signaling)
@@ -101,6 +90,7 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	routes.Handle("/.ok", ws.OK(s.sockets))
 	routes.Handle("/", web.Handler())
 	s.http = ws.NewServer(s.sockets, routes)
+	s.garbage = watchGarbage(registry.Joining)
 	s.debug = serveDebug(cfg.Debug.Listen, log)
 	go func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -195,6 +185,7 @@ func (s *server) stop(ctx context.Context) error {
 		err = errors.Join(err, e)
 	}
 	s.load.end()
+	s.garbage.end()
 	err = errors.Join(err, s.plane.Close(ctx), s.debug.stop(ctx))
 	s.logCounters()
 	return err

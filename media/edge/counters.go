@@ -83,6 +83,7 @@ func (p *Plane) Counters() map[string]uint64 {
 var labels = map[string]func(int) string{
 	"RxDropped": func(i int) string { return mmsg.RxReason(i).String() },
 	"TxErrors":  func(i int) string { return mmsg.TxReason(i).String() },
+	"GSOErrors": func(i int) string { return mmsg.GSOReason(i).String() },
 	"TxDropped": func(i int) string { return mmsg.Class(i).String() },
 	"Dropped":   func(i int) string { return dtls.DropNames[i] },
 }
