@@ -18,7 +18,7 @@ LIST_TESTS = $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XT
 UNIT_PACKAGES = $$($(LIST_TESTS) | awk '$$0 !~ " tsubame/bench/harness( |$$)" {print $$1}')
 INTEGRATION_PACKAGES = $$($(LIST_TESTS) | awk '$$0 ~ " tsubame/bench/harness( |$$)" {print $$1}')
 
-.PHONY: run build test check bench fuzz clean deps
+.PHONY: run build build-bench test check bench bench-e2e fuzz clean deps
 
 run: build
 	@echo "The page is at http://127.0.0.1:5000/ (open it in two tabs); Ctrl-C ends the server."
@@ -26,6 +26,9 @@ run: build
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/tsubame
+
+build-bench:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tsubame-bench ./cmd/tsubame-bench
 
 # What the tests need beside Go: Chromium, npm and the official SDK, a C compiler.
 deps:
@@ -59,6 +62,11 @@ bench:
 		         else if ($$(i+1) != "B/op" && $$(i+1) != "MB/s") more = more "  " $$i " " $$(i+1) } \
 		       printf "%-18s %-44s %12s ns/op %6s allocs/op%s\n", package, name, ns, allocs, more} \
 		     /^(FAIL|panic|---)/ {print; failed = 1} END {exit failed}'
+
+# The standard set: a server and clients in processes of their own, about half an hour on a
+# machine that does nothing else.
+bench-e2e: build-bench
+	@bin/tsubame-bench standard
 
 # Every fuzz target for FUZZTIME each; what was run is written to bench/FUZZ.md.
 fuzz:
