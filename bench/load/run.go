@@ -26,6 +26,7 @@ const (
 	hopeless     = 16                     // joins that fail, while none succeeds, end the run
 	drainTime    = 3 * time.Second        // at most, for what was measured last and its retransmissions
 	drainTick    = 250 * time.Millisecond // between two looks whether all has come
+	catchUpTime  = 10 * time.Second       // at most, beyond drainTime, to read what is left in the sockets
 	settleTime   = 15 * time.Second       // at most, for the first packets of every stream
 	settleTick   = 100 * time.Millisecond
 	sampleTime   = 1 * time.Second
@@ -271,15 +272,16 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 	if err := e.drain(ctx); err != nil {
 		return err
 	}
-	r.ClientLoss = m.read().overflow - from.overflow
 	for _, s := range e.shards {
 		s.ask(func() {
 			for _, p := range s.peers {
 				s.total.finish(p)
 			}
 			s.total.frozen = true
+			s.publish()
 		})
 	}
+	r.ClientLoss = m.read().overflow - from.overflow
 	return nil
 }
 
@@ -325,17 +327,29 @@ func (e *engine) settle(ctx context.Context) error {
 	}
 }
 
-// drain waits until all that was measured has come, or no more of it can be expected.
+// drain waits until all that was measured has come, or no more of it can be expected. On a
+// machine with too much to do, the sockets hold what the clients had no time to read, and the
+// kernel tells of drops only with what it queued behind them: so they are read to their ends
+// first.
 func (e *engine) drain(ctx context.Context) error {
-	for end := time.Now().Add(drainTime); ; {
+	before := make([]uint64, len(e.shards))
+	end := time.Now().Add(drainTime)
+	for {
 		if err := e.wait(ctx, drainTick); err != nil {
 			return err
 		}
-		outstanding := false
-		for _, s := range e.shards {
-			s.ask(func() { outstanding = outstanding || s.outstanding() })
+		late := time.Now().After(end)
+		outstanding, behind := false, false
+		for i, s := range e.shards {
+			s.ask(func() {
+				outstanding = outstanding || s.outstanding()
+				if !late {
+					before[i] = s.emptied
+				}
+				behind = behind || s.emptied == before[i]
+			})
 		}
-		if !outstanding || time.Now().After(end) {
+		if !outstanding || late && (!behind || time.Now().After(end.Add(catchUpTime))) {
 			return nil
 		}
 	}

@@ -66,6 +66,7 @@ type shard struct {
 	total                  total
 	sentPackets, sentBytes uint64
 	received, sentControl  uint64
+	emptied                uint64 // polls after which nothing was left in the socket
 	live                   live
 
 	mu      sync.Mutex
@@ -222,10 +223,12 @@ func (s *shard) poll() {
 		s.batch.Reset()
 		n, err := s.sock.Recv(s.batch)
 		if n == 0 || err != nil {
+			s.emptied++
 			return
 		}
 		s.read(s.batch)
 		if n < batchSize {
+			s.emptied++
 			return
 		}
 		s.now = netio.Now()
