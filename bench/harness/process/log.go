@@ -1,8 +1,12 @@
-package harness
+package process
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,13 +24,13 @@ type Line struct {
 	Attrs map[string]any
 }
 
-// counters returns the attributes that are whole numbers.
-func (l Line) counters() map[string]uint64 {
+// Counters returns the attributes that are whole numbers.
+func (l Line) Counters() map[string]uint64 {
 	out := make(map[string]uint64)
 	for name, v := range l.Attrs {
 		if n, ok := v.(json.Number); ok {
-			if i, err := n.Int64(); err == nil && i >= 0 {
-				out[name] = uint64(i)
+			if u, err := strconv.ParseUint(n.String(), 10, 64); err == nil {
+				out[name] = u
 			}
 		}
 	}
@@ -75,40 +79,71 @@ func flatten(out map[string]any, prefix string, members map[string]any) {
 	}
 }
 
-// logBook collects lines and wakes those who wait for one.
+// logBook collects lines and wakes those who wait for one. It keeps the last ones, between
+// keep and twice as many; lines are numbered from the first that came.
 type logBook struct {
+	keep  int
 	mu    sync.Mutex
+	gone  int // lines that are not kept any more
 	all   []Line
+	crash *Line         // the first that tells of one, kept whatever comes later
 	added chan struct{} // closed and replaced when a line is added
 }
 
-func newLogBook() *logBook { return &logBook{added: make(chan struct{})} }
+func newLogBook(keep int) *logBook { return &logBook{keep: keep, added: make(chan struct{})} }
+
+// read fills the book until the process has closed its output.
+func (b *logBook) read(r io.Reader) {
+	scanner := bufio.NewScanner(r)
+	scanner.Buffer(make([]byte, 0, 64<<10), 4<<20)
+	for scanner.Scan() {
+		b.add(scanner.Text())
+	}
+	_, _ = io.Copy(io.Discard, r) // a line beyond the limit must not block the server
+}
 
 func (b *logBook) add(text string) {
 	line := parseLine(text)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.crash == nil && line.isCrash() {
+		b.crash = &line
+	}
+	if len(b.all) >= 2*b.keep {
+		n := copy(b.all, b.all[len(b.all)-b.keep:])
+		clear(b.all[n:])
+		b.gone, b.all = b.gone+len(b.all)-n, b.all[:n]
+	}
 	b.all = append(b.all, line)
 	close(b.added)
 	b.added = make(chan struct{})
 }
 
+// len returns how many lines there were so far, which is the number of the next.
 func (b *logBook) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.all)
+	return b.gone + len(b.all)
 }
 
-func (b *logBook) lines(from int) []Line {
+// lines returns those that are kept, in their order.
+func (b *logBook) lines() []Line {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]Line(nil), b.all[from:]...)
+	return slices.Clone(b.all)
+}
+
+// crashed returns the first line that tells of a crash, or nil.
+func (b *logBook) crashed() *Line {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.crash
 }
 
 // text returns the last lines as they came; of the long lines of counters only the
 // last one.
 func (b *logBook) text() string {
-	all := b.lines(0)
+	all := b.lines()
 	seen := false
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].Msg == "counters" {
@@ -128,18 +163,17 @@ func (b *logBook) text() string {
 	return strings.Join(texts, "\n")
 }
 
-// waitFor returns the first line from index `from` on that matches, or nil when
-// the time is up or the process has ended without one.
-func (b *logBook) waitFor(from int, timeout time.Duration, exited <-chan struct{}, match func(Line) bool) *Line {
+// waitFor returns the first kept line from number `from` on that matches, or nil when
+// the time is up, ctx has ended or the process has ended without one.
+func (b *logBook) waitFor(ctx context.Context, from int, timeout time.Duration, exited <-chan struct{}, match func(Line) bool) *Line {
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	gone := false
 	for {
 		b.mu.Lock()
 		added := b.added
-		for ; from < len(b.all); from++ {
-			if match(b.all[from]) {
-				line := b.all[from]
+		for from = max(from, b.gone); from < b.gone+len(b.all); from++ {
+			if line := b.all[from-b.gone]; match(line) {
 				b.mu.Unlock()
 				return &line
 			}
@@ -154,18 +188,8 @@ func (b *logBook) waitFor(from int, timeout time.Duration, exited <-chan struct{
 			gone = true // look once more: the last lines may just have come
 		case <-deadline.C:
 			return nil
+		case <-ctx.Done():
+			return nil
 		}
 	}
-}
-
-// WaitLog returns the first line, from the start of the server on, that matches.
-// It fails the test when none comes in time.
-func (s *Server) WaitLog(timeout time.Duration, what string, match func(Line) bool) Line {
-	s.t.Helper()
-	line := s.log.waitFor(0, timeout, s.exited, match)
-	if line == nil {
-		s.t.Fatalf("harness: no line about %s within %v:\n%s", what, timeout, s.log.text())
-		return Line{}
-	}
-	return *line
 }

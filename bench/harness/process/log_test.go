@@ -1,6 +1,8 @@
-package harness
+package process
 
 import (
+	"context"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -9,9 +11,9 @@ import (
 
 func TestCountersAreTheWholeNumbersOfALine(t *testing.T) {
 	line := parseLine(`{"time":"2026-01-02T03:04:05Z","level":"INFO","msg":"counters",` +
-		`"rx":12,"edge":{"roamed":0,"big":9007199254740993},"share":0.5,"name":"x","below":-1}`)
-	want := map[string]uint64{"rx": 12, "edge.roamed": 0, "edge.big": 9007199254740993}
-	if got := line.counters(); !reflect.DeepEqual(got, want) {
+		`"rx":12,"edge":{"roamed":0,"big":18446744073709551615},"share":0.5,"name":"x","below":-1}`)
+	want := map[string]uint64{"rx": 12, "edge.roamed": 0, "edge.big": 1<<64 - 1}
+	if got := line.Counters(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}
 	if line.Msg != "counters" || line.Level != "INFO" {
@@ -27,37 +29,51 @@ func TestTextThatIsNotJSONStaysText(t *testing.T) {
 	}
 }
 
-func TestPortIsFoundInEveryFormOfAddress(t *testing.T) {
-	for text, want := range map[string]int{
-		"5000": 5000, "127.0.0.1:5000": 5000, "http://127.0.0.1:5000/": 5000,
-		"[::]:3478": 3478, "ws://h:81/signaling": 81,
-		"": 0, "http://host/": 0, "0": 0, "70000": 0,
-	} {
-		if got, ok := portOf(text); got != want && ok || ok != (want != 0) {
-			t.Errorf("%q: %d, %v", text, got, ok)
-		}
-	}
-}
-
 func TestWaitForSeesOldLinesNewLinesAndTheEnd(t *testing.T) {
-	book := newLogBook()
+	book := newLogBook(10)
 	exited := make(chan struct{})
 	book.read(strings.NewReader("{\"msg\":\"ready\"}\nplain\n"))
 	isMsg := func(msg string) func(Line) bool { return func(l Line) bool { return l.Msg == msg } }
-	if book.waitFor(0, time.Minute, exited, isMsg("ready")) == nil {
+	if book.waitFor(t.Context(), 0, time.Minute, exited, isMsg("ready")) == nil {
 		t.Fatal("a line that had come before was not found")
 	}
 	from := book.len()
 	go book.add(`{"msg":"counters"}`)
-	if book.waitFor(from, time.Minute, exited, isMsg("counters")) == nil {
+	if book.waitFor(t.Context(), from, time.Minute, exited, isMsg("counters")) == nil {
 		t.Fatal("a line that came later was not found")
 	}
 	close(exited)
-	if book.waitFor(0, time.Minute, exited, isMsg("never")) != nil {
+	if book.waitFor(t.Context(), 0, time.Minute, exited, isMsg("never")) != nil {
 		t.Fatal("found what is not there")
 	}
-	if book.waitFor(0, 0, make(chan struct{}), isMsg("never")) != nil {
+	if book.waitFor(t.Context(), 0, 0, make(chan struct{}), isMsg("never")) != nil {
 		t.Fatal("found what is not there")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if book.waitFor(ended, 0, time.Minute, make(chan struct{}), isMsg("never")) != nil {
+		t.Fatal("found what is not there")
+	}
+}
+
+func TestBookKeepsTheLastLinesAndTheFirstCrash(t *testing.T) {
+	book := newLogBook(10)
+	book.add("panic: early")
+	for i := range 1000 {
+		book.add(fmt.Sprintf(`{"msg":"line %d"}`, i))
+		if n := len(book.lines()); i > 10 && (n < 10 || n > 20) {
+			t.Fatalf("%d lines are kept after %d", n, i)
+		}
+	}
+	if book.len() != 1001 {
+		t.Errorf("%d lines", book.len())
+	}
+	found := book.waitFor(t.Context(), book.len()-10, 0, nil, func(Line) bool { return true })
+	if found == nil || found.Msg != "line 990" {
+		t.Errorf("the tenth from the end is %+v", found)
+	}
+	if c := book.crashed(); c == nil || c.Text != "panic: early" {
+		t.Errorf("crash %+v", c)
 	}
 }
 
