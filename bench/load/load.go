@@ -45,6 +45,7 @@ type Scenario struct {
 
 	JoinRate int           // peers a second; 0: as fast as they join. At most 256 join at a time
 	Warmup   time.Duration // before measuring, after every viewer has heard every publisher (15 s at most)
+	Calm     time.Duration // beyond Warmup at most, until the CPU time of PID is the same each second; 0: not waited for
 	Duration time.Duration // of the measured part
 	Churn    time.Duration // each peer leaves and joins again about once in this time; 0: never
 	Poll     time.Duration // how often receivers read; 0: 5 ms

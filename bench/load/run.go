@@ -255,6 +255,9 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 	if err := e.wait(ctx, max(e.scenario.Warmup, settleMargin)); err != nil {
 		return err
 	}
+	if err := e.calm(ctx, func() time.Duration { return m.read().server }); err != nil {
+		return err
+	}
 	m.phase.Store(report.Measuring)
 	e.at.Store(int32(measuring))
 	from := m.read()
