@@ -96,6 +96,7 @@ type Media struct {
 	PlainIO    bool   // one packet a system call, for kernels that lack the batched calls
 	Steering   bool   // let the kernel pick the shard by the program that we attach
 
+	Share       bool          // shards share threads while the load is low
 	GSO         bool          // send runs of equal datagrams as one (UDP_SEGMENT)
 	FrameWindow time.Duration // how long a video packet may wait for the rest of its frame; 0: not at all
 	Equalise    bool          // pad packets of a frame to one length, so that they make one run

@@ -72,6 +72,7 @@ var keys = []key{
 	{name: "udp_gso", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.GSO })},
 	{name: "frame_window", def: "1 ms", set: intervalOrZero(func(c *Config) *dur { return &c.Media.FrameWindow }, "1 ms", "10 ms")},
 	{name: "equalise_padding", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Equalise })},
+	{name: "share_threads", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Share })},
 	{name: "shard_cpus", set: cpus(func(c *Config) *[]int { return &c.Media.CPUs })},
 	{name: "dtls_parking", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.DTLSParking })},
 

@@ -40,8 +40,8 @@ func TestSocketsWithNothingAreNotAsked(t *testing.T) {
 func TestFullBatchIsFollowedByAnother(t *testing.T) {
 	eachPath(t, func(t *testing.T, plain bool) {
 		h := &funcs{}
-		s := open(t, Config{Shards: 1, Plain: plain}).shards[0]
-		s.handler = h
+		g := open(t, Config{Shards: 1, Plain: plain})
+		s, thread := carried(g, h)
 		got := 0
 		h.batch = func(_ mono.Time, in *mmsg.RxBatch, _ *mmsg.TxQueue) { got += in.Len() }
 		c, c6 := listen(t, loopback4), listen(t, loopback6)
@@ -49,10 +49,11 @@ func TestFullBatchIsFollowedByAnother(t *testing.T) {
 		for range 2*rxSlots + 1 {
 			send(t, c, netip.AddrPortFrom(loopback4, s.ports[0].socket.LocalPort()), "x")
 		}
-		s.sleep(Now().Add(patience))
+		s.next = Now().Add(patience)
+		thread.sleep()
 		send(t, c6, netip.AddrPortFrom(loopback6, s.ports[0].socket.LocalPort()), "x")
 		for turns := 1; ; turns++ {
-			if _, busy := s.turn(); !busy {
+			if s.turn(); !s.busy {
 				if got != 2*rxSlots+2 || turns != 3 {
 					t.Errorf("%d datagrams in %d turns", got, turns)
 				}

@@ -10,12 +10,10 @@ import (
 	"tsubame/netio/mono"
 )
 
-// idleShard opens a group whose only shard is driven by the test's own goroutine.
-func idleShard(t testing.TB, plain bool, h Handler) *shard {
+// idleShard opens a group whose only shard and thread are driven by the test's own goroutine.
+func idleShard(t testing.TB, plain bool, h Handler) (*shard, *thread) {
 	t.Helper()
-	s := open(t, Config{IPv4: true, IPv6: true, Shards: 1, Plain: plain}).shards[0]
-	s.handler = h
-	return s
+	return carried(open(t, Config{IPv4: true, IPv6: true, Shards: 1, Plain: plain}), h)
 }
 
 // client is a connected socket that sends and drains without allocating.
@@ -61,20 +59,22 @@ func TestIterationDoesNotAllocate(t *testing.T) {
 		t.Log("the race detector allocates: counts are checked without it")
 		return
 	}
-	s := idleShard(t, false, &funcs{batch: echo, timers: func(now mono.Time, _ *mmsg.TxQueue) mono.Time { return now.Add(1) }})
+	s, thread := idleShard(t, false, &funcs{batch: echo, timers: func(now mono.Time, _ *mmsg.TxQueue) mono.Time { return now.Add(1) }})
 	c := dial(t, int(s.ports[0].socket.LocalPort()))
 	if n := testing.AllocsPerRun(100, func() {
 		c.send(t, 64)
-		s.sleep(Now().Add(patience))
-		s.turn()
+		s.next = Now().Add(patience)
+		thread.sleep()
+		thread.turn()
 		if got := c.drain(); got != 64 {
 			t.Fatalf("%d of 64 came back", got)
 		}
-		next, busy := s.turn()
-		if busy {
+		s.turn()
+		if s.busy {
 			t.Fatal("an iteration without work was busy")
 		}
-		s.sleep(next.Add(50_000))
+		s.next = s.next.Add(50_000)
+		thread.sleep()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -87,15 +87,16 @@ func BenchmarkEcho(b *testing.B) {
 		for _, n := range []int{1, 8, 64} {
 			b.Run(fmt.Sprintf("plain=%v/batch=%d", plain, n), func(b *testing.B) {
 				b.ReportAllocs()
-				s := idleShard(b, plain, &funcs{batch: echo})
+				s, thread := idleShard(b, plain, &funcs{batch: echo})
 				c := dial(b, int(s.ports[0].socket.LocalPort()))
 				for done := 0; done < b.N; done += n {
 					b.StopTimer()
 					c.drain()
 					c.send(b, n)
 					b.StartTimer()
-					s.sleep(Now().Add(patience))
-					s.turn()
+					s.next = Now().Add(patience)
+					thread.sleep()
+					thread.turn()
 				}
 			})
 		}
@@ -107,7 +108,7 @@ func BenchmarkIdleTurn(b *testing.B) {
 	for _, plain := range []bool{false, true} {
 		b.Run(fmt.Sprintf("plain=%v", plain), func(b *testing.B) {
 			b.ReportAllocs()
-			s := idleShard(b, plain, &funcs{})
+			s, _ := idleShard(b, plain, &funcs{})
 			for b.Loop() {
 				s.readAll()
 				s.turn()

@@ -19,6 +19,7 @@ type epoller struct {
 	isUp   []bool     // by the last wait
 	events []unix.EpollEvent
 	coarse bool
+	raised int // of events: what the last wait set isUp of
 }
 
 func newEpoller() (*epoller, error) {
@@ -28,7 +29,7 @@ func newEpoller() (*epoller, error) {
 	}
 	p := &epoller{fd: fd}
 	var none [1]unix.EpollEvent
-	_, errno := epollWait2(fd, none[:], 0)
+	_, errno := epollWait2(fd, none[:], 0, false)
 	p.coarse = errno != 0 && errno != unix.EINTR
 	return p, nil
 }
@@ -70,11 +71,12 @@ func (p *epoller) want(id int, w interest) {
 	p.now[id] = w
 }
 
-func (p *epoller) wait(timeout time.Duration) int {
-	for i := range p.isUp {
-		p.isUp[i] = false
+func (p *epoller) wait(timeout time.Duration, raw bool) int {
+	for _, e := range p.events[:p.raised] {
+		p.isUp[e.Fd] = false
 	}
-	n, err := p.sleep(min(timeout, longestSleep))
+	p.raised = 0
+	n, err := p.sleep(min(timeout, longestSleep), raw)
 	if err == unix.EINTR {
 		return 0
 	}
@@ -84,23 +86,30 @@ func (p *epoller) wait(timeout time.Duration) int {
 	for _, e := range p.events[:n] {
 		p.isUp[e.Fd] = true
 	}
+	p.raised = n
 	return n
 }
 
-// sleep enters the kernel in the way that gives the thread's processor to other goroutines.
-func (p *epoller) sleep(timeout time.Duration) (int, error) {
+func (p *epoller) sleep(timeout time.Duration, raw bool) (int, error) {
 	if p.coarse || timeout <= 0 {
 		return unix.EpollWait(p.fd, p.events, milliseconds(timeout))
 	}
-	n, errno := epollWait2(p.fd, p.events, timeout)
+	n, errno := epollWait2(p.fd, p.events, timeout, raw)
 	if errno != 0 {
 		return 0, errno
 	}
 	return n, nil
 }
 
-func epollWait2(fd int, events []unix.EpollEvent, timeout time.Duration) (int, unix.Errno) {
+// epollWait2 is epoll_pwait2(2). Unless raw it enters the kernel in the way that lets other
+// goroutines have the thread's processor slot.
+func epollWait2(fd int, events []unix.EpollEvent, timeout time.Duration, raw bool) (int, unix.Errno) {
 	spec := struct{ seconds, nanoseconds int64 }{int64(timeout / time.Second), int64(timeout % time.Second)}
+	if raw {
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(fd),
+			uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(unsafe.Pointer(&spec)), 0, 0)
+		return int(n), errno
+	}
 	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(fd),
 		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(unsafe.Pointer(&spec)), 0, 0)
 	return int(n), errno

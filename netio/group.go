@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,8 @@ type Config struct {
 	Plain      bool         // portable system calls only
 	NoSteering bool         // leave the choice of the shard to the kernel's own hash
 	NoGSO      bool         // send each datagram by itself
-	CPUs       []int        // shard i runs on CPUs[i % len] only; empty: wherever the system likes
+	Share      bool         // shards share threads while the load is low, see Group.Threads
+	CPUs       []int        // thread i runs on CPUs[i % len] only; empty: wherever the system likes
 	Log        *slog.Logger // default: slog.Default()
 
 	// Wrap, for tests, may put something between a shard and each of its sockets.
@@ -96,8 +98,13 @@ type Group struct {
 	port    int
 	steered bool
 	shards  []*shard
+	threads []*thread // as many; shard i begins on thread i
 
-	threads  sync.WaitGroup
+	started  atomic.Int32 // shards
+	riding   atomic.Int32 // threads in use
+	balancer *balancer    // nil: shards stay where they begin
+	stop     atomic.Bool
+	running  sync.WaitGroup
 	stopOnce sync.Once
 }
 
@@ -276,11 +283,7 @@ func (g *Group) makeShards(families []family) error {
 			}
 			sockets = append(sockets, s)
 		}
-		cpu := -1
-		if len(c.CPUs) > 0 {
-			cpu = c.CPUs[i%len(c.CPUs)]
-		}
-		s, err := newShard(i, cpu, c.Plain, c.Log, sockets)
+		s, err := newShard(i, c.Log, sockets)
 		if err != nil {
 			for _, f := range families {
 				family{sockets: f.sockets[i+1:]}.close()
@@ -290,6 +293,28 @@ func (g *Group) makeShards(families []family) error {
 		}
 		g.shards = append(g.shards, s)
 	}
+	if err := g.makeThreads(); err != nil {
+		g.Stop()
+		return err
+	}
+	return nil
+}
+
+// makeThreads starts nothing yet.
+func (g *Group) makeThreads() error {
+	c := g.config
+	for i := range c.Shards {
+		cpu := -1
+		if len(c.CPUs) > 0 {
+			cpu = c.CPUs[i%len(c.CPUs)]
+		}
+		t, err := newThread(i, cpu, c.Plain, c.Log, g.shards, &g.stop)
+		if err != nil {
+			return err
+		}
+		g.threads = append(g.threads, t)
+	}
+	g.riding.Store(int32(c.Shards))
 	return nil
 }
 
@@ -306,13 +331,19 @@ func (g *Group) Steered() bool { return g.steered }
 // may be used after Stop, to no effect.
 func (g *Group) Waker(i int) *ring.Waker { return g.shards[i].waker }
 
-// Start runs h on shard i's thread until Stop. It panics on a second Start of a shard.
+// Start runs h on shard i until Stop. It panics on a second Start of a shard. With Config.Share
+// the shards may share threads from the time when all are started.
 func (g *Group) Start(i int, h Handler) {
 	s := g.shards[i]
 	if !s.started.CompareAndSwap(false, true) {
 		panic(fmt.Sprintf("netio: shard %d was started before", i))
 	}
-	g.threads.Go(func() { s.run(h) })
+	s.handler = h
+	g.running.Go(func() { g.threads[i].run(s) })
+	if int(g.started.Add(1)) == len(g.shards) && g.config.Share && len(g.shards) > 1 {
+		g.balancer = newBalancer(g)
+		go g.balancer.run()
+	}
 }
 
 // Stop ends every shard after a last HandleMessages and the sending of what is queued, which
@@ -320,11 +351,17 @@ func (g *Group) Start(i int, h Handler) {
 // also to a second caller. It must not run at the same time as Start.
 func (g *Group) Stop() {
 	g.stopOnce.Do(func() {
-		for _, s := range g.shards {
-			s.stop.Store(true)
-			s.waker.Wake()
+		if g.balancer != nil {
+			g.balancer.end() // a shard between two threads would be lost
 		}
-		g.threads.Wait()
+		g.stop.Store(true)
+		for _, t := range g.threads {
+			t.waker.Wake()
+		}
+		g.running.Wait()
+		for _, t := range g.threads {
+			t.close()
+		}
 		for _, s := range g.shards {
 			s.close()
 		}

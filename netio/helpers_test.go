@@ -72,6 +72,14 @@ func open(t testing.TB, c Config) *Group {
 	return g
 }
 
+// carried puts a group's first shard onto its first thread, which nobody runs.
+func carried(g *Group, h Handler) (*shard, *thread) {
+	s, t := g.shards[0], g.threads[0]
+	s.handler = h
+	t.take(s)
+	return s, t
+}
+
 // eachPath runs a test over the fast and the portable path.
 func eachPath(t *testing.T, f func(t *testing.T, plain bool)) {
 	t.Run("batched", func(t *testing.T) { f(t, false) })

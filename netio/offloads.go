@@ -21,8 +21,10 @@ type Offloads struct {
 func (g *Group) Offloads() Offloads {
 	o := Offloads{Steering: g.steered, FineTimers: true}
 	var without, all int
+	for _, t := range g.threads {
+		o.FineTimers = o.FineTimers && t.fine
+	}
 	for _, s := range g.shards {
-		o.FineTimers = o.FineTimers && s.fine
 		for i := range s.ports {
 			all++
 			if on, why := s.ports[i].socket.GSO(); !on {

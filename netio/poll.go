@@ -18,8 +18,9 @@ type poller interface {
 	want(id int, w interest)
 
 	// wait sleeps until a descriptor is ready or the time is over, and returns how many are
-	// ready; a signal may end it early. A negative timeout waits without end.
-	wait(timeout time.Duration) int
+	// ready; a signal may end it early. A negative timeout waits without end. With raw it
+	// keeps the processor slot of the Go scheduler, if it knows how (see processorSlots).
+	wait(timeout time.Duration, raw bool) int
 
 	// ready reports whether the last wait found the descriptor ready.
 	ready(id int) bool
@@ -78,7 +79,7 @@ func (p *portablePoller) want(id int, w interest) {
 	p.sets[id] = set
 }
 
-func (p *portablePoller) wait(timeout time.Duration) int {
+func (p *portablePoller) wait(timeout time.Duration, _ bool) int {
 	n, err := unix.Poll(p.sets, milliseconds(timeout))
 	if err == unix.EINTR {
 		for i := range p.sets {

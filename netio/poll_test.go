@@ -55,7 +55,7 @@ func TestPollerReportsWhatIsWanted(t *testing.T) {
 					want++
 				}
 			}
-			if n := p.wait(time.Millisecond); n != want || p.ready(reader) != wantReader || p.ready(writer) != wantWriter {
+			if n := p.wait(time.Millisecond, false); n != want || p.ready(reader) != wantReader || p.ready(writer) != wantWriter {
 				t.Errorf("%s: %d ready, reader %v, writer %v", what, n, p.ready(reader), p.ready(writer))
 			}
 		}
@@ -90,11 +90,11 @@ func TestPollerIsSilentAboutErrorsNobodyAskedFor(t *testing.T) {
 		}
 		p.want(0, wantInput)
 		unix.Close(ends[1]) // hang-up
-		if p.wait(time.Second) != 1 || !p.ready(0) {
+		if p.wait(time.Second, false) != 1 || !p.ready(0) {
 			t.Error("a hang-up went unnoticed")
 		}
 		p.want(0, 0)
-		if n := p.wait(time.Millisecond); n != 0 || p.ready(0) {
+		if n := p.wait(time.Millisecond, false); n != 0 || p.ready(0) {
 			t.Errorf("%d ready although nothing is wanted", n)
 		}
 	})
@@ -109,7 +109,7 @@ func TestPollerNeverWakesEarly(t *testing.T) {
 		p.want(0, wantInput)
 		for _, d := range []time.Duration{0, 1, 300 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, 20 * time.Millisecond} {
 			began := time.Now()
-			n := p.wait(d)
+			n := p.wait(d, false)
 			if took := time.Since(began); n != 0 || took < d {
 				t.Errorf("waiting %v took %v, %d ready", d, took, n)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/pprof"
 	"strconv"
 	"sync/atomic"
@@ -27,80 +26,69 @@ const (
 	// lastRounds bounds the calls of HandleMessages that Stop makes, so that a producer who
 	// does not stop cannot keep the shard from it.
 	lastRounds = 64
-
-	wakerID = 0 // in the poller
 )
 
-// shard is one thread and what it owns. Its ports, batch and queue are touched by that thread
-// only; stop, counters and the waker are what others see of it.
+// shard is what belongs together whoever runs it: sockets, a batch, a queue, a Handler. All of
+// it is touched by the thread that carries the shard only (see thread); carrier, counters, the
+// waker and started are what others see of it.
 type shard struct {
 	index   int
-	cpu     int  // to run on, or -1
-	fine    bool // the poller's word at start: its sleeps end at the microsecond
 	log     *slog.Logger
 	handler Handler
-	poller  poller
 	ports   []port
 	batch   *mmsg.RxBatch
 	tx      *mmsg.TxQueue
-	now     mono.Time // of this iteration
-	breath  breath
+	labels  context.Context // shard=N, for profiles
+	now     mono.Time       // of this iteration
+	next    mono.Time       // when to come back at the latest
+	busy    bool            // the last iteration left work that it knew of
+	base    int             // of the waker and the ports, in that order, in every poller
 
 	counters loopCounters
 	waker    *ring.Waker
-	thread   atomic.Int64 // its id in the kernel; 0: not running, or unknown
+	carrier  atomic.Int32 // the thread that has it, or is about to take it
 	started  atomic.Bool
-	stop     atomic.Bool
+	behind   *shard // in a thread's list of arrivals
 }
 
 // newShard takes over the sockets, also if it fails.
-func newShard(index, cpu int, plain bool, log *slog.Logger, sockets []mmsg.Socket) (*shard, error) {
+func newShard(index int, log *slog.Logger, sockets []mmsg.Socket) (*shard, error) {
 	s := &shard{
-		index: index, cpu: cpu, log: log,
-		batch: mmsg.NewRxBatch(rxSlots),
-		tx:    mmsg.NewTxQueue(txSlots),
+		index: index, log: log,
+		batch:  mmsg.NewRxBatch(rxSlots),
+		tx:     mmsg.NewTxQueue(txSlots),
+		labels: pprof.WithLabels(context.Background(), pprof.Labels("shard", strconv.Itoa(index))),
+		base:   index * (1 + len(sockets)),
 	}
+	s.carrier.Store(int32(index))
 	s.tx.SetFlusher(func() { s.flush() })
 	for i, socket := range sockets {
-		s.ports = append(s.ports, port{socket: socket, id: wakerID + 1 + i, input: true})
+		s.ports = append(s.ports, port{socket: socket, id: s.base + 1 + i, input: true})
 	}
-	if err := s.openWaiting(plain); err != nil {
+	var err error
+	if s.waker, err = ring.NewWaker(); err != nil {
 		s.close()
 		return nil, fmt.Errorf("shard %d: %w", index, err)
 	}
 	return s, nil
 }
 
-// openWaiting makes the waker and the poller, which watches it and all sockets.
-func (s *shard) openWaiting(plain bool) (err error) {
-	if s.waker, err = ring.NewWaker(); err != nil {
+// watch makes the shard's descriptors known to a poller. Shards come in order, so that the
+// numbers are those of base.
+func (s *shard) watch(p poller) error {
+	if err := p.watch(s.waker.FD()); err != nil {
 		return err
 	}
-	open := newPoller
-	if plain {
-		open = newPortablePoller
-	}
-	if s.poller, err = open(); err != nil {
-		return err
-	}
-	s.fine = s.poller.fine()
-	if err := s.poller.watch(s.waker.FD()); err != nil {
-		return err
-	}
-	s.poller.want(wakerID, wantInput)
 	for i := range s.ports {
-		if err := s.poller.watch(s.ports[i].socket.FD()); err != nil {
+		if err := p.watch(s.ports[i].socket.FD()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// close gives back all descriptors. The thread must have ended.
+// close gives back all descriptors. Nobody may carry the shard any more.
 func (s *shard) close() {
-	if s.poller != nil {
-		s.poller.close()
-	}
 	if s.waker != nil {
 		s.waker.Close()
 	}
@@ -111,49 +99,33 @@ func (s *shard) close() {
 	}
 }
 
-// run is the shard's thread. The goroutine stays locked to it until it ends, and the thread
-// ends with it, so that what is set here (CPU, timer slack) is inherited by nobody. Profiles
-// carry the label shard=N for what the goroutine does.
-func (s *shard) run(h Handler) {
-	runtime.LockOSThread()
-	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("shard", strconv.Itoa(s.index))))
-	s.thread.Store(int64(threadID()))
-	if err := sharpenTimers(); err != nil {
-		s.log.Warn("the timers of a shard are as coarse as the system's default", "shard", s.index, "error", err)
+// due reports whether there is a reason for an iteration.
+func (s *shard) due(now mono.Time) bool {
+	if s.busy || s.next.Due(now) || s.handler.Pending() {
+		return true
 	}
-	if s.cpu >= 0 {
-		if err := pin(s.cpu); err != nil {
-			s.log.Warn("a shard could not be bound to its CPU and runs on any", "shard", s.index, "cpu", s.cpu, "error", err)
+	for i := range s.ports {
+		if s.ports[i].input {
+			return true
 		}
 	}
-	s.handler = h
-	for !s.stop.Load() {
-		next, busy := s.turn()
-		if s.breath.due(s.now) {
-			runtime.Gosched()
-		}
-		if !busy {
-			s.sleep(next)
-		}
-	}
-	s.finish()
+	return false
 }
 
 // turn is one iteration. busy means that it left work that it knew of, for want of room in the
 // batch or of the Handler's budget, or that a full socket has room again, which the Handler may
-// have waited for. What has come since shows in sleep, which then does not. next is the
-// Handler's next timer.
-func (s *shard) turn() (next mono.Time, busy bool) {
+// have waited for. What has come since shows in the thread's sleep, which then does not. next is
+// the Handler's next timer.
+func (s *shard) turn() {
 	s.now = Now()
 	full := s.receive()
 	more := s.handler.HandleMessages(s.now, s.tx)
-	next = s.handler.HandleTimers(s.now, s.tx)
+	s.next = s.handler.HandleTimers(s.now, s.tx)
 	resumed := s.flush()
 	s.counters.loops.Inc()
-	if busy = full || more || resumed; busy {
+	if s.busy = full || more || resumed; s.busy {
 		s.readAll() // there was no sleep to tell which of them have something
 	}
-	return next, busy
 }
 
 // receive gives the datagrams of each socket that may have some to the Handler. full means
@@ -199,40 +171,39 @@ func (s *shard) flush() (resumed bool) {
 	return resumed
 }
 
-// sleep waits for a datagram, for room in a full socket, for a timer, or to be woken. It learns
-// which sockets have something, so that the next iteration asks no others.
-func (s *shard) sleep(next mono.Time) {
+// prepare tells the poller what to wake up for, and returns the time to wake up at. Until a
+// sleep says otherwise every socket is one to look into.
+func (s *shard) prepare(p poller) (next mono.Time) {
 	s.readAll()
+	p.want(s.base, wantInput)
 	for i := range s.ports {
-		p := &s.ports[i]
-		w, wake := p.interest(s.now)
-		s.poller.want(p.id, w)
-		next = mono.Earliest(next, wake)
+		w, wake := s.ports[i].interest(s.now)
+		p.want(s.ports[i].id, w)
+		s.next = mono.Earliest(s.next, wake)
 	}
-	timeout := longestSleep
-	if next != mono.Never {
-		if timeout = next.Sub(Now()); timeout <= 0 {
-			return
-		}
-	}
-	s.waker.PrepareSleep()
-	if s.stop.Load() || s.handler.Pending() {
-		s.waker.CancelSleep()
-		return
-	}
-	n := s.poller.wait(timeout)
-	s.waker.CancelSleep()
+	return s.next
+}
+
+// woken takes from the poller which sockets have something, so that the next iteration asks no
+// others.
+func (s *shard) woken(p poller) {
 	for i := range s.ports {
-		s.ports[i].input = s.poller.ready(s.ports[i].id)
+		s.ports[i].input = p.ready(s.ports[i].id)
 	}
-	s.counters.sleeps.Inc()
-	if n == 0 {
-		s.counters.timers.Inc()
-	}
-	if s.poller.ready(wakerID) {
+	if p.ready(s.base) {
 		s.counters.wakes.Inc()
 		s.waker.Drain()
+		s.busy = true // whoever called, an iteration answers
 	}
+}
+
+// forget has the poller watch the shard no longer, and the next thread look into everything.
+func (s *shard) forget(p poller) {
+	p.want(s.base, 0)
+	for i := range s.ports {
+		p.want(s.ports[i].id, 0)
+	}
+	s.readAll()
 }
 
 // finish handles what was posted before Stop and sends what it leaves behind. A socket that

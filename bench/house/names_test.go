@@ -23,6 +23,9 @@ var edges = map[string]string{
 
 // exceptions are single names in single files.
 var exceptions = map[string]map[string]string{
+	"netio/balance.go": { // a goroutine of the control plane
+		"chan": "it ends on request", "time.NewTicker": "it looks five times a second", "time.Sleep": "it waits for a thread",
+	},
 	"netio/packet/arena.go": {"sync.Mutex": "the depot, touched once a magazine and never once a packet"},
 	"netio/ring/mpsc.go":    {"time.Sleep": "back-off of a control goroutine that waits for room, never of a shard"},
 	"media/edge/plane.go": {

@@ -237,7 +237,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 			Port: int(c.Media.Port), IPv4: true, IPv6: c.Addresses.IPv6, Shards: c.Media.Shards,
 			RecvBuffer: c.Media.RecvBuffer, SendBuffer: c.Media.SendBuffer,
 			Plain: c.Media.PlainIO, NoSteering: !c.Media.Steering, NoGSO: !c.Media.GSO,
-			CPUs: c.Media.CPUs, Log: log,
+			Share: c.Media.Share, CPUs: c.Media.CPUs, Log: log,
 		},
 		FrameWindow: c.Media.FrameWindow, NoPadding: !c.Media.Equalise, NoParking: !c.Media.DTLSParking,
 		MaxConnections: c.Server.MaxConnections,
@@ -250,6 +250,7 @@ func (s *server) logCounters() {
 	counters := s.plane.Counters()
 	maps.Copy(counters, s.sockets.Counters())
 	maps.Copy(counters, runtimeCounters())
+	counters["net_threads"] = uint64(s.plane.Threads())
 	attrs := make([]any, 0, 2*len(counters))
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
 		attrs = append(attrs, name, counters[name])

@@ -182,6 +182,9 @@ func (p *Plane) Fingerprint() param.Fingerprint { return p.dtls.Fingerprint() }
 // LoadMeter returns a meter of the shards' load, for one goroutine.
 func (p *Plane) LoadMeter() *netio.LoadMeter { return netio.NewLoadMeter(p.group) }
 
+// Threads returns on how many threads the shards ride now (netio.Config.Share).
+func (p *Plane) Threads() int { return p.group.Threads() }
+
 // Close ends every connection, waits until the shards have seen them out or ctx ends, then
 // stops the shards and gives back sockets and memory. Open may be called at the same time,
 // and fails; no other method may be called after but Counters.

@@ -145,10 +145,13 @@ func (s *shard) fanOut(now mono.Time, run *router.Run) {
 	}
 }
 
-// warmFrom is how many sinks a track has to have for their memory to be asked for ahead. What
-// that costs, some 50 ns a sink, is lost where the sinks stay in the cache from one packet to
-// the next, as 200 still do; of 2,000 none does, and it saves three times as much.
-const warmFrom = 512
+// warmFrom is how many sinks a track has to have for their memory to be asked for ahead. In a
+// loop that does nothing else 200 sinks stay in the cache from one packet to the next, and
+// asking costs 50 ns each for nothing. A server is not such a loop: it slept before the packet,
+// others used the cache meanwhile, and asking ahead saves 5 to 15 % of all that 64 or 200
+// viewers cost (bench/LOG.md). Of fewer than this the first ones are needed before what was
+// asked for can have come.
+const warmFrom = 4
 
 // warm asks for the memory of the sinks that come after sink i, each one step further.
 func (s *shard) warm(sinks []router.Sink, i int) {
