@@ -24,6 +24,7 @@ type pageTable struct {
 	Rows    []pageRow
 	Summary string
 	Machine string
+	Speed   string
 }
 
 type pageRow struct {
@@ -74,7 +75,7 @@ func WriteHTML(w io.Writer, table *Table, results []*Result) error {
 }
 
 func pageOf(t *Table) *pageTable {
-	p := &pageTable{Head: tableHead, Summary: t.summary(), Machine: t.Machine.String()}
+	p := &pageTable{Head: tableHead, Summary: t.summary(), Machine: t.Machine.String(), Speed: t.Speed}
 	for i := range t.Rows {
 		r := &t.Rows[i]
 		cells := r.cells()
@@ -92,7 +93,7 @@ func pageOf(t *Table) *pageTable {
 
 func (r *Result) page(i int) pageResult {
 	p := pageResult{
-		ID: fmt.Sprintf("run-%d", i+1), Name: r.Name, Duration: Time(r.Duration),
+		ID: fmt.Sprintf("run-%d", i+1), Name: r.title(), Duration: Time(r.Duration),
 		Started: r.Started.UTC().Format("2006-01-02 15:04:05 UTC"), Machine: r.Machine.String(),
 		Tiles: r.tiles(), Problems: r.Problems, Charts: r.charts(),
 	}
@@ -118,8 +119,10 @@ func (r *Result) page(i int) pageResult {
 func (r *Result) tiles() []pageFact {
 	tiles := []pageFact{{"peers", Count(uint64(r.Connected)), "of " + Count(uint64(r.Peers))}}
 	if r.Forwarded > 0 {
-		tiles = append(tiles, pageFact{"forwarded", digits(perSecond(r.Forwarded, r.Duration)) + "/s", "packets"},
-			pageFact{r.lossName(), Count(r.ServerLost()), "of " + Count(r.Expected)})
+		tiles = append(tiles, pageFact{"forwarded", digits(perSecond(r.Forwarded, r.Duration)) + "/s", "packets"})
+		if !r.Interrupted {
+			tiles = append(tiles, pageFact{r.lossName(), Count(r.ServerLost()), "of " + Count(r.Expected)})
+		}
 	}
 	if r.ServerCPU > 0 {
 		tiles = append(tiles, pageFact{"server CPU", Percent(share(r.ServerCPU, r.Duration)), "of one core"})

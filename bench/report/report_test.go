@@ -182,7 +182,7 @@ func TestPageIsWellFormedAndStandsAlone(t *testing.T) {
 	if n := strings.Count(text, "<svg"); n != 7 {
 		t.Errorf("%d plots", n)
 	}
-	for _, want := range []string{"Forwarding latency", "NOT reached", "&lt;empty&gt;", "last of a frame: p99"} {
+	for _, want := range []string{"Forwarding latency", "NOT reached", "610 ns at the end", "&lt;empty&gt;", "last of a frame: p99"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in the page", want)
 		}
@@ -230,8 +230,9 @@ func TestStandardTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"row           what                    reach      measured                machine busy  verdict\n",
-		"video-fanout  video, 1 x 64, 1,100 B  <= 1.0 us  0.91 us (0.88 to 0.97)  121 %         reached\n",
+		"row           what                    reach      measured                machine busy  took    verdict\n",
+		"video-fanout  video, 1 x 64, 1,100 B  <= 1.0 us  0.91 us (0.88 to 0.97)  121 %         41.0 s  reached\n",
+		"\nthe bare loop: 500 ns a packet at the start, 610 ns at the end\n\nrow",
 		"\nstorm: the server ended\n",
 		"\n1 reached, 1 not reached, 1 not measured\n",
 	} {
@@ -242,12 +243,39 @@ func TestStandardTable(t *testing.T) {
 	markdown := table.Markdown()
 	for _, want := range []string{
 		"## 2026-11-21 12:34 UTC: standard set\n\n2 x Example CPU",
-		"| conf-4x8 | conference, 4 x 8 | <= 1.5 us | 1.71 us | 80 % | NOT reached |\n",
+		"| conf-4x8 | conference, 4 x 8 | <= 1.5 us | 1.71 us | 80 % |  | NOT reached |\n",
+		"\n\nthe bare loop: 500 ns a packet at the start, 610 ns at the end.\n\n| row",
 		"\n- `storm`: the server ended\n",
 	} {
 		if !strings.Contains(markdown, want) {
 			t.Errorf("%q is missing in\n%s", want, markdown)
 		}
+	}
+}
+
+func TestPartialResultIsWhatTheSamplesSayAndSaysSo(t *testing.T) {
+	whole := example()
+	r := Partial("x", whole.Started, 40, whole.Samples[:20])
+	var forwarded uint64
+	for _, s := range whole.Samples[9:20] {
+		forwarded += s.Forwarded
+	}
+	if r.Duration != 11*time.Second || r.Forwarded != forwarded || r.Connected != 32 || r.Peers != 40 || r.PerPacket() != 1410 {
+		t.Errorf("%v, %d, %d, %v", r.Duration, r.Forwarded, r.Connected, r.PerPacket())
+	}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteHTML(&b, nil, []*Result{r}); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String() + r.Markdown()
+	if strings.Contains(text, "lost by the server") || strings.Count(text, "x, ended early") < 3 {
+		t.Errorf("%s", text)
+	}
+	if r := Partial("x", whole.Started, 40, nil); r.Connected != 0 || !r.Interrupted {
+		t.Errorf("%+v", r)
 	}
 }
 

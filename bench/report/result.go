@@ -46,6 +46,10 @@ type Result struct {
 
 	Lossy bool `json:"lossy"` // the clients' links lose packets on purpose, and these are among Lost
 
+	// Interrupted says that the run was ended before its time, and that the result is made of
+	// its samples: see Partial.
+	Interrupted bool `json:"interrupted,omitempty"`
+
 	Problems []string `json:"problems,omitempty"` // what went wrong, in words; the first few of each kind
 	Samples  []Sample `json:"samples,omitempty"`  // of each second of the run
 }

@@ -23,12 +23,13 @@ const (
 
 // Row is one number of a standard set beside what it is to be.
 type Row struct {
-	Key     string   // its short name, "video-fanout"
-	What    string   // in words
-	Want    string   // "<= 1.0 us"
-	Got     string   // "0.91 us", with the spread of the runs where there were several
-	Busy    string   // busy time of the machine, of one core
-	Verdict Verdict  //
+	Key     string // its short name, "video-fanout"
+	What    string // in words
+	Want    string // "<= 1.0 us"
+	Got     string // "0.91 us", with the spread of the runs where there were several
+	Busy    string // busy time of the machine, of one core
+	Took    time.Duration
+	Verdict Verdict
 	Notes   []string // what else is to be known; below the table
 }
 
@@ -38,7 +39,17 @@ type Table struct {
 	Started time.Time
 	Took    time.Duration
 	Machine Machine
+	Speed   string // how fast the machine was at the start and at the end, in words; "": not known
 	Rows    []Row
+}
+
+// head is what stands above the rows, in lines.
+func (t *Table) head() []string {
+	lines := []string{fmt.Sprintf("%s; took %s; %s.", t.Machine, Time(t.Took), t.summary())}
+	if t.Speed != "" {
+		lines = append(lines, t.Speed+".")
+	}
+	return lines
 }
 
 // Missed returns how many rows were not reached or not measured.
@@ -52,10 +63,14 @@ func (t *Table) Missed() int {
 	return n
 }
 
-var tableHead = []string{"row", "what", "reach", "measured", "machine busy", "verdict"}
+var tableHead = []string{"row", "what", "reach", "measured", "machine busy", "took", "verdict"}
 
 func (r *Row) cells() []string {
-	return []string{r.Key, r.What, r.Want, r.Got, r.Busy, string(r.Verdict)}
+	took := ""
+	if r.Took > 0 {
+		took = Time(r.Took)
+	}
+	return []string{r.Key, r.What, r.Want, r.Got, r.Busy, took, string(r.Verdict)}
 }
 
 // WriteText writes the table with aligned columns.
@@ -71,7 +86,11 @@ func (t *Table) WriteText(w io.Writer) error {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s, took %s\n%s\n\n", t.Title, t.Started.UTC().Format("2006-01-02 15:04 UTC"), Time(t.Took), t.Machine)
+	fmt.Fprintf(&b, "%s, %s, took %s\n%s\n", t.Title, t.Started.UTC().Format("2006-01-02 15:04 UTC"), Time(t.Took), t.Machine)
+	if t.Speed != "" {
+		fmt.Fprintln(&b, t.Speed)
+	}
+	b.WriteByte('\n')
 	for i, row := range rows {
 		for j, cell := range row {
 			if j > 0 {
@@ -114,7 +133,7 @@ func (t *Table) summary() string {
 // Markdown returns the table as a section of a results file.
 func (t *Table) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s: %s\n\n%s; took %s; %s.\n\n", t.Started.UTC().Format("2006-01-02 15:04 UTC"), t.Title, t.Machine, Time(t.Took), t.summary())
+	fmt.Fprintf(&b, "## %s: %s\n\n%s\n\n", t.Started.UTC().Format("2006-01-02 15:04 UTC"), t.Title, strings.Join(t.head(), "\n\n"))
 	markdownRow(&b, tableHead)
 	b.WriteString("|" + strings.Repeat("---|", len(tableHead)) + "\n")
 	for i := range t.Rows {
@@ -137,7 +156,7 @@ func (t *Table) Markdown() string {
 // Markdown returns a run as a section of a results file.
 func (r *Result) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "## %s: %s\n\n%s; %s measured.\n\n", r.Started.UTC().Format("2006-01-02 15:04 UTC"), r.Name, r.Machine, Time(r.Duration))
+	fmt.Fprintf(&b, "## %s: %s\n\n%s; %s measured.\n\n", r.Started.UTC().Format("2006-01-02 15:04 UTC"), r.title(), r.Machine, Time(r.Duration))
 	b.WriteString("| what | measured | |\n|---|---|---|\n")
 	for _, s := range r.sections() {
 		for _, f := range s.facts {

@@ -89,11 +89,16 @@ func (r *Result) sections() []section {
 	packets := section{"packets", []fact{
 		{"from publishers", Count(r.Sent), digits(perSecond(r.Sent, d)) + " a second"},
 		{"forwarded", Count(r.Forwarded), fmt.Sprintf("%s a second, %s", digits(perSecond(r.Forwarded, d)), BitRate(8*perSecond(r.Bytes, d)))},
+	}}
+	whole := []fact{
 		{r.lossName(), Count(r.ServerLost()), fmt.Sprintf("of %s expected", Count(r.Expected))},
 		{"dropped by clients", Count(r.ClientLoss), "in the sockets of this program"},
 		{"recovered by RTX", Count(r.Recovered), ""},
 		{"duplicated", Count(r.Duplicated), ""},
-	}}
+	}
+	if !r.Interrupted { // only the end tells what is lost from what is under way
+		packets.facts = append(packets.facts, whole...)
+	}
 	if r.Padded > 0 {
 		packets.facts = append(packets.facts, fact{"padded", Count(r.Padded), digits(float64(r.PadBytes)/float64(r.Padded)) + " bytes each"})
 	}
@@ -173,7 +178,7 @@ func distributionRows(title string, all []named) [][]string {
 // WriteText writes the end table of a run.
 func (r *Result) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s measured from %s on\n%s\n", r.Name, Time(r.Duration), r.Started.UTC().Format("2006-01-02 15:04:05 UTC"), r.Machine)
+	fmt.Fprintf(&b, "%s, %s measured from %s on\n%s\n", r.title(), Time(r.Duration), r.Started.UTC().Format("2006-01-02 15:04:05 UTC"), r.Machine)
 	for _, s := range r.sections() {
 		fmt.Fprintf(&b, "\n%s\n", s.title)
 		for _, f := range s.facts {
