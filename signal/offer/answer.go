@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tsubame/media/param"
 )
@@ -49,15 +50,16 @@ func (s *State) Answer(text string) (Answer, error) {
 	if !s.outstanding {
 		return Answer{}, invalid("no offer is outstanding")
 	}
-	p, err := parse(text, len(s.sections))
+	p, err := s.parse(text)
 	if err != nil {
 		return Answer{}, err
 	}
+	defer p.done()
 	if err := s.check(p); err != nil {
 		return Answer{}, err
 	}
 	a := Answer{}
-	if a.Remote, err = p.remote(); err != nil {
+	if a.Remote, err = s.remoteOf(p); err != nil {
 		return Answer{}, err
 	}
 	if s.answered && !sameFingerprints(s.remote.Fingerprints, a.Remote.Fingerprints) {
@@ -88,10 +90,8 @@ func (s *State) check(p *parsed) error {
 	if len(p.media) != len(s.sections) {
 		return invalid("%d m-sections for %d offered", len(p.media), len(s.sections))
 	}
-	for mid := range p.bundle {
-		if s.mids[mid] == nil {
-			return invalid("BUNDLE names an unknown mid")
-		}
+	if err := s.readBundle(p.bundle); err != nil {
+		return err
 	}
 	accepted := 0
 	for i, sec := range s.sections {
@@ -106,8 +106,12 @@ func (s *State) check(p *parsed) error {
 		if m.rejected || !sec.offered {
 			continue
 		}
-		if !p.bundle[m.mid] {
+		if !sec.bundled {
 			return invalid("m-section %d is not bundled", i)
+		}
+		accepted++
+		if m.known {
+			continue
 		}
 		if !m.mux {
 			return invalid("m-section %d does not multiplex RTCP", i)
@@ -115,7 +119,6 @@ func (s *State) check(p *parsed) error {
 		if m.passive {
 			return invalid("m-section %d: we are the DTLS server", i)
 		}
-		accepted++
 	}
 	if accepted == 0 {
 		return &Error{Reason: ReasonNoCommonCodec, Detail: "every m-section is rejected"}
@@ -126,10 +129,29 @@ func (s *State) check(p *parsed) error {
 	return nil
 }
 
+// readBundle notes which sections the answer bundles.
+func (s *State) readBundle(mids string) error {
+	for _, sec := range s.sections {
+		sec.bundled = false
+	}
+	for mids != "" {
+		var mid string
+		if mid, mids, _ = strings.Cut(mids, " "); mid == "" {
+			continue
+		}
+		sec := s.mids[mid]
+		if sec == nil {
+			return invalid("BUNDLE names an unknown mid")
+		}
+		sec.bundled = true
+	}
+	return nil
+}
+
 // publications returns what the client sends.
 func (s *State) publications(p *parsed) ([]param.Publish, error) {
 	var out []param.Publish
-	ssrcs := map[uint32]bool{}
+	var named []uint32 // four at most
 	for i, sec := range s.sections {
 		m := &p.media[i]
 		if sec.use != own || !sec.offered || m.rejected || !m.sends {
@@ -154,10 +176,10 @@ func (s *State) publications(p *parsed) ([]param.Publish, error) {
 			pub.RTXSSRC = 0
 		}
 		for _, ssrc := range []uint32{pub.SSRC, pub.RTXSSRC} {
-			if ssrc != 0 && ssrcs[ssrc] {
+			if ssrc != 0 && slices.Contains(named, ssrc) {
 				return nil, invalid("SSRC %d is used twice", ssrc)
 			}
-			ssrcs[ssrc] = true
+			named = append(named, ssrc)
 		}
 		out = append(out, pub)
 	}
@@ -167,11 +189,12 @@ func (s *State) publications(p *parsed) ([]param.Publish, error) {
 // apply moves one section to what the answer says about it. A client that has not got the
 // codec says so by leaving out its payload type, or by port 0 if nothing else is left.
 func (s *State) apply(a *Answer, sec *section, m *media) {
-	if !sec.offered {
+	if !sec.offered || m.known {
 		return
 	}
+	sec.heard = m.hash
 	if m.rejected {
-		sec.offered = false
+		sec.offered, sec.heard = false, 0
 	}
 	if sec.use != remote {
 		sec.dead = m.rejected

@@ -27,7 +27,7 @@ func receiving(n int) *State {
 	return s
 }
 
-var publishers = []int{1, 12, 100, 255}
+var publishers = []int{1, 7, 12, 100, 255}
 
 // One publisher joins and one leaves between two offers.
 func BenchmarkReOffer(b *testing.B) {
@@ -51,7 +51,28 @@ func BenchmarkReOffer(b *testing.B) {
 	}
 }
 
-func BenchmarkAnswer(b *testing.B) {
+// An answer of which every section is new.
+func BenchmarkFirstAnswer(b *testing.B) {
+	benchmarkAnswer(b, func(s *State) {
+		for _, sec := range s.sections {
+			sec.heard = 0
+		}
+	})
+}
+
+// An answer that says of every section what the last one said.
+func BenchmarkReAnswer(b *testing.B) { benchmarkAnswer(b, func(*State) {}) }
+
+// An answer of which the last two sections are new: those of one who has joined.
+func BenchmarkReAnswerAfterAJoin(b *testing.B) {
+	benchmarkAnswer(b, func(s *State) {
+		for _, sec := range s.sections[len(s.sections)-2:] {
+			sec.heard = 0
+		}
+	})
+}
+
+func benchmarkAnswer(b *testing.B, forget func(*State)) {
 	for _, n := range publishers {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := receiving(n)
@@ -60,6 +81,7 @@ func BenchmarkAnswer(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				s.outstanding = true
+				forget(s)
 				if _, err := s.Answer(text); err != nil {
 					b.Fatal(err)
 				}

@@ -127,6 +127,10 @@ type section struct {
 	subscribed bool
 	// declined is set while the client does not take our format of an own section.
 	declined bool
+	bundled  bool // by the answer that is being taken
+	// heard is the hash of what the last answer said of a stream that is still offered as it
+	// was then; 0: nothing. Whoever changes stream, formats or offered sets it to 0.
+	heard uint64
 }
 
 // New starts the state of one connection. The client's own sections come first, since the
@@ -258,7 +262,7 @@ func (sec *section) release(unsubscribe []uint32) []uint32 {
 		unsubscribe = append(unsubscribe, sec.ssrc)
 	}
 	sec.stream.in = nil
-	sec.stream, sec.subscribed = nil, false
+	sec.stream, sec.subscribed, sec.heard = nil, false, 0
 	sec.retire()
 	return unsubscribe
 }

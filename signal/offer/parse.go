@@ -1,12 +1,11 @@
 package offer
 
 import (
-	"encoding/hex"
+	"hash/maphash"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/pion/sdp/v3"
+	"sync"
 
 	"tsubame/media/param"
 )
@@ -21,19 +20,26 @@ const (
 	maxPayloads        = 128 // of a section
 )
 
-// parsed is an answer as far as we read it.
+// parsed is an answer as far as we read it. Its strings are parts of the answer's text, so
+// whatever is kept of them for longer than the answer is taken has to be a copy.
 type parsed struct {
-	firefox    bool // its name is in the o= line
-	bundle     map[string]bool
-	media      []media
-	attributes []sdp.Attribute // of the session
+	session  string // the lines in front of the first section
+	firefox  bool   // its name is in the o= line
+	bundle   string // the mids of a=group:BUNDLE
+	media    []media
+	payloads []payload // of all sections
 }
 
 // media is one m-section of an answer.
 type media struct {
+	text string
+	// hash is of the text, under a key that nobody else knows.
+	hash uint64
+	// known: text is what the last answer said of a section that has not changed since. Then
+	// it means what it meant, and of what follows only kind, mid and rejected are set.
+	known       bool
 	kind        param.Kind
 	mid         string
-	attributes  []sdp.Attribute
 	rejected    bool // port 0
 	sends       bool // the client does
 	receives    bool
@@ -56,84 +62,182 @@ type payload struct {
 	feedback param.Feedback
 }
 
-// parse reads an answer to an offer of n sections. Its cost is bounded before pion/sdp
-// sees it.
-func parse(text string, n int) (*parsed, error) {
+// parses holds what parse fills in, to be used again: in a channel of n, each join makes n
+// answers, of some 2 n sections.
+var parses = sync.Pool{New: func() any { return new(parsed) }}
+
+// keepPayloads is the most room for payload types that is kept for another answer.
+const keepPayloads = 4096
+
+// done gives back what parse returned.
+func (p *parsed) done() {
+	if cap(p.payloads) > keepPayloads {
+		return
+	}
+	clear(p.media)
+	clear(p.payloads)
+	*p = parsed{media: p.media[:0], payloads: p.payloads[:0]}
+	parses.Put(p)
+}
+
+// hashKey makes sections hard to forge: a client can fool but itself with one that looks like
+// another, and would have to guess.
+var hashKey = maphash.MakeSeed()
+
+// parse reads an answer. A section of which the answer says, byte for byte, what the last one
+// said, is not read again.
+func (s *State) parse(text string) (*parsed, error) {
 	if len(text) > MaxSDP {
 		return nil, invalid("longer than %d bytes", MaxSDP)
 	}
-	if lines := strings.Count(text, "\n"); lines > maxLinesBase+maxLinesPerSection*n {
-		return nil, invalid("%d lines for %d m-sections", lines, n)
+	p := parses.Get().(*parsed)
+	err := s.split(p, text)
+	if err == nil {
+		err = p.head()
 	}
-	// To pion/sdp, a carriage return alone ends an m-line as well.
-	if m := strings.Count(text, "\nm=") + strings.Count(text, "\rm="); m > n {
-		return nil, invalid("%d m-sections for %d offered", m, n)
-	}
-	var d sdp.SessionDescription
-	if err := d.UnmarshalString(text); err != nil {
-		return nil, invalid("%.200v", err)
-	}
-	p := &parsed{bundle: make(map[string]bool, n), media: make([]media, len(d.MediaDescriptions)), attributes: d.Attributes}
-	p.firefox = strings.HasPrefix(d.Origin.Username, "mozilla")
-	for _, a := range d.Attributes {
-		mids, ok := strings.CutPrefix(a.Value, "BUNDLE")
-		if a.Key != "group" || !ok || mids != "" && mids[0] != ' ' {
-			continue
-		}
-		for _, mid := range strings.Fields(mids) {
-			p.bundle[mid] = true
+	for i := range p.media {
+		if err == nil {
+			err = s.section(p, &p.media[i], i)
 		}
 	}
-	for i, m := range d.MediaDescriptions {
-		if err := p.media[i].read(m); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		p.done()
+		return nil, err
 	}
 	return p, nil
 }
 
+// split finds the sections, of which there may be no more than were offered.
+func (s *State) split(p *parsed, text string) error {
+	n := len(s.sections)
+	if lines := strings.Count(text, "\n"); lines > maxLinesBase+maxLinesPerSection*n {
+		return invalid("%d lines for %d m-sections", lines, n)
+	}
+	at := strings.Index(text, "\nm=") + 1
+	if at == 0 {
+		p.session = text
+		return nil
+	}
+	p.session, text = text[:at], text[at:]
+	for text != "" {
+		if len(p.media) == n {
+			return invalid("more than %d m-sections", n)
+		}
+		end := len(text)
+		if i := strings.Index(text, "\nm="); i >= 0 {
+			end = i + 1
+		}
+		p.media = append(p.media, media{text: text[:end]})
+		text = text[end:]
+	}
+	return nil
+}
+
+// line takes the first line off a text (RFC 8866 section 5): its type, and what is behind the
+// equals sign. Empty lines are skipped; type 0: there is none left.
+func line(text string) (kind byte, value, rest string, err error) {
+	for text != "" {
+		l := text
+		if i := strings.IndexByte(text, '\n'); i >= 0 {
+			l, text = text[:i], text[i+1:]
+		} else {
+			text = ""
+		}
+		if n := len(l); n > 0 && l[n-1] == '\r' {
+			l = l[:n-1]
+		}
+		if l == "" {
+			continue
+		}
+		if len(l) < 2 || l[1] != '=' || l[0] < 'a' || l[0] > 'z' {
+			return 0, "", "", invalid("the line %.40q", l)
+		}
+		return l[0], l[2:], text, nil
+	}
+	return 0, "", "", nil
+}
+
+// head reads the lines in front of the sections. They begin with version, origin and name.
+func (p *parsed) head() error {
+	rest := p.session
+	for n := 0; ; n++ {
+		kind, value, next, err := line(rest)
+		if err != nil {
+			return err
+		}
+		if n < len("vos") && kind != "vos"[n] || n == 0 && value != "0" {
+			return invalid("it does not begin with v=0, o= and s=")
+		}
+		switch kind {
+		case 0:
+			return nil
+		case 'o':
+			p.firefox = strings.HasPrefix(value, "mozilla")
+		case 'a':
+			if mids, ok := strings.CutPrefix(value, "group:BUNDLE"); ok && (mids == "" || mids[0] == ' ') {
+				p.bundle = mids
+			}
+		}
+		rest = next
+	}
+}
+
+// section reads one, unless it is known. The client's own are always read, since publications
+// are made of them.
+func (s *State) section(p *parsed, m *media, i int) error {
+	sec := s.sections[min(i, len(s.sections)-1)]
+	m.hash = maphash.String(hashKey, m.text)
+	if sec.use == remote && sec.heard != 0 && sec.heard == m.hash {
+		m.known, m.kind, m.mid, m.rejected = true, sec.kind, sec.mid, !sec.offered
+		return nil
+	}
+	return p.read(m)
+}
+
 // remote reads ICE credentials and fingerprints: those of the first section that is in use,
 // or else of the session. Under BUNDLE all sections share them.
-func (p *parsed) remote() (r param.Remote, err error) {
-	levels := [][]sdp.Attribute{nil, p.attributes}
+func (s *State) remoteOf(p *parsed) (r param.Remote, err error) {
+	levels := [2]string{"", p.session}
 	for i := range p.media {
-		if m := &p.media[i]; !m.rejected && p.bundle[m.mid] {
-			levels[0] = m.attributes
+		if m := &p.media[i]; !m.rejected && s.mids[m.mid] != nil && s.mids[m.mid].bundled {
+			levels[0] = m.text
 			break
 		}
 	}
-	one := func(key string) string {
-		for _, attributes := range levels {
-			for _, a := range attributes {
-				if a.Key == key {
-					return a.Value
-				}
-			}
-		}
-		return ""
-	}
-	r.Ufrag, r.Password = one("ice-ufrag"), one("ice-pwd")
-	if !iceChars(r.Ufrag, 4) || !iceChars(r.Password, 22) {
-		return r, invalid("ICE credentials are missing or malformed")
-	}
-	for _, attributes := range levels {
-		for _, a := range attributes {
-			if a.Key != "fingerprint" {
-				continue
-			}
-			f, ok, err := parseFingerprint(a.Value)
+	for _, text := range levels {
+		var own []param.Fingerprint
+		for kind, value, rest, err := line(text); kind != 0 || err != nil; kind, value, rest, err = line(rest) {
 			if err != nil {
 				return r, err
 			}
-			if ok {
-				r.Fingerprints = append(r.Fingerprints, f)
+			if kind != 'a' {
+				continue
+			}
+			key, value, _ := strings.Cut(value, ":")
+			switch {
+			case key == "ice-ufrag" && r.Ufrag == "":
+				r.Ufrag = value
+			case key == "ice-pwd" && r.Password == "":
+				r.Password = value
+			case key == "fingerprint" && len(r.Fingerprints) == 0:
+				f, ok, err := parseFingerprint(value)
+				if err != nil {
+					return r, err
+				}
+				if ok {
+					own = append(own, f)
+				}
 			}
 		}
 		// Fingerprints of a section override the session's (RFC 8122 section 5).
-		if len(r.Fingerprints) > 0 {
-			break
+		if len(r.Fingerprints) == 0 {
+			r.Fingerprints = own
 		}
 	}
+	if !iceChars(r.Ufrag, 4) || !iceChars(r.Password, 22) {
+		return r, invalid("ICE credentials are missing or malformed")
+	}
+	r.Ufrag, r.Password = strings.Clone(r.Ufrag), strings.Clone(r.Password)
 	switch n := len(r.Fingerprints); {
 	case n == 0:
 		return r, &Error{Reason: ReasonBadFingerprint, Detail: "no fingerprint by a hash that we accept"}
@@ -161,72 +265,132 @@ func iceChars(s string, low int) bool {
 	return true
 }
 
-var digestSizes = map[string]int{"sha-256": 32, "sha-384": 48, "sha-512": 64}
+// digests are the hashes that we accept.
+var digests = []struct {
+	name string
+	size int // bytes
+}{{"sha-256", 32}, {"sha-384", 48}, {"sha-512", 64}}
 
 // parseFingerprint returns false for a hash that we do not accept.
 func parseFingerprint(v string) (f param.Fingerprint, ok bool, err error) {
-	algorithm, digest, _ := strings.Cut(v, " ")
-	algorithm = strings.ToLower(algorithm)
-	size, known := digestSizes[algorithm]
-	if !known {
+	name, digest, _ := strings.Cut(v, " ")
+	i := 0
+	for i < len(digests) && !strings.EqualFold(name, digests[i].name) {
+		i++
+	}
+	if i == len(digests) {
 		return f, false, nil
 	}
+	algorithm, size := digests[i].name, digests[i].size
 	digest = strings.TrimSpace(digest)
 	if len(digest) != 3*size-1 {
 		return f, false, invalid("%s fingerprint of a wrong length", algorithm)
 	}
-	value := make([]byte, 0, size)
-	for i := 0; i < len(digest); i += 3 {
-		b, err := hex.DecodeString(digest[i : i+2])
-		if err != nil || i+2 < len(digest) && digest[i+2] != ':' {
+	value := make([]byte, size)
+	for i := range value {
+		high, low := hexDigit(digest[3*i]), hexDigit(digest[3*i+1])
+		if high > 15 || low > 15 || i < size-1 && digest[3*i+2] != ':' {
 			return f, false, invalid("malformed fingerprint")
 		}
-		value = append(value, b...)
+		value[i] = high<<4 | low
 	}
 	return param.Fingerprint{Algorithm: algorithm, Value: value}, true, nil
 }
 
-// savpf is the transport protocol of every section (RFC 8829 section 5.1.2), in its parts.
-var savpf = []string{"UDP", "TLS", "RTP", "SAVPF"}
+// hexDigit returns the value of a digit in any case; above 15: it is none.
+func hexDigit(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10
+	}
+	return 16
+}
 
-// read fills in an empty section.
-func (m *media) read(d *sdp.MediaDescription) error {
+// savpf is the transport protocol of every section (RFC 8829 section 5.1.2).
+const savpf = "UDP/TLS/RTP/SAVPF"
+
+// read fills in a section of which the text is there.
+func (p *parsed) read(m *media) error {
 	// A section without a direction is sendrecv (RFC 8866 section 6.7).
-	m.attributes, m.rejected, m.sends, m.receives = d.Attributes, d.MediaName.Port.Value == 0, true, true
-	switch d.MediaName.Media {
+	m.sends, m.receives = true, true
+	kind, value, rest, err := line(m.text)
+	if err != nil || kind != 'm' {
+		return invalid("a section without an m-line")
+	}
+	if err := p.mLine(m, value); err != nil {
+		return err
+	}
+	everyone := false // feedback for all payload types comes in any order with the others
+	for text := rest; ; text = rest {
+		if kind, value, rest, err = line(text); err != nil {
+			return err
+		}
+		switch kind {
+		case 0:
+			if everyone {
+				m.feedbackForAll()
+			}
+			return nil
+		case 'a':
+			key, value, _ := strings.Cut(value, ":")
+			everyone = m.attribute(key, value) || everyone
+		}
+	}
+}
+
+// mLine reads what is behind m= (RFC 8866 section 5.14).
+func (p *parsed) mLine(m *media, value string) error {
+	kind, value, _ := strings.Cut(value, " ")
+	port, value, _ := strings.Cut(value, " ")
+	protocol, formats, _ := strings.Cut(value, " ")
+	switch kind {
 	case "audio":
 		m.kind = param.Audio
 	case "video":
 		m.kind = param.Video
 	}
-	if !m.rejected && !slices.Equal(d.MediaName.Protos, savpf) {
-		return invalid("transport protocol %.40q", strings.Join(d.MediaName.Protos, "/"))
+	port, _, _ = strings.Cut(port, "/")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return invalid("port %.40q", port)
 	}
-	if n := len(d.MediaName.Formats); n > maxPayloads {
-		return invalid("%d payload types", n)
+	if m.rejected = n == 0; !m.rejected && protocol != savpf {
+		return invalid("transport protocol %.40q", protocol)
 	}
-	m.payloads = make([]payload, 0, len(d.MediaName.Formats))
-	for _, f := range d.MediaName.Formats {
-		if pt, err := strconv.ParseUint(f, 10, 8); err == nil && pt < maxPayloads {
-			m.payloads = append(m.payloads, payload{pt: uint8(pt), apt: -1})
+	first, listed := len(p.payloads), 0
+	for formats != "" {
+		var f string
+		if f, formats, _ = strings.Cut(formats, " "); f == "" {
+			continue
+		}
+		if listed++; listed > maxPayloads {
+			return invalid("more than %d payload types", maxPayloads)
+		}
+		if pt, ok := payloadType(f); ok {
+			p.payloads = append(p.payloads, payload{pt: pt, apt: -1})
 		}
 	}
-	for _, a := range d.Attributes {
-		m.attribute(a)
-	}
-	// Feedback for all payload types comes in any order with the others, hence last.
-	for _, a := range d.Attributes {
-		if a.Key == "rtcp-fb" {
-			m.rtcpFeedback(a.Value)
-		}
-	}
+	m.payloads = p.payloads[first:len(p.payloads):len(p.payloads)]
 	return nil
 }
 
-func (m *media) attribute(a sdp.Attribute) {
-	switch a.Key {
+// feedbackForAll reads the feedback that is for all payload types.
+func (m *media) feedbackForAll() {
+	for kind, value, rest, _ := line(m.text); kind != 0; kind, value, rest, _ = line(rest) {
+		if v, ok := strings.CutPrefix(value, "rtcp-fb:*"); ok && kind == 'a' {
+			m.rtcpFeedback("*" + v)
+		}
+	}
+}
+
+// attribute reads one, and reports whether it is of all payload types, whose feedback is
+// read when they are all known.
+func (m *media) attribute(key, value string) (forAll bool) {
+	switch key {
 	case "mid":
-		m.mid = a.Value
+		m.mid = value
 	case "sendrecv":
 		m.sends, m.receives = true, true
 	case "sendonly":
@@ -240,11 +404,11 @@ func (m *media) attribute(a sdp.Attribute) {
 	case "rtcp-rsize":
 		m.reducedSize = true
 	case "setup":
-		m.passive = a.Value == "passive" || a.Value == "holdconn"
+		m.passive = value == "passive" || value == "holdconn"
 	case "extmap":
-		m.extmap(a.Value)
+		m.extmap(value)
 	case "rtpmap":
-		pt, rest, _ := strings.Cut(a.Value, " ")
+		pt, rest, _ := strings.Cut(value, " ")
 		name, rate, _ := strings.Cut(rest, "/")
 		rate, _, _ = strings.Cut(rate, "/")
 		if p := m.payload(pt); p != nil {
@@ -252,36 +416,58 @@ func (m *media) attribute(a sdp.Attribute) {
 			p.name, p.clock = name, uint32(clock)
 		}
 	case "fmtp":
-		pt, rest, _ := strings.Cut(a.Value, " ")
-		if p := m.payload(pt); p != nil && p.fmtp == "" {
-			p.fmtp = strings.TrimSpace(rest)
-			if apt := parameter(p.fmtp, "apt"); apt != "" {
-				if n, err := strconv.ParseUint(apt, 10, 8); err == nil {
-					p.apt = int(n)
-				}
-			}
+		m.fmtp(value)
+	case "rtcp-fb":
+		if strings.HasPrefix(value, "*") {
+			return true
 		}
+		m.rtcpFeedback(value)
 	case "ssrc":
-		id, _, _ := strings.Cut(a.Value, " ")
+		id, _, _ := strings.Cut(value, " ")
 		if n, err := strconv.ParseUint(id, 10, 32); err == nil && m.ssrc == 0 {
 			m.ssrc = uint32(n)
 		}
 	case "ssrc-group":
-		m.group(strings.Fields(a.Value))
+		m.group(strings.Fields(value))
+	}
+	return false
+}
+
+func (m *media) fmtp(value string) {
+	pt, rest, _ := strings.Cut(value, " ")
+	p := m.payload(pt)
+	if p == nil || p.fmtp != "" {
+		return
+	}
+	p.fmtp = strings.TrimSpace(rest)
+	if apt, ok := payloadType(parameter(p.fmtp, "apt")); ok {
+		p.apt = int(apt)
 	}
 }
 
 func (m *media) payload(pt string) *payload {
-	n, err := strconv.ParseUint(pt, 10, 8)
-	if err != nil {
+	n, ok := payloadType(pt)
+	if !ok {
 		return nil
 	}
 	for i := range m.payloads {
-		if uint64(m.payloads[i].pt) == n {
+		if m.payloads[i].pt == n {
 			return &m.payloads[i]
 		}
 	}
 	return nil
+}
+
+// payloadType reads a number of one to three digits, 0 to 127 (RFC 3550 section 5.1).
+func payloadType(s string) (uint8, bool) {
+	n := 0
+	for i := range len(s) {
+		if i == 3 || s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = 10*n + int(s[i]-'0')
+	}
+	return uint8(n), s != "" && n < maxPayloads
 }
 
 // extmap notes an extension that is answered under the id that we offered it with. Another
@@ -291,7 +477,8 @@ func (m *media) extmap(v string) {
 	id, _, _ = strings.Cut(id, "/")
 	uri, _, _ := strings.Cut(rest, " ")
 	for i := range extensions {
-		if x := &extensions[i]; x.uri == uri && x.fits(m.kind) && id == strconv.Itoa(int(x.id)) {
+		// An id has one digit.
+		if x := &extensions[i]; len(id) == 1 && id[0] == '0'+x.id && x.uri == uri && x.fits(m.kind) {
 			*x.field(&m.extensions) = x.id
 		}
 	}

@@ -155,7 +155,7 @@ func (s *State) put(st *stream) bool {
 		sec = s.add(remote, t.Kind, f)
 	}
 	sec.prefer(f)
-	st.in, sec.stream = sec, st
+	st.in, sec.stream, sec.heard = sec, st, 0
 	sec.ssrc, sec.rtx = s.ssrc(), 0
 	if f.rtx != 0 {
 		sec.rtx = s.ssrc()
