@@ -171,6 +171,7 @@ func (c *Conn) Close(env *Env, tracks []param.TrackID, results []router.Result) 
 	for slot, p := range c.pubs {
 		if p != nil {
 			tracks = append(tracks, p.track)
+			p.stream.Close()
 			c.pubs[slot] = nil
 		}
 	}

@@ -11,6 +11,7 @@ package conn
 
 import (
 	"tsubame/media/param"
+	"tsubame/media/recv"
 	"tsubame/media/router"
 	"tsubame/media/rtcp"
 	"tsubame/media/rtx"
@@ -33,6 +34,9 @@ type Env struct {
 	Fanout *router.Fanout
 	Out    *mmsg.TxQueue
 	Count  *Counters
+
+	// Missing is what the publishers' streams take their lists of missing packets from.
+	Missing recv.Tables
 
 	// Routed are the packets that connections have decrypted in this batch, in order of
 	// arrival, with one reference each that goes over to the router.

@@ -35,7 +35,7 @@ func TestKeyFrameBeginsOnceForEachTimestamp(t *testing.T) {
 			t.Errorf("packet %d, %d at %d: begins %v, %d counted; want %v, %d", i, c.ext, c.ts, got, n.KeyFrames.Load(), c.begins, c.count)
 		}
 	}
-	p.listen(7)
+	p.listen(&Env{}, 7)
 	if !p.keyFrame(n, 301, 9000) {
 		t.Error("a new source has the timestamp of the old one's key frame, and is not begun with")
 	}

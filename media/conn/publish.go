@@ -64,11 +64,11 @@ func (p *publisher) payloadType(rtx bool) uint8 {
 }
 
 // listen makes the stream that of the source ssrc, which may be 0 for one not known yet.
-func (p *publisher) listen(ssrc uint32) {
+func (p *publisher) listen(env *Env, ssrc uint32) {
 	p.ssrc, p.keyed = ssrc, false
 	p.stream.Init(recv.Config{
 		SSRC: ssrc, ClockRate: p.spec.ClockRate,
-		NACK: p.spec.Feedback.NACK, Video: p.spec.Kind == param.Video,
+		NACK: p.spec.Feedback.NACK, Video: p.spec.Kind == param.Video, Tables: &env.Missing,
 	})
 }
 
@@ -98,14 +98,15 @@ func (c *Conn) Publish(env *Env, now mono.Time, id param.TrackID, spec *param.Pu
 	if spec.Kind == param.Video || spec.Feedback.NACK {
 		if rid, ok := env.RTX.Open(); ok {
 			p.ring = env.RTX.Writer(rid)
+			p.ring.SetClockRate(spec.ClockRate)
 			info.RTX, info.HasRTX = rid, true
 		}
 	}
 	p.shared = env.Tracks.Open(id, info)
 	c.pubs[slot] = p
-	p.listen(0)
+	p.listen(env, 0)
 	if spec.SSRC != 0 && c.bind(bind{ssrc: spec.SSRC, slot: slot}) {
-		p.listen(spec.SSRC)
+		p.listen(env, spec.SSRC)
 	}
 	if spec.RTXSSRC != 0 && spec.RTXType != 0 {
 		c.bind(bind{ssrc: spec.RTXSSRC, slot: slot, rtx: true})
@@ -128,6 +129,7 @@ func (c *Conn) Unpublish(id param.TrackID) bool {
 		if p == nil || p.track != id {
 			continue
 		}
+		p.stream.Close()
 		c.pubs[slot] = nil
 		c.unbind(slot, false)
 		c.unbind(slot, true)

@@ -56,7 +56,7 @@ func (c *Conn) settle(env *Env, now mono.Time, b bind) {
 	}
 	p := c.pubs[b.slot]
 	began := p.newest != 0
-	p.listen(b.ssrc)
+	p.listen(env, b.ssrc)
 	if !began {
 		return
 	}

@@ -147,10 +147,11 @@ func BenchmarkAppendNACK(b *testing.B) {
 	s := newVideo()
 	feed(s, start, 0)
 	feed(s, start, 1000)
-	full := *s
+	full, entries := s.missing, *s.missing.entries
 	nacks := make([]uint16, 0, MaxOutstanding)
 	for b.Loop() {
-		s.missing = full.missing
+		s.missing = full
+		*s.missing.entries = entries
 		nacks = s.AppendNACK(at(nackHold), rtt, nacks[:0])
 	}
 	if len(nacks) != MaxOutstanding {

@@ -22,23 +22,59 @@ const (
 	nackDefaultRTT = 100 * time.Millisecond
 )
 
-// missingPacket is one gap in the sequence, one packet wide.
+// missingPacket is one gap in the sequence, one packet wide: 16 bytes, so that a list takes
+// a page. Its times are in microseconds modulo 1<<32, which is more than an hour.
 type missingPacket struct {
-	seq   uint64
-	since mono.Time // when it was noticed
-	at    mono.Time // when to ask (again)
-	seen  uint32    // packets accepted when it was noticed, modulo 1<<32
+	seq   uint32 // extended number, modulo 1<<32
+	since uint32 // when it was noticed
+	at    uint32 // when to ask (again)
+	seen  uint16 // packets accepted when it was noticed, modulo 1<<16
 	tries uint8
+}
+
+// missingTable is the memory of one list.
+type missingTable [MaxOutstanding]missingPacket
+
+// Tables lends the streams of one shard the tables in which they note missing packets: a
+// stream has one only while it misses any, which is seldom, so that a few serve all. It
+// never gives memory back: there are as many tables as streams have missed something at one
+// time. The zero value is ready and allocates as it has to lend more than ever before. It
+// belongs to the shard's goroutine and is not copied.
+type Tables struct{ free []*missingTable }
+
+// take lends a table, from the heap if there is none or t is nil.
+func (t *Tables) take() *missingTable {
+	if t == nil || len(t.free) == 0 {
+		return new(missingTable)
+	}
+	last := len(t.free) - 1
+	e := t.free[last]
+	t.free = t.free[:last]
+	return e
+}
+
+// put takes a table back.
+func (t *Tables) put(e *missingTable) {
+	if t != nil {
+		t.free = append(t.free, e)
+	}
 }
 
 // missingList has the missing packets in order of their sequence numbers. Those at and
 // after held have not been asked for yet and may be a matter of reordering.
 type missingList struct {
-	entries [MaxOutstanding]missingPacket
+	next    mono.Time     // no entry is due earlier; Never when there is none
+	entries *missingTable // nil while there is none
+	tables  *Tables
 	n       int32
 	held    int32
-	next    mono.Time // no entry is due earlier; Never when there is none
 }
+
+// micros is the scale of missingPacket.
+func micros(t mono.Time) uint32 { return uint32(uint64(t) / uint64(time.Microsecond)) }
+
+// due reports whether the instant at, in microseconds, has come by now.
+func due(at, now uint32) bool { return int32(now-at) >= 0 }
 
 // add notes [from, to) as missing. If there is no room the oldest entries make place; it
 // returns how many were given up, those of the new ones included that never got in.
@@ -51,9 +87,14 @@ func (l *missingList) add(now mono.Time, from, to, accepted uint64) (dropped int
 		l.cut(0, excess)
 		dropped += excess
 	}
+	if l.entries == nil {
+		l.entries = l.tables.take()
+	}
 	at := now.Add(nackHold)
+	e := missingPacket{since: micros(now), at: micros(at), seen: uint16(accepted)}
 	for ; from < to; from++ {
-		l.entries[l.n] = missingPacket{seq: from, since: now, at: at, seen: uint32(accepted)}
+		e.seq = uint32(from)
+		l.entries[l.n] = e
 		l.n++
 	}
 	l.next = mono.Earliest(l.next, at)
@@ -63,10 +104,12 @@ func (l *missingList) add(now mono.Time, from, to, accepted uint64) (dropped int
 // newer notes that another packet has been accepted: those that enough newer packets have
 // overtaken need no more holding.
 func (l *missingList) newer(now mono.Time, accepted uint64) {
-	for l.held < l.n && uint32(accepted)-l.entries[l.held].seen >= nackHoldCount {
+	// Entries that are held are looked at with every packet, so that the count of packets
+	// since never comes near its modulus.
+	for l.held < l.n && uint16(accepted)-l.entries[l.held].seen >= nackHoldCount {
 		e := &l.entries[l.held]
-		if now < e.at {
-			e.at = now
+		if at := micros(now); !due(e.at, at) {
+			e.at = at
 			l.next = mono.Earliest(l.next, now)
 		}
 		l.held++
@@ -78,7 +121,7 @@ func (l *missingList) find(seq uint64) int {
 	lo, hi := 0, int(l.n)
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
-		if l.entries[mid].seq < seq {
+		if int32(l.entries[mid].seq-uint32(seq)) < 0 {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -92,7 +135,7 @@ func (l *missingList) remove(seq uint64) {
 	if l.n == 0 {
 		return
 	}
-	if i := l.find(seq); i < int(l.n) && l.entries[i].seq == seq {
+	if i := l.find(seq); i < int(l.n) && l.entries[i].seq == uint32(seq) {
 		l.cut(i, 1)
 	}
 }
@@ -128,7 +171,16 @@ func (l *missingList) cut(i, count int) {
 		l.held = int32(i)
 	}
 	if l.n == 0 {
-		l.next = mono.Never
+		l.empty()
+	}
+}
+
+// empty gives the table back, when there is nothing in it.
+func (l *missingList) empty() {
+	l.next, l.held = mono.Never, 0
+	if l.entries != nil {
+		l.tables.put(l.entries)
+		l.entries = nil
 	}
 }
 
@@ -142,26 +194,32 @@ func (l *missingList) appendDue(now mono.Time, rtt time.Duration, dst []uint16) 
 		rtt = nackDefaultRTT
 	}
 	dropped, kept, held := 0, int32(0), int32(0)
-	next := mono.Never
+	at := micros(now)
+	wait := uint32(1<<31 - 1) // until the next is due, in microseconds
 	for i := int32(0); i < l.n; i++ {
 		e := l.entries[i]
-		if e.at <= now {
-			if e.tries >= nackTries || now.Sub(e.since) >= nackAge {
+		if due(e.at, at) {
+			if e.tries >= nackTries || at-e.since >= uint32(nackAge/time.Microsecond) {
 				dropped++
 				continue
 			}
 			dst = append(dst, uint16(e.seq))
-			e.at = now.Add(spacing(rtt, e.tries))
+			e.at = at + uint32(spacing(rtt, e.tries)/time.Microsecond)
 			e.tries++
 		}
 		if e.tries > 0 || i < l.held {
 			held = kept + 1
 		}
-		next = mono.Earliest(next, e.at)
+		wait = min(wait, e.at-at)
 		l.entries[kept] = e
 		kept++
 	}
-	l.n, l.held, l.next = kept, held, next
+	l.n, l.held = kept, held
+	if kept == 0 {
+		l.empty()
+		return dst, dropped
+	}
+	l.next = (now - now%mono.Time(time.Microsecond)).Add(time.Duration(wait) * time.Microsecond)
 	return dst, dropped
 }
 

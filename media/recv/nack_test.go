@@ -74,7 +74,7 @@ func TestRetriesAreSpacedByTheRoundTripAndGrow(t *testing.T) {
 		t.Errorf("first retry after %v, want %v", gaps[0], rtt)
 	}
 	for i := 1; i < len(gaps); i++ {
-		if gaps[i] != gaps[i-1]*5/4 {
+		if off := gaps[i] - gaps[i-1]*5/4; off.Abs() > 2*time.Microsecond {
 			t.Errorf("gap %v after %v, want a quarter more", gaps[i], gaps[i-1])
 		}
 	}

@@ -3,12 +3,12 @@
 //
 // It is sans-IO: sequence numbers, timestamps and now go in; verdicts, lists of missing
 // packets, report blocks and deadlines come out. It never touches packets, buffers,
-// sockets or clocks, never allocates after Init, and every table in it is of fixed size.
-// A Stream and its companions (TWCC, REMB, KeyFrames, Policer, Origin) belong to the
+// sockets or clocks, and every table in it is of fixed size. After Init a Stream allocates
+// only where more streams of a shard miss packets at one time than ever before (Tables).
+// A Stream and its companions (TWCC, REMB, KeyFrames, Policer, Origin, Tables) belong to the
 // shard that owns the publisher's connection, and only that goroutine may call them;
-// SharedClock is the one type that other shards may read. They are plain values without
-// pointers, so that they can be copied to another shard or written to a file; the slices
-// they return are the caller's own, extended.
+// SharedClock is the one type that other shards may read. All but Stream and Tables are
+// plain values without pointers; the slices they return are the caller's own, extended.
 package recv
 
 import (
@@ -40,6 +40,8 @@ type Config struct {
 	ClockRate uint32 // RTP timestamp units in a second; 0 counts as 90000
 	NACK      bool   // generic NACK was negotiated (RFC 4585 section 6.2.1)
 	Video     bool   // losses may end in a key frame
+
+	Tables *Tables // where to note missing packets; nil: on the heap
 }
 
 // Verdict says what has become of a packet.
@@ -100,8 +102,13 @@ func (s *Stream) Init(cfg Config) {
 	if cfg.ClockRate == 0 {
 		cfg.ClockRate = 90000
 	}
-	*s = Stream{cfg: cfg}
+	s.Close()
+	*s = Stream{cfg: cfg, missing: missingList{tables: cfg.Tables}}
 }
+
+// Close gives back what the stream was lent. Without it that is lost to the other streams
+// of its shard, and otherwise the collector's. Nothing is asked for any more.
+func (s *Stream) Close() { s.missing.clear() }
 
 // Receive takes one packet that has been decrypted: its sequence number, timestamp and
 // size in bytes, and whether it came as a retransmission (RFC 4588), in which case seq is

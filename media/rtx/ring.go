@@ -2,6 +2,7 @@ package rtx
 
 import (
 	"sync/atomic"
+	"time"
 
 	"tsubame/netio/mono"
 	"tsubame/netio/packet"
@@ -19,6 +20,7 @@ type Ring struct {
 	oldest, newest uint64
 	started        bool // newest means something
 	open           bool
+	span           uint32 // MaxAge in units of the track's RTP clock; 0: not known
 	stats          Stats
 
 	_ [64]byte // rings of different shards do not share a cache line
@@ -36,6 +38,23 @@ type Stats struct {
 	EvictedByCount uint64
 	EvictedByAge   uint64
 	EvictedByBytes uint64
+}
+
+// maxSpan is how many times MaxAge two packets may lie apart by their RTP timestamps before
+// the timestamps are taken to have jumped, and tell nothing.
+const maxSpan = 8
+
+// SetClockRate tells the rate of the track's RTP clock, in units a second; 0: not known. From
+// then on a packet also goes when its timestamp is MaxAge behind that of the newest, if it has
+// been here for a quarter of MaxAge. In a steady stream that is when its time is up anyway.
+// But a shard that got no processor for half a second then receives half a second of packets
+// at one instant: by their arrival they would all stay for a whole second, beside the second
+// that comes after them.
+func (g *Ring) SetClockRate(rate uint32) {
+	span := uint64(g.pool.cfg.MaxAge) * uint64(rate) / uint64(time.Second)
+	if g.span = uint32(span); span > 1<<31/maxSpan {
+		g.span = 0
+	}
 }
 
 // Insert takes over one reference to packet seq (extended) and publishes it. The packet has
@@ -78,6 +97,9 @@ func (g *Ring) Insert(seq uint64, r packet.Ref, now mono.Time, m *packet.Magazin
 	g.stats.Inserted++
 	g.stats.Held++
 	g.stats.Bytes += len(g.pool.arena.Bytes(r))
+	if seq == g.newest && g.span > 0 {
+		g.expireBehind(g.pool.arena.Meta(r).Timestamp, now, m)
+	}
 	for limit := g.pool.cfg.MaxBytes; limit > 0 && g.stats.Bytes > limit; {
 		g.evict(m)
 		g.stats.EvictedByBytes++
@@ -87,6 +109,20 @@ func (g *Ring) Insert(seq uint64, r packet.Ref, now mono.Time, m *packet.Magazin
 // Expire releases the packets that are MaxAge old at now.
 func (g *Ring) Expire(now mono.Time, m *packet.Magazine) {
 	for g.Deadline().Due(now) {
+		g.evict(m)
+		g.stats.EvictedByAge++
+	}
+}
+
+// expireBehind releases the packets that are MaxAge behind the RTP timestamp ts of the newest
+// and were here for long enough for their viewers to ask.
+func (g *Ring) expireBehind(ts uint32, now mono.Time, m *packet.Magazine) {
+	for g.oldest != g.newest && now.Sub(g.stamps[g.at(g.oldest)]) >= g.pool.cfg.MaxAge/4 {
+		oldest := packet.Ref(g.slots[g.at(g.oldest)].Load())
+		behind := ts - g.pool.arena.Meta(oldest).Timestamp
+		if behind <= g.span || behind > g.span*maxSpan {
+			return
+		}
 		g.evict(m)
 		g.stats.EvictedByAge++
 	}
@@ -141,7 +177,7 @@ func (g *Ring) reset(m *packet.Magazine) {
 	for g.stats.Held > 0 {
 		g.evict(m)
 	}
-	g.started, g.open = false, false
+	g.started, g.open, g.span = false, false, 0
 	g.oldest, g.newest = 0, 0
 	g.stats = Stats{}
 }

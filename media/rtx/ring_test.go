@@ -386,3 +386,90 @@ func TestReleaseGivesTheTablesBack(t *testing.T) {
 		t.Errorf("%d rings free, want all", p.Free())
 	}
 }
+
+// A shard that was held up takes in at one instant what has come meanwhile.
+func TestPacketsAfterAStallStayNoLongerThanOthers(t *testing.T) {
+	b := setup(t, 1, Config{Slots: 512, MaxAge: time.Second})
+	id, g := b.open()
+	g.SetClockRate(90000)
+	now, seq := mono.Time(time.Second), uint64(0)
+	frame := func() { // one of 50 a second, of 4 packets
+		for range 4 {
+			r := b.packet(id, seq)
+			b.arena.Meta(r).Timestamp = uint32(1<<32-45000) + uint32(seq/4)*1800
+			g.Insert(seq, r, now, b.mag)
+			seq++
+		}
+	}
+	steady := 0
+	for i := range 400 {
+		if i%100 != 99 { // every two seconds, half a second comes at once
+			now = now.Add(20 * time.Millisecond)
+			frame()
+			steady = max(steady, g.Stats().Held)
+			continue
+		}
+		now = now.Add(500 * time.Millisecond)
+		for range 25 {
+			frame()
+		}
+	}
+	if steady < 200 || steady > 204 {
+		t.Errorf("%d packets are held at most, want a second's 200 and one frame", steady)
+	}
+	if s := g.Stats(); s.Inserted-s.EvictedByAge != uint64(s.Held) {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTimestampsThatJumpEndNothingBeforeItsTime(t *testing.T) {
+	for _, jump := range []uint32{9 * 90000, 1 << 31, 1<<32 - 45000, 1<<32 - 9*90000} {
+		b := setup(t, 1, Config{Slots: 64, MaxAge: time.Second})
+		id, g := b.open()
+		g.SetClockRate(90000)
+		for seq := range uint64(4) {
+			r, at := b.packet(id, seq), time.Second
+			if seq == 3 {
+				b.arena.Meta(r).Timestamp = jump
+				at += time.Second / 2
+			}
+			g.Insert(seq, r, mono.Time(at), b.mag)
+		}
+		if held := g.Stats().Held; held != 4 {
+			t.Errorf("jump by %d: %d packets held, want 4", int32(jump), held)
+		}
+	}
+}
+
+func TestARingForgetsItsTracksClock(t *testing.T) {
+	b := setup(t, 1, Config{Slots: 64, MaxAge: time.Second})
+	id, g := b.open()
+	g.SetClockRate(90000)
+	b.pool.Close(id, b.mag)
+	id, g = b.open()
+	for seq := range uint64(2) { // two seconds apart by a clock that nobody knows
+		r := b.packet(id, seq)
+		b.arena.Meta(r).Timestamp = uint32(seq) * 180000
+		g.Insert(seq, r, mono.Time(1+seq)*mono.Time(time.Second/2), b.mag)
+	}
+	if held := g.Stats().Held; held != 2 {
+		t.Errorf("%d packets held, want 2", held)
+	}
+}
+
+// Viewers have time to ask even where the timestamps run ahead of the clock.
+func TestAPacketStaysForAQuarterOfItsTimeWhateverItsTimestamp(t *testing.T) {
+	b := setup(t, 1, Config{Slots: 64, MaxAge: time.Second})
+	id, g := b.open()
+	g.SetClockRate(90000)
+	now := mono.Time(time.Second)
+	for seq := range uint64(20) {
+		r := b.packet(id, seq)
+		b.arena.Meta(r).Timestamp = uint32(seq) * 100000
+		g.Insert(seq, r, now, b.mag)
+		now = now.Add(50 * time.Millisecond)
+		if want := min(int(seq)+1, 5); g.Stats().Held != want {
+			t.Fatalf("%d packets held after packet %d, want %d", g.Stats().Held, seq, want)
+		}
+	}
+}

@@ -20,11 +20,15 @@ type Holders struct {
 }
 
 // Sizes of the default classes in bytes. Opus is 20 to 200 bytes; the last packet of a
-// small frame, the packets of low layers and RTCP stay below 768; full packets of browsers
-// are 1,100 to 1,250, with padding and tag below 1,280; nothing on an Ethernet is above 1,500.
+// small frame, the packets of low layers and RTCP stay below 768. Browsers cut a frame into
+// equal packets, so that those of 0.5 to 3 Mbps are 900 to 1,200 bytes: a class for each 128,
+// since the rings that keep them for a second are most of a publisher's memory. With padding
+// and tag the longest are below 1,280; nothing on an Ethernet is above 1,500.
 const (
 	SmallSize  = 256
 	MediumSize = 768
+	ShortSize  = 1024
+	UsualSize  = 1152
 	FullSize   = 1280
 	LargeSize  = 1600
 )
@@ -66,13 +70,15 @@ func (h Holders) Config() Config {
 
 	// What is in flight may be all audio or all video, so each class that serves as
 	// somebody's first choice has room for all of it. Video's rings may hold full packets
-	// only, of browsers or of clients with larger ones, so that both classes have room for
-	// all of them, which costs no memory but where it is used; a quarter of video's packets
-	// measured were below the medium size. Small buffers that run out spill upward.
+	// only, of browsers or of clients with larger ones, so that the classes of those have room
+	// for all of them, which costs no memory but where it is used; a quarter of video's packets
+	// measured were below the medium size. Smaller buffers that run out spill upward.
 	return Config{
 		Classes: []ClassConfig{
 			{SmallSize, whole(audio + inFlight + parked)},
 			{MediumSize, whole(video/4 + inFlight/2 + parked)},
+			{ShortSize, whole(video/2 + inFlight/2 + parked)},
+			{UsualSize, whole(video + inFlight + parked)},
 			{FullSize, whole(video + inFlight + parked)},
 			{LargeSize, whole(video + inFlight + parked)},
 		},

@@ -17,7 +17,7 @@ func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 	// The other shards' magazines are full of large and of small buffers.
 	for range h.Shards - 1 {
 		idle := a.Magazine()
-		for _, size := range []int{SmallSize, FullSize, LargeSize} {
+		for _, size := range []int{SmallSize, UsualSize, FullSize, LargeSize} {
 			var held []Ref
 			for range h.Magazine {
 				held = append(held, mustGet(t, idle, size, Control))
@@ -36,6 +36,11 @@ func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 	for i := range h.VideoTracks*h.VideoSlots + inFlight {
 		if _, ok := m.Get(FullSize, Video); !ok {
 			t.Fatalf("video of browsers refused at buffer %d", i)
+		}
+	}
+	for i := range h.VideoTracks*h.VideoSlots + inFlight {
+		if _, ok := m.Get(UsualSize, Video); !ok {
+			t.Fatalf("video of the usual size refused at buffer %d", i)
 		}
 	}
 	for i := range h.AudioTracks*h.AudioSlots + inFlight {
@@ -58,7 +63,7 @@ func TestDefaultArenaIsMadeForAnyNumberOfShards(t *testing.T) {
 		for _, c := range a.Stats().Classes {
 			bytes += c.Size * c.Count
 		}
-		if limit := 512<<20 + shards<<24; bytes > limit {
+		if limit := 768<<20 + shards<<25; bytes > limit {
 			t.Errorf("%d shards: %d bytes, more than %d", shards, bytes, limit)
 		}
 	}
