@@ -70,7 +70,7 @@ func TestTheSameAnswerForAnotherStreamIsRead(t *testing.T) {
 	s, p := New(testConfig()), new(peer)
 	s.SetRemote("A", pair(1))
 	p.exchange(t, s)
-	before := p.Answer(s.sdp())
+	before := p.Answer(string(s.appendSDP(nil)))
 	s.SetRemote("A", nil)
 	p.exchange(t, s)
 	s.SetRemote("B", pair(2))

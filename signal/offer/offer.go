@@ -287,7 +287,10 @@ func ordinal(streams []*stream, k param.Kind) int {
 func (s *State) Outstanding() bool { return s.outstanding }
 
 // Offer returns the next offer. The one before must have been answered.
-func (s *State) Offer() string {
+func (s *State) Offer() string { return string(s.AppendOffer(nil)) }
+
+// AppendOffer appends the next offer to dst. The one before must have been answered.
+func (s *State) AppendOffer(dst []byte) []byte {
 	if s.outstanding {
 		panic("offer: the last offer is not answered")
 	}
@@ -297,5 +300,5 @@ func (s *State) Offer() string {
 	for _, sec := range s.sections {
 		sec.offered, sec.unsaid = sec.live(), false
 	}
-	return s.sdp()
+	return s.appendSDP(dst)
 }

@@ -2,26 +2,33 @@ package offer
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
 	"tsubame/media/param"
 )
 
-// sdp returns the offer (RFC 8866, in the profile of RFC 8829). It allocates the text only:
-// a channel re-offers to every viewer at every join.
-func (s *State) sdp() string {
-	var b strings.Builder
-	b.Grow(s.size())
-	b.WriteString("v=0\r\no=- ")
-	writeUint(&b, s.sessionID)
-	b.WriteByte(' ')
-	writeUint(&b, s.version)
-	b.WriteString(" IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
+// buffer is a text that grows.
+type buffer []byte
+
+func (b *buffer) writeString(s string) { *b = append(*b, s...) }
+func (b *buffer) writeByte(c byte)     { *b = append(*b, c) }
+
+// appendSDP appends the offer (RFC 8866, in the profile of RFC 8829) to dst. It allocates
+// nothing where there is room: a channel re-offers to every viewer at every join.
+func (s *State) appendSDP(dst []byte) []byte {
+	b := (*buffer)(&dst)
+	*b = slices.Grow(*b, s.size())
+	b.writeString("v=0\r\no=- ")
+	writeUint(b, s.sessionID)
+	b.writeByte(' ')
+	writeUint(b, s.version)
+	b.writeString(" IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
 	for _, sec := range s.sections {
 		if sec.offered {
-			b.WriteByte(' ')
-			b.WriteString(sec.mid)
+			b.writeByte(' ')
+			b.writeString(sec.mid)
 		}
 	}
 	// A section with port 0 must not be in the group (RFC 9143 section 7.2). For Firefox the
@@ -30,16 +37,16 @@ func (s *State) sdp() string {
 	// takes it as released either way.
 	for _, sec := range s.sections {
 		if s.firefox && !sec.offered {
-			b.WriteByte(' ')
-			b.WriteString(sec.mid)
+			b.writeByte(' ')
+			b.writeString(sec.mid)
 		}
 	}
-	b.WriteString("\r\na=msid-semantic: WMS *\r\na=ice-lite\r\n")
+	b.writeString("\r\na=msid-semantic: WMS *\r\na=ice-lite\r\n")
 	last := s.lastWithCandidates()
 	for i, sec := range s.sections {
-		s.writeSection(&b, sec, sec.offered && i <= last)
+		s.writeSection(b, sec, sec.offered && i <= last)
 	}
-	return b.String()
+	return dst
 }
 
 // lastWithCandidates returns the index of the last section that carries candidates. The
@@ -76,9 +83,8 @@ func (s *State) size() int {
 	return n
 }
 
-func writeUint(b *strings.Builder, n uint64) {
-	var digits [20]byte
-	b.Write(strconv.AppendUint(digits[:0], n, 10))
+func writeUint(b *buffer, n uint64) {
+	*b = strconv.AppendUint(*b, n, 10)
 }
 
 func extensionsOf(k param.Kind) string {
@@ -89,51 +95,51 @@ func extensionsOf(k param.Kind) string {
 }
 
 // writeSection writes one m-section.
-func (s *State) writeSection(b *strings.Builder, sec *section, candidates bool) {
-	b.WriteString("m=")
-	b.WriteString(sec.kind.String())
+func (s *State) writeSection(b *buffer, sec *section, candidates bool) {
+	b.writeString("m=")
+	b.writeString(sec.kind.String())
 	if sec.offered {
-		b.WriteString(" 9 UDP/TLS/RTP/SAVPF")
+		b.writeString(" 9 UDP/TLS/RTP/SAVPF")
 	} else {
-		b.WriteString(" 0 UDP/TLS/RTP/SAVPF")
+		b.writeString(" 0 UDP/TLS/RTP/SAVPF")
 	}
 	for _, f := range sec.formats {
-		b.WriteByte(' ')
+		b.writeByte(' ')
 		writeUint(b, uint64(f.pt))
 		if f.rtx != 0 {
-			b.WriteByte(' ')
+			b.writeByte(' ')
 			writeUint(b, uint64(f.rtx))
 		}
 	}
-	b.WriteString("\r\nc=IN IP4 0.0.0.0\r\n")
+	b.writeString("\r\nc=IN IP4 0.0.0.0\r\n")
 	writeBandwidth(b, s.bitrate(sec))
 	if candidates {
 		for _, c := range s.cfg.Candidates {
-			b.WriteString("a=candidate:")
-			b.WriteString(c)
-			b.WriteString("\r\n")
+			b.writeString("a=candidate:")
+			b.writeString(c)
+			b.writeString("\r\n")
 		}
-		b.WriteString("a=end-of-candidates\r\n")
+		b.writeString("a=end-of-candidates\r\n")
 	}
-	b.WriteString(s.transport)
-	b.WriteString("a=mid:")
-	b.WriteString(sec.mid)
-	b.WriteString("\r\n")
-	b.WriteString(extensionsOf(sec.kind))
-	b.WriteString(sec.direction())
+	b.writeString(s.transport)
+	b.writeString("a=mid:")
+	b.writeString(sec.mid)
+	b.writeString("\r\n")
+	b.writeString(extensionsOf(sec.kind))
+	b.writeString(sec.direction())
 	if sec.offered && sec.hasMSID() {
-		b.WriteString("a=msid:")
+		b.writeString("a=msid:")
 		sec.writeMSID(b)
-		b.WriteString("\r\n")
+		b.writeString("\r\n")
 	}
-	b.WriteString("a=rtcp-mux\r\na=rtcp-rsize\r\n")
+	b.writeString("a=rtcp-mux\r\na=rtcp-rsize\r\n")
 	for _, f := range sec.formats {
-		b.WriteString(f.lines)
+		b.writeString(f.lines)
 	}
 	if sec.use == own && sec.kind == param.Audio && s.cfg.Audio.PTime != 0 {
-		b.WriteString("a=ptime:")
+		b.writeString("a=ptime:")
 		writeUint(b, uint64(s.cfg.Audio.PTime))
-		b.WriteString("\r\n")
+		b.writeString("\r\n")
 	}
 	if sec.stream != nil && sec.offered {
 		sec.writeSSRCs(b)
@@ -155,34 +161,34 @@ func (sec *section) hasMSID() bool { return sec.use == placeholder || sec.stream
 
 // writeMSID writes the stream and track id (RFC 8830); no two sections may have the same.
 // The placeholder's stream id is one that clients ignore.
-func (sec *section) writeMSID(b *strings.Builder) {
+func (sec *section) writeMSID(b *buffer) {
 	st := sec.stream
 	if st == nil {
-		b.WriteString("default ")
-		b.WriteString(sec.mid)
+		b.writeString("default ")
+		b.writeString(sec.mid)
 		return
 	}
-	b.WriteString(st.owner)
-	b.WriteByte(' ')
-	b.WriteString(st.owner)
-	b.WriteByte('-')
-	b.WriteString(sec.kind.String())
+	b.writeString(st.owner)
+	b.writeByte(' ')
+	b.writeString(st.owner)
+	b.writeByte('-')
+	b.writeString(sec.kind.String())
 	if st.nth > 0 {
-		b.WriteByte('-')
+		b.writeByte('-')
 		writeUint(b, uint64(st.nth)+1)
 	}
 }
 
 // writeBandwidth tells the client how much to send (RFC 3890, RFC 8866 section 5.8).
-func writeBandwidth(b *strings.Builder, bps uint64) {
+func writeBandwidth(b *buffer, bps uint64) {
 	if bps == 0 {
 		return
 	}
-	b.WriteString("b=TIAS:")
+	b.writeString("b=TIAS:")
 	writeUint(b, bps)
-	b.WriteString("\r\nb=AS:")
+	b.writeString("\r\nb=AS:")
 	writeUint(b, (bps+999)/1000)
-	b.WriteString("\r\n")
+	b.writeString("\r\n")
 }
 
 // bitrate returns what signaling asked the client to send on a section, in bits per second.
@@ -198,27 +204,27 @@ func (s *State) bitrate(sec *section) uint64 {
 
 // writeSSRCs names the stream's SSRCs (RFC 5576). The publisher's connection id is the
 // CNAME of all that it sends, which is what keeps its audio and video in step.
-func (sec *section) writeSSRCs(b *strings.Builder) {
+func (sec *section) writeSSRCs(b *buffer) {
 	if sec.rtx != 0 {
-		b.WriteString("a=ssrc-group:FID ")
+		b.writeString("a=ssrc-group:FID ")
 		writeUint(b, uint64(sec.ssrc))
-		b.WriteByte(' ')
+		b.writeByte(' ')
 		writeUint(b, uint64(sec.rtx))
-		b.WriteString("\r\n")
+		b.writeString("\r\n")
 	}
 	for _, n := range [2]uint32{sec.ssrc, sec.rtx} {
 		if n == 0 {
 			continue
 		}
-		b.WriteString("a=ssrc:")
+		b.writeString("a=ssrc:")
 		writeUint(b, uint64(n))
-		b.WriteString(" cname:")
-		b.WriteString(sec.stream.owner)
-		b.WriteString("\r\na=ssrc:")
+		b.writeString(" cname:")
+		b.writeString(sec.stream.owner)
+		b.writeString("\r\na=ssrc:")
 		writeUint(b, uint64(n))
-		b.WriteString(" msid:")
+		b.writeString(" msid:")
 		sec.writeMSID(b)
-		b.WriteString("\r\n")
+		b.writeString("\r\n")
 	}
 }
 

@@ -67,8 +67,11 @@ func (s *Session) onJoined(now time.Time, e Joined) {
 	for _, r := range e.Remotes {
 		s.remoteChanged(r)
 	}
+	text := texts.Get().(*[]byte)
+	defer giveBack(text)
+	*text = s.offer.AppendOffer((*text)[:0])
 	o := sora.Offer{
-		SDP: s.offer.Offer(), ChannelID: s.member.ChannelID, ConnectionID: s.member.ConnectionID,
+		SDP: *text, ChannelID: s.member.ChannelID, ConnectionID: s.member.ConnectionID,
 		SessionID: e.SessionID, Version: s.cfg.Version,
 	}
 	o.AudioMID, o.VideoMID = s.offer.MIDs()

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"time"
 
 	"tsubame/media/param"
@@ -60,10 +61,25 @@ func (s *Session) notify(e Notify) {
 // update, in both directions. A client that answers with update knows that name for sure;
 // the others know re-offer, but for those of knowsOnlyUpdate.
 func (s *Session) reOffer() []byte {
+	text := texts.Get().(*[]byte)
+	defer giveBack(text)
+	*text = s.offer.AppendOffer((*text)[:0])
 	if s.oldStyle {
-		return sora.AppendUpdate(nil, s.offer.Offer())
+		return sora.AppendUpdate(nil, *text)
 	}
-	return sora.AppendReOffer(nil, s.offer.Offer())
+	return sora.AppendReOffer(nil, *text)
+}
+
+// texts holds room for the SDP of an offer until it is in its message.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
+// keepText is the longest room that is kept: the offers of a channel of 100.
+const keepText = 256 << 10
+
+func giveBack(text *[]byte) {
+	if cap(*text) <= keepText {
+		texts.Put(text)
+	}
 }
 
 // A client is sent this many re-offers as fast as it answers them, as when a large meeting

@@ -1,6 +1,8 @@
 package sora
 
 import (
+	"bytes"
+	"math/bits"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -8,7 +10,7 @@ import (
 
 // Offer is the server's first message. Raw members are valid JSON.
 type Offer struct {
-	SDP          string
+	SDP          []byte
 	ChannelID    string
 	ClientID     string
 	BundleID     string
@@ -37,10 +39,10 @@ type Offer struct {
 
 // Append appends the message to dst. The order of the members is fixed.
 func (o *Offer) Append(dst []byte) []byte {
-	w := writer{b: slices.Grow(dst, len(o.SDP)+len(o.SDP)/8+len(o.Metadata)+2048)}
+	w := writer{b: slices.Grow(dst, escaped(o.SDP)+len(o.Metadata)+1024)}
 	w.open()
 	w.str("type", "offer")
-	w.str("sdp", o.SDP)
+	w.text("sdp", o.SDP)
 	w.str("channel_id", o.ChannelID)
 	w.str("client_id", o.ClientID)
 	w.str("bundle_id", o.BundleID)
@@ -73,19 +75,21 @@ func (o *Offer) Append(dst []byte) []byte {
 }
 
 // AppendReOffer appends a re-offer to dst.
-func AppendReOffer(dst []byte, sdp string) []byte {
+func AppendReOffer(dst, sdp []byte) []byte {
 	return appendSDP(dst, "re-offer", sdp)
 }
 
-func appendSDP(dst []byte, kind, sdp string) []byte {
-	// Every line end takes two bytes more.
-	w := writer{b: slices.Grow(dst, len(sdp)+len(sdp)/8+64)}
+func appendSDP(dst []byte, kind string, sdp []byte) []byte {
+	w := writer{b: slices.Grow(dst, escaped(sdp)+64)}
 	w.open()
 	w.str("type", kind)
-	w.str("sdp", sdp)
+	w.text("sdp", sdp)
 	w.close()
 	return w.b
 }
+
+// escaped is how long a text of SDP is as a JSON string: each line end takes two bytes more.
+func escaped(sdp []byte) int { return len(sdp) + 2*bytes.Count(sdp, []byte{'\n'}) }
 
 // AppendPing appends a ping to dst; stats asks for statistics in the pong.
 func AppendPing(dst []byte, stats bool) []byte {
@@ -101,7 +105,7 @@ func AppendPing(dst []byte, stats bool) []byte {
 
 // AppendUpdate appends an update to dst: what a re-offer is called for clients from before
 // 2022.1, which know nothing else and answer with an update.
-func AppendUpdate(dst []byte, sdp string) []byte { return appendSDP(dst, "update", sdp) }
+func AppendUpdate(dst, sdp []byte) []byte { return appendSDP(dst, "update", sdp) }
 
 // AppendSwitched appends a switched to dst: the DataChannels have taken over.
 func AppendSwitched(dst []byte, ignoreDisconnectWebSocket bool) []byte {
@@ -167,6 +171,11 @@ func (w *writer) str(name, value string) {
 	w.b = AppendString(w.b, value)
 }
 
+func (w *writer) text(name string, value []byte) {
+	w.key(name)
+	w.b = appendText(w.b, value)
+}
+
 func (w *writer) strIf(name, value string) {
 	if value != "" {
 		w.str(name, value)
@@ -205,23 +214,20 @@ const hexDigits = "0123456789abcdef"
 
 // AppendString appends s as a JSON string (RFC 8259 section 7). Bytes that are not UTF-8
 // become U+FFFD.
-func AppendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte { return appendText(dst, s) }
+
+func appendText[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		if c < utf8.RuneSelf {
+	for i := plain(s, 0); i < len(s); i = plain(s, i) {
+		if c := s[i]; c < utf8.RuneSelf {
 			dst = append(dst, s[start:i]...)
 			dst = appendEscape(dst, c)
 			i++
 			start = i
 			continue
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
+		r, n := decodeRune(s[i:])
 		if r == utf8.RuneError && n == 1 {
 			dst = append(dst, s[start:i]...)
 			dst = append(dst, `\ufffd`...)
@@ -233,6 +239,33 @@ func AppendString(dst []byte, s string) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+func decodeRune[T string | []byte](s T) (rune, int) {
+	var b [utf8.UTFMax]byte
+	return utf8.DecodeRune(b[:copy(b[:], s)])
+}
+
+// plain returns the index of the first byte from i on that is not a printable character of
+// ASCII that stands for itself in a JSON string; len(s): there is none. It looks at eight
+// bytes at a time, since texts of SDP are long and have an escape at the end of each line only.
+func plain[T string | []byte](s T, i int) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(s); i += 8 {
+		w := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, backslash := w^(each*'"'), w^(each*'\\')
+		// The high bit of each byte that is below 0x20, the quote, the backslash or above 0x7f. A
+		// borrow can set that of the byte behind such a one too, never of one in front of it.
+		found := ((w - each*0x20) &^ w) | ((quote - each) &^ quote) | ((backslash - each) &^ backslash) | w
+		if found &= high; found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(s) && s[i] >= 0x20 && s[i] < utf8.RuneSelf && s[i] != '"' && s[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 func appendEscape(dst []byte, c byte) []byte {

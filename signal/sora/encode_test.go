@@ -21,7 +21,7 @@ func object(t *testing.T, b []byte) map[string]any {
 }
 
 func TestOfferHasWhatClientsRead(t *testing.T) {
-	o := Offer{SDP: "v=0\r\n", ChannelID: "c", ClientID: "cl", BundleID: "b", ConnectionID: "conn", SessionID: "s",
+	o := Offer{SDP: []byte("v=0\r\n"), ChannelID: "c", ClientID: "cl", BundleID: "b", ConnectionID: "conn", SessionID: "s",
 		Version: "1", AudioMID: "audio_A", VideoMID: "video_B", Audio: true, Video: true,
 		AudioCodecType: "OPUS", VideoCodecType: "VP8", VideoBitRate: 500}
 	got := object(t, o.Append(nil))
@@ -56,7 +56,7 @@ func TestOfferPassesOnMetadataAsItIs(t *testing.T) {
 }
 
 func TestMembersKeepTheirOrder(t *testing.T) {
-	o := Offer{SDP: "s", ChannelID: "c", ClientID: "cl", BundleID: "b", ConnectionID: "conn", SessionID: "se", Version: "v",
+	o := Offer{SDP: []byte("s"), ChannelID: "c", ClientID: "cl", BundleID: "b", ConnectionID: "conn", SessionID: "se", Version: "v",
 		AudioMID: "a", AudioCodecType: "OPUS", AudioBitRate: 64}
 	want := `{"type":"offer","sdp":"s","channel_id":"c","client_id":"cl","bundle_id":"b","connection_id":"conn","session_id":"se","version":"v",` +
 		`"config":{"iceTransportPolicy":"all","iceServers":[]},"mid":{"audio":"a"},"multistream":true,"simulcast":false,"simulcast_multicodec":false,` +
@@ -72,8 +72,8 @@ func TestMessagesOfTheServerHaveTheirShapes(t *testing.T) {
 	for want, got := range map[string][]byte{
 		`{"type":"ping"}`:                                                     AppendPing(nil, false),
 		`{"type":"ping","stats":true}`:                                        AppendPing(nil, true),
-		`{"type":"re-offer","sdp":"v=0\r\n"}`:                                 AppendReOffer(nil, "v=0\r\n"),
-		`{"type":"update","sdp":"v=0\r\n\"\u0001"}`:                           AppendUpdate(nil, "v=0\r\n\"\x01"),
+		`{"type":"re-offer","sdp":"v=0\r\n"}`:                                 AppendReOffer(nil, []byte("v=0\r\n")),
+		`{"type":"update","sdp":"v=0\r\n\"\u0001"}`:                           AppendUpdate(nil, []byte("v=0\r\n\"\x01")),
 		`{"type":"push","data":{"a":[1, 2]}}`:                                 AppendPush(nil, []byte(`{"a":[1, 2]}`)),
 		`{"type":"switched","ignore_disconnect_websocket":true}`:              AppendSwitched(nil, true),
 		`{"type":"switched","ignore_disconnect_websocket":false}`:             AppendSwitched(nil, false),
@@ -100,14 +100,14 @@ func TestEncodersAppend(t *testing.T) {
 // encoders returns one of each message, with s for every text.
 func encoders(s string) []func(dst []byte) []byte {
 	raw := AppendString(nil, s)
-	offer := Offer{SDP: s, ChannelID: s, ClientID: s, BundleID: s, ConnectionID: s, SessionID: s, Version: s, AudioMID: s, VideoMID: s,
+	offer := Offer{SDP: []byte(s), ChannelID: s, ClientID: s, BundleID: s, ConnectionID: s, SessionID: s, Version: s, AudioMID: s, VideoMID: s,
 		AudioCodecType: s, VideoCodecType: s, Metadata: raw}
 	event := ConnectionEvent{EventType: EventCreated, SessionID: s, ClientID: s, BundleID: s, ConnectionID: s, AuthnMetadata: raw, AuthzMetadata: raw,
 		Metadata: raw, TURNTransportType: s, Data: []Present{{s, s, s, raw, raw, raw}}}
 	return []func(dst []byte) []byte{
 		offer.Append, event.Append,
-		func(dst []byte) []byte { return AppendReOffer(dst, s) },
-		func(dst []byte) []byte { return AppendUpdate(dst, s) },
+		func(dst []byte) []byte { return AppendReOffer(dst, []byte(s)) },
+		func(dst []byte) []byte { return AppendUpdate(dst, []byte(s)) },
 		func(dst []byte) []byte { return AppendPing(dst, true) },
 		func(dst []byte) []byte { return AppendPush(dst, raw) },
 		func(dst []byte) []byte { return AppendSwitched(dst, true) },

@@ -53,7 +53,7 @@ func BenchmarkDecode(b *testing.B) {
 
 func BenchmarkAppend(b *testing.B) {
 	sdp := browserSDP(100)
-	offer := Offer{SDP: sdp, ChannelID: "room", ClientID: NewID(), BundleID: NewID(), ConnectionID: NewID(), SessionID: NewID(), Version: "1",
+	offer := Offer{SDP: []byte(sdp), ChannelID: "room", ClientID: NewID(), BundleID: NewID(), ConnectionID: NewID(), SessionID: NewID(), Version: "1",
 		AudioMID: "audio_AAAAAA", VideoMID: "video_AAAAAA", Audio: true, Video: true, AudioCodecType: "OPUS", VideoCodecType: "VP9"}
 	notify := everyEvent(EventCreated)
 	notify.Data = nil
@@ -63,7 +63,7 @@ func BenchmarkAppend(b *testing.B) {
 		encode func(dst []byte) []byte
 	}{
 		{"offer", offer.Append},
-		{"re-offer", func(dst []byte) []byte { return AppendReOffer(dst, sdp) }},
+		{"re-offer", func(dst []byte) []byte { return AppendReOffer(dst, []byte(sdp)) }},
 		{"ping", func(dst []byte) []byte { return AppendPing(dst, false) }},
 		{"notify", notify.Append},
 		{"network.status", func(dst []byte) []byte { return AppendNetworkStatus(dst, time.Time{}, 1) }},
