@@ -1,22 +1,25 @@
 // Package e2e measures the standard set: it starts the server's binary with a configuration of
 // its own for each row, loads it by package load, measures the bare loops of package bare in
 // the same run, and says which numbers were reached. A cost is the median of the parts, five at
-// least, into which the measured time is cut. It tunes nothing: the server runs with its
+// least, into which the measured time is cut. A bare loop is measured before and after what is
+// compared with it, and counts with the mean of both, because machines, virtual ones above all,
+// become faster and slower within minutes. It tunes nothing: the server runs with its
 // defaults but for what a row is about, and limits on clients of one address. Run may be called
 // from one goroutine at a time: two runs would measure each other.
 package e2e
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"tsubame/bench/bare"
+	"tsubame/bench/harness/process"
 	"tsubame/bench/load"
 	"tsubame/bench/proc"
 	"tsubame/bench/report"
@@ -46,6 +49,7 @@ type lab struct {
 	quick   bool
 	log     io.Writer
 	results []*report.Result
+	held    int // viewers of viewers-5000 that were held; 0: it was not run; below 0: they were not
 
 	now       func() time.Time
 	start     func(ctx context.Context, config map[string]string) (target, error)
@@ -86,7 +90,7 @@ func Run(ctx context.Context, o Options) (*report.Table, []*report.Result, error
 	if err := Check(o.Only); err != nil {
 		return nil, nil, err
 	}
-	binary, err := build(ctx, o.Root)
+	binary, err := process.Build(ctx, o.Root, filepath.Join("bin", "bench", "tsubame"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,32 +107,53 @@ func Run(ctx context.Context, o Options) (*report.Table, []*report.Result, error
 }
 
 func (l *lab) run(ctx context.Context, only []string) (*report.Table, error) {
-	t := &report.Table{Title: "standard set", Started: time.Now()}
+	t := &report.Table{Title: "standard set", Started: l.now()}
 	if l.quick {
 		t.Title = "standard set, quick: short and with fewer clients, so only for a first look"
 	}
+	atStart := l.speed()
+	todo := 0
 	for _, r := range rows {
 		if len(only) > 0 && !slices.Contains(only, r.key) {
 			continue
 		}
-		l.say("== %s: %s", r.key, r.what)
-		out := report.Row{Key: r.key, What: r.what, Want: r.want}
-		if l.quick {
-			out.What += " (quick: shorter and smaller)"
-		}
-		if err := r.measure(ctx, l, &out); err != nil {
-			out.Verdict = report.NotMeasured
-			out.Notes = append(out.Notes, err.Error())
-		}
-		l.say("   %s: %s, want %s: %s", r.key, out.Got, out.Want, out.Verdict)
-		t.Rows = append(t.Rows, out)
-		if ctx.Err() != nil {
-			break
+		if todo++; ctx.Err() == nil {
+			t.Rows = append(t.Rows, l.row(ctx, r))
 		}
 	}
-	t.Took = time.Since(t.Started)
+	if ctx.Err() != nil {
+		t.Title += fmt.Sprintf("; interrupted in row %d of %d", len(t.Rows), todo)
+		t.Speed = fmt.Sprintf("%s: %s at the start", speedName, atStart)
+	} else {
+		t.Speed = fmt.Sprintf("%s: %s at the start, %s at the end", speedName, atStart, l.speed())
+	}
+	l.say("%s", t.Speed)
+	t.Took = l.now().Sub(t.Started)
 	return t, ctx.Err()
 }
+
+// row measures one row.
+func (l *lab) row(ctx context.Context, r row) report.Row {
+	started := l.now()
+	l.say("== %s: %s", r.key, r.what)
+	out := report.Row{Key: r.key, What: r.what, Want: r.want}
+	if l.quick {
+		out.What += " (quick: shorter and smaller)"
+	}
+	if err := r.measure(ctx, l, &out); err != nil {
+		out.Verdict = report.NotMeasured
+		if ctx.Err() != nil {
+			err = errInterrupted
+		}
+		out.Notes = append(out.Notes, err.Error())
+	}
+	out.Took = l.now().Sub(started)
+	l.say("   %s: %s, want %s: %s, in %s", r.key, out.Got, out.Want, out.Verdict, report.Time(out.Took))
+	return out
+}
+
+// errInterrupted is what a row says that was under way when the set was interrupted.
+var errInterrupted = errors.New("interrupted")
 
 func (l *lab) say(format string, args ...any) {
 	if l.log != nil {
@@ -142,140 +167,4 @@ func pick[T any](l *lab, full, quick T) T {
 		return quick
 	}
 	return full
-}
-
-// outcome is one load of one server.
-type outcome struct {
-	*report.Result
-	before, after map[string]uint64 // counters at the ends of the measured part, if asked for
-	last          map[string]uint64 // counters after it all
-	between       time.Duration     // from before to after
-}
-
-// once starts a server, runs a scenario against it and stops it.
-func (l *lab) once(ctx context.Context, config map[string]string, sc load.Scenario, counted bool) (out outcome, err error) {
-	s, err := l.start(ctx, config)
-	if err != nil {
-		return out, err
-	}
-	defer func() { err = errors.Join(err, s.Stop()) }()
-	sc.URL, sc.PID = s.URL(), s.PID()
-	phase := report.Joining
-	var from time.Time
-	progress := func(one report.Sample) {
-		l.say("   %s", one.Line())
-		if counted && one.Phase != phase {
-			switch one.Phase {
-			case report.Measuring:
-				out.before, _ = s.Counters() // without them the row says that there were none
-				from = l.now()
-			case report.Leaving:
-				out.after, _ = s.Counters()
-				out.between = l.now().Sub(from)
-			}
-		}
-		phase = one.Phase
-	}
-	if out.Result, err = l.load(ctx, sc, progress); err != nil {
-		return out, err
-	}
-	if out.last, err = s.Counters(); err != nil {
-		return out, err
-	}
-	if counted && out.after == nil {
-		out.after, out.between = out.last, l.now().Sub(from) // the run left no sample of its end
-	}
-	l.results = append(l.results, out.Result)
-	return out, nil
-}
-
-// costs returns the server's CPU time a packet in each part of the measured time.
-func costs(r *report.Result) []time.Duration {
-	var measured []report.Sample
-	for _, s := range r.Samples {
-		if s.Phase == report.Measuring {
-			measured = append(measured, s)
-		}
-	}
-	var all []time.Duration
-	for i := range parts {
-		var cpu time.Duration
-		var packets uint64
-		for _, s := range measured[i*len(measured)/parts : (i+1)*len(measured)/parts] {
-			cpu += s.ServerCPU
-			packets += s.Forwarded
-		}
-		if packets > 0 {
-			all = append(all, cpu/time.Duration(packets))
-		}
-	}
-	return all
-}
-
-// median returns the middle of all, the lower one of two; 0 of none.
-func median[T cmp.Ordered](all []T) T {
-	var zero T
-	if len(all) == 0 {
-		return zero
-	}
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[(len(sorted)-1)/2]
-}
-
-// cost returns the median cost of a run with its spread in words, or an error if the parts are
-// too few for one.
-func cost(all []time.Duration) (time.Duration, string, error) {
-	if len(all) < parts {
-		return 0, "", fmt.Errorf("packets were forwarded in %d parts, want %d", len(all), parts)
-	}
-	m := median(all)
-	return m, fmt.Sprintf("%s (%s to %s)", report.Time(m), report.Time(slices.Min(all)), report.Time(slices.Max(all))), nil
-}
-
-// busy is the machine's busy time of one or more runs in words.
-func busy(all ...*report.Result) string {
-	var used, time time.Duration
-	for _, r := range all {
-		used += r.MachineCPU
-		time += r.Duration
-	}
-	if time <= 0 {
-		return ""
-	}
-	return report.Percent(float64(used) / float64(time))
-}
-
-// verdict turns a comparison into a word.
-func verdict(reached bool) report.Verdict {
-	if reached {
-		return report.Reached
-	}
-	return report.NotReached
-}
-
-// healthy adds what went wrong to a row, and reports whether nothing did.
-func healthy(r *report.Row, all ...*report.Result) bool {
-	good := true
-	for _, one := range all {
-		if one.Connected < one.Peers || one.Failed > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%d of %d peers connected, %d failed", one.Connected, one.Peers, one.Failed))
-			good = false
-		}
-		if lost := one.ServerLost(); lost > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("the server lost %s of %s packets", report.Count(lost), report.Count(one.Expected)))
-			good = false
-		}
-		if one.ClientLoss > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("the clients' own sockets dropped %s", report.Count(one.ClientLoss)))
-		}
-	}
-	return good
-}
-
-// ratio divides two costs; 0 if there is nothing to divide by.
-func ratio(a, b time.Duration) float64 {
-	if b <= 0 {
-		return 0
-	}
-	return float64(a) / float64(b)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ func (f *fakeServer) Counters() (map[string]uint64, error) {
 func fakeLab(perPacket time.Duration) (*lab, *[]*fakeServer, *[]load.Scenario) {
 	var servers []*fakeServer
 	var seen []load.Scenario
+	var mu sync.Mutex // of what the load of a row's second client changes too
+	inner := make(chan struct{})
 	clock := time.Unix(0, 0)
 	l := &lab{
 		now: func() time.Time { clock = clock.Add(10 * time.Second); return clock },
@@ -42,7 +45,15 @@ func fakeLab(perPacket time.Duration) (*lab, *[]*fakeServer, *[]load.Scenario) {
 			return servers[len(servers)-1], nil
 		},
 		load: func(_ context.Context, sc load.Scenario, progress report.Progress) (*report.Result, error) {
+			mu.Lock()
 			seen = append(seen, sc)
+			mu.Unlock()
+			switch sc.Name {
+			case "memory-publisher":
+				defer close(inner)
+			case "memory-publisher-viewers":
+				defer func() { <-inner }()
+			}
 			return fakeResult(sc, perPacket, progress), nil
 		},
 		gso:      func(bare.Config) (bare.Cost, error) { return bare.Cost{PerPacket: 500 * time.Nanosecond}, nil },
@@ -102,7 +113,7 @@ func TestEveryRowIsReachedByAFastServer(t *testing.T) {
 			t.Errorf("a server was stopped %d times", s.stopped)
 		}
 	}
-	if len(*servers) != len(*seen) || len(l.results) != len(*seen) {
+	if len(*servers) != len(*seen)-1 || len(l.results) != len(*seen) { // one of them had two loads
 		t.Errorf("%d servers, %d loads, %d results", len(*servers), len(*seen), len(l.results))
 	}
 }
@@ -256,7 +267,7 @@ func TestQuickRunIsSmallerAndSaysSo(t *testing.T) {
 		}
 	}
 	for _, sc := range *seen {
-		if sc.Rooms*sc.Clients > 501 || !sc.Storm && sc.Duration > 10*time.Second {
+		if sc.Rooms*sc.Clients > 701 || !sc.Storm && sc.Duration > 20*time.Second {
 			t.Errorf("%+v", sc)
 		}
 	}
@@ -275,33 +286,6 @@ func TestMedianIsTheMiddle(t *testing.T) {
 	for want, all := range map[int][]int{0: nil, 3: {5, 3, 1}, 2: {4, 2, 1, 3}, 7: {7}} {
 		if got := median(all); got != want {
 			t.Errorf("%v: %d, want %d", all, got, want)
-		}
-	}
-}
-
-func TestLogOfAServerIsRead(t *testing.T) {
-	if m, c := parseLog(`{"msg":"counters","rx":5,"ratio":1.5,"level":"INFO","big":18446744073709551615}`); m != "counters" ||
-		len(c) != 2 || c["rx"] != 5 || c["big"] != 1<<64-1 {
-		t.Errorf("%q, %v", m, c)
-	}
-	for text, want := range map[string]string{`{"msg":"ready"}`: "ready", `{"msg":5}`: "", "panic: x": ""} {
-		if m, c := parseLog(text); m != want || c != nil {
-			t.Errorf("%s: %q, %v", text, m, c)
-		}
-	}
-}
-
-func TestSettingsAreWrittenInOrder(t *testing.T) {
-	if got := configText(map[string]string{"b": "2", "a": "x y"}); got != "a = x y\nb = 2\n" {
-		t.Errorf("%q", got)
-	}
-}
-
-func TestFreePortsAreBelowThoseOfClients(t *testing.T) {
-	for _, network := range []string{"tcp", "udp"} {
-		port, err := freePort(network)
-		if err != nil || port < 20_000 || port >= 32_000 {
-			t.Errorf("%s: %d, %v", network, port, err)
 		}
 	}
 }
