@@ -19,7 +19,18 @@ const keepDecoderBelow = 64 << 10
 // Decode reads one message of a client. The error is always an *Error, whose Reason is fit
 // for a close frame. A message of more than MaxFrame bytes is refused unseen.
 func Decode(frame []byte) (Message, error) {
-	if len(frame) > MaxFrame || !scanLimits(frame, maxValues) {
+	if len(frame) > MaxFrame {
+		return Message{}, &Error{Reason: ReasonTooComplex}
+	}
+	if m, ok := readAnswer(frame); ok {
+		return m, nil
+	}
+	return decodeAny(frame)
+}
+
+// decodeAny reads any message of at most MaxFrame bytes.
+func decodeAny(frame []byte) (Message, error) {
+	if !scanLimits(frame, maxValues) {
 		return Message{}, &Error{Reason: ReasonTooComplex}
 	}
 	if !utf8.Valid(frame) {
