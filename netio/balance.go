@@ -31,7 +31,7 @@ type spread struct {
 	calm    int // looks in a row that would have allowed for fewer threads
 }
 
-// look takes the load of each thread, 0 to 1, and returns how many there should be from now on.
+// look takes the load of each thread, the share of time, 0 to 1, that it ran, and returns how many there should be from now on.
 func (s *spread) look(loads []float64) int {
 	busiest := 0.0
 	for _, l := range loads[:s.threads] {
@@ -103,7 +103,7 @@ func (b *balancer) run() {
 		}
 		before := b.state.threads
 		b.meter.Sample()
-		if n := b.state.look(b.meter.loads); n != before {
+		if n := b.state.look(b.meter.ran); n != before {
 			b.group.config.Log.Debug("the shards ride on another number of threads", "threads", n, "before", before)
 			b.group.rideOn(n)
 		}

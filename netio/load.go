@@ -11,20 +11,21 @@ import (
 type LoadMeter struct {
 	group *Group
 	last  []loadSample
-	loads []float64 // of each thread, at the last Sample
+	ran   []float64 // the share of time that each thread ran, at the last Sample
 }
 
 // loadSample is what was read of one thread, and of the shard of the same number.
 type loadSample struct {
 	at       mono.Time
-	wanted   time.Duration
+	ran      time.Duration
+	waited   time.Duration
 	overflow uint64
 	known    bool
 }
 
 // NewLoadMeter returns a meter whose first Sample measures from now on.
 func NewLoadMeter(g *Group) *LoadMeter {
-	m := &LoadMeter{group: g, last: make([]loadSample, len(g.shards)), loads: make([]float64, len(g.shards))}
+	m := &LoadMeter{group: g, last: make([]loadSample, len(g.shards)), ran: make([]float64, len(g.shards))}
 	for i := range m.last {
 		m.last[i] = g.sample(i)
 	}
@@ -39,28 +40,32 @@ func NewLoadMeter(g *Group) *LoadMeter {
 func (m *LoadMeter) Sample() (load float64) {
 	for i := range m.last {
 		now := m.group.sample(i)
-		m.loads[i] = now.since(m.last[i])
-		load = max(load, m.loads[i])
+		var wanted float64
+		wanted, m.ran[i] = now.since(m.last[i])
+		load = max(load, wanted)
 		m.last[i] = now
 	}
 	return load
 }
 
-func (s loadSample) since(last loadSample) float64 {
+// since returns the shares of the time since another sample in which the thread ran or waited,
+// and ran.
+func (s loadSample) since(last loadSample) (wanted, ran float64) {
 	if s.overflow > last.overflow {
-		return 1
+		return 1, 1
 	}
 	passed := s.at.Sub(last.at)
 	if !s.known || !last.known || passed <= 0 {
-		return 0
+		return 0, 0
 	}
-	return min(1, max(0, float64(s.wanted-last.wanted)/float64(passed)))
+	share := func(d time.Duration) float64 { return min(1, max(0, float64(d)/float64(passed))) }
+	return share(s.ran + s.waited - last.ran - last.waited), share(s.ran - last.ran)
 }
 
 func (g *Group) sample(i int) loadSample {
 	out := loadSample{at: Now(), overflow: g.shards[i].stats().RxOverflow}
 	if tid := g.threads[i].id.Load(); tid != 0 {
-		out.wanted, out.known = wanted(int(tid))
+		out.ran, out.waited, out.known = processorTime(int(tid))
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func loadUntil(t *testing.T, m *LoadMeter, what string, ok func(float64) bool) {
 }
 
 func TestLoadIsThatOfTheBusiestShard(t *testing.T) {
-	if _, ok := wanted(threadID()); !ok {
+	if _, _, ok := processorTime(threadID()); !ok {
 		t.Log("this system does not tell: only drops count")
 		return
 	}
@@ -49,7 +49,7 @@ func TestLoadIsThatOfTheBusiestShard(t *testing.T) {
 
 func TestLoadBetweenTwoSamples(t *testing.T) {
 	at := func(at mono.Time, wanted time.Duration, overflow uint64, known bool) loadSample {
-		return loadSample{at: at, wanted: wanted, overflow: overflow, known: known}
+		return loadSample{at: at, ran: wanted / 4, waited: wanted - wanted/4, overflow: overflow, known: known}
 	}
 	last := at(mono.Time(time.Second), time.Second, 7, true)
 	later := mono.Time(2 * time.Second)
@@ -65,8 +65,12 @@ func TestLoadBetweenTwoSamples(t *testing.T) {
 		"nothing known":                 {at(later, 0, 7, false), 0},
 		"no time has passed in between": {at(last.at, 2*time.Second, 7, true), 0},
 	} {
-		if got := c.now.since(last); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
+		wanted, ran := c.now.since(last)
+		if wanted != c.want {
+			t.Errorf("%s: %v, want %v", name, wanted, c.want)
+		}
+		if dropped := c.now.overflow > last.overflow; dropped && ran != 1 || !dropped && c.want < 1 && ran != c.want/4 {
+			t.Errorf("%s: ran for %v", name, ran)
 		}
 	}
 }

@@ -18,10 +18,10 @@ const (
 // newPoller returns the system's best poller.
 func newPoller() (poller, error) { return newPortablePoller() }
 
-// threadID and wanted are for Linux only.
+// threadID and processorTime are for Linux only.
 func threadID() int { return 0 }
 
-func wanted(int) (time.Duration, bool) { return 0, false }
+func processorTime(int) (ran, waited time.Duration, ok bool) { return 0, 0, false }
 
 // sharpenTimers is for Linux only: other systems have nothing to sharpen.
 func sharpenTimers() error { return nil }
