@@ -43,7 +43,8 @@ The standard set, with a server of its own, built from this work tree (see stand
   tsubame-bench standard --only video-fanout,audio-fanout
 
 The exit code is 0 if all joined and the server lost nothing, 1 if not, 2 for a wrong command
-line. With --loss or --rate what is missing is the link's doing and does not count.
+line, and 130 after SIGINT (Ctrl-C) or SIGTERM: the clients leave, and what was measured till then
+is printed and written. A second signal ends the program at once. With --loss or --rate what is missing is the link's doing and does not count.
 
 Flags:
 `

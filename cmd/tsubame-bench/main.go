@@ -15,9 +15,11 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"tsubame/bench/bare"
 	"tsubame/bench/load"
+	"tsubame/bench/proc"
 	"tsubame/bench/report"
 	"tsubame/bench/scenario"
 )
@@ -27,6 +29,8 @@ const (
 	exitGood  = 0
 	exitBad   = 1 // packets were lost, joins failed, numbers were not reached, or nothing could be measured
 	exitUsage = 2 // the command line or a file is wrong
+
+	exitInterrupted = 130 // SIGINT or SIGTERM ended it, as shells have it for SIGINT
 )
 
 // runner is load.Run; tests have another.
@@ -35,6 +39,7 @@ type runner func(context.Context, load.Scenario, report.Progress) (*report.Resul
 func main() {
 	bare.ServeHandshakes() // in the process that measures bare handshakes this does not return
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once, and the kernel its server
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, load.Run)
 	stop()
 	os.Exit(code)
@@ -66,29 +71,20 @@ type command struct {
 	quiet     bool
 }
 
-// parse reads a command line. Flags go over the settings of a file.
-func parse(args []string) (*command, error) {
-	c := &command{}
-	var given []scenario.Assignment
-	file := ""
+// flags are all flags of a run. What is set goes to c, settings of scenarios to given, in
+// their order, and the name of a file of them to file.
+func (c *command) flags(given *[]scenario.Assignment, file *string) *flag.FlagSet {
 	flags := flag.NewFlagSet("tsubame-bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	others := map[string]func(){
-		"scenario":   func() { flags.StringVar(&file, "scenario", "", "") },
-		"json":       func() { flags.StringVar(&c.json, "json", "", "") },
-		"html":       func() { flags.StringVar(&c.html, "html", "", "") },
-		"results":    func() { flags.StringVar(&c.results, "results", "", "") },
-		"allow-loss": func() { flags.BoolVar(&c.allowLoss, "allow-loss", false, "") },
-		"quiet":      func() { flags.BoolVar(&c.quiet, "quiet", false, "") },
-	}
-	names := []string{"help", "standard"}
-	for name, define := range others {
-		define()
-		names = append(names, name)
-	}
+	flags.StringVar(file, "scenario", "", "")
+	flags.StringVar(&c.json, "json", "", "")
+	flags.StringVar(&c.html, "html", "", "")
+	flags.StringVar(&c.results, "results", "", "")
+	flags.BoolVar(&c.allowLoss, "allow-loss", false, "")
+	flags.BoolVar(&c.quiet, "quiet", false, "")
 	for _, s := range scenario.Settings() {
 		set := func(v string) error {
-			given = append(given, scenario.Assignment{Name: s.Name, Value: v, Where: "--" + s.Name})
+			*given = append(*given, scenario.Assignment{Name: s.Name, Value: v, Where: "--" + s.Name})
 			return nil
 		}
 		if s.Value == "" {
@@ -97,8 +93,17 @@ func parse(args []string) (*command, error) {
 			flags.Func(s.Name, "", set)
 		}
 	}
+	return flags
+}
+
+// parse reads a command line. Flags go over the settings of a file.
+func parse(args []string) (*command, error) {
+	c := &command{}
+	var given []scenario.Assignment
+	file := ""
+	flags := c.flags(&given, &file)
 	if err := flags.Parse(args); err != nil {
-		return nil, inWords(err, names)
+		return nil, inWords(err, flags)
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; every setting is a flag, and a value of true or false needs its =, as in --video=false", flags.Arg(0))
@@ -120,12 +125,14 @@ func parse(args []string) (*command, error) {
 }
 
 // inWords adds the nearest flag to an error about an unknown one.
-func inWords(err error, names []string) error {
+func inWords(err error, flags *flag.FlagSet) error {
 	name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !ok {
 		return err
 	}
 	name = strings.TrimLeft(name, "-")
+	names := []string{"help", "standard"}
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
 	if n := scenario.Nearest(name, names...); n != "" {
 		return fmt.Errorf("there is no flag --%s; did you mean --%s?", name, n)
 	}
@@ -138,20 +145,24 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer, do runner) 
 	var results []*report.Result
 	for i := range c.scenarios {
 		s := &c.scenarios[i]
-		var progress report.Progress
-		if !c.quiet {
-			progress = func(one report.Sample) { fmt.Fprintln(stderr, one.Line()) }
-		}
 		if len(c.scenarios) > 1 {
 			fmt.Fprintf(stderr, "%s (%d of %d)\n", s.Name, i+1, len(c.scenarios))
 		}
-		r, err := do(ctx, s.Scenario, progress)
+		started := time.Now()
+		var samples []report.Sample // for what is left of a run that is interrupted
+		r, err := do(ctx, s.Scenario, func(one report.Sample) {
+			samples = append(samples, one)
+			if !c.quiet {
+				fmt.Fprintln(stderr, one.Line())
+			}
+		})
+		if ctx.Err() != nil && err != nil {
+			r, err = report.Partial(s.Name, started, s.Rooms*s.Clients, samples), nil
+			r.Machine = proc.Describe(".")
+		}
 		if err != nil {
 			fmt.Fprintf(stderr, "tsubame-bench: %s: %v\n", s.Name, err)
 			code = exitBad
-			if ctx.Err() != nil {
-				break
-			}
 			continue
 		}
 		r.Lossy = s.Lossy()
@@ -163,6 +174,9 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer, do runner) 
 			fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
 			return exitBad
 		}
+		if r.Interrupted {
+			break
+		}
 		for _, fault := range faults(r, c.allowLoss || s.Lossy()) {
 			fmt.Fprintf(stderr, "tsubame-bench: %s: %s\n", s.Name, fault)
 			code = exitBad
@@ -171,6 +185,10 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer, do runner) 
 	if err := c.write(results); err != nil {
 		fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
 		code = exitBad
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintf(stderr, "tsubame-bench: interrupted in run %d of %d\n", len(results), len(c.scenarios))
+		return exitInterrupted
 	}
 	return code
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +82,107 @@ func TestEverySettingIsAFlag(t *testing.T) {
 	}
 }
 
+func TestHelpNamesEveryFlagThatThereIs(t *testing.T) {
+	var given []scenario.Assignment
+	var text string
+	for what, c := range map[string]struct {
+		help  string
+		flags *flag.FlagSet
+	}{
+		"tsubame-bench":          {helpText(), (&command{}).flags(&given, &text)},
+		"tsubame-bench standard": {standardHelp(), (&standardCommand{}).flags(&text)},
+	} {
+		n := 0
+		c.flags.VisitAll(func(f *flag.Flag) {
+			n++
+			if !strings.Contains(c.help, "\n  --"+f.Name+" ") {
+				t.Errorf("%s: --%s is not in the help", what, f.Name)
+			}
+		})
+		if n < 5 || strings.Count(c.help, "\n  --") != n {
+			t.Errorf("%s: %d flags, %d in the help", what, n, strings.Count(c.help, "\n  --"))
+		}
+	}
+}
+
+// commands returns the command lines of tsubame-bench in a text, with continued lines joined.
+func commands(text string) (all []string) {
+	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
+		_, args, ok := strings.Cut(line, "tsubame-bench ")
+		if trimmed := strings.TrimSpace(line); ok && (strings.HasPrefix(trimmed, "bin/tsubame-bench ") || strings.HasPrefix(trimmed, "tsubame-bench --")) {
+			all = append(all, strings.ReplaceAll(args, "$(pidof tsubame)", "1"))
+		}
+	}
+	return all
+}
+
+func TestReadmeShowsCommandsThatWork(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := commands(string(text))
+	if len(all) == 0 {
+		t.Error("there is none")
+	}
+	for _, line := range all {
+		if _, err := parse(strings.Fields(line)); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+func TestFileOfTheHelpIsRead(t *testing.T) {
+	_, rest, ok := strings.Cut(helpText(), "settings are named as the flags are:\n")
+	text, _, ok2 := strings.Cut(rest, "\n\n")
+	if !ok || !ok2 {
+		t.Fatal("the help shows no file")
+	}
+	file := filepath.Join(t.TempDir(), "runs.conf")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := good()
+	if code, _, text := call(t, f, "--scenario", file, "--duration", "30s"); code != exitGood {
+		t.Fatalf("%d: %s", code, text)
+	}
+	if len(f.seen) != 2 || f.seen[0].Name != "small" || f.seen[0].Rooms != 2 || f.seen[0].Clients != 4 ||
+		f.seen[1].Role != load.Broadcast || f.seen[1].Clients != 1001 || f.seen[1].Duration != 30*time.Second {
+		t.Errorf("%+v", f.seen)
+	}
+}
+
+func TestInterruptedRunIsWrittenAsFarAsItCame(t *testing.T) {
+	dir := t.TempDir()
+	file, out := filepath.Join(dir, "runs.conf"), filepath.Join(dir, "x.json")
+	if err := os.WriteFile(file, []byte("[a]\nrooms = 1\n[b]\nrooms = 2\n[c]\nrooms = 3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f := good()
+	var stdout, stderr strings.Builder
+	code := run(ctx, []string{"--scenario", file, "--json", out}, &stdout, &stderr,
+		func(ctx context.Context, sc load.Scenario, p report.Progress) (*report.Result, error) {
+			if sc.Name == "b" {
+				p(report.Sample{Phase: report.Measuring, At: time.Second, Connected: 4, Forwarded: 77})
+				cancel()
+				return nil, ctx.Err()
+			}
+			return f.run(ctx, sc, p)
+		})
+	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted in run 2 of 3") || strings.Contains(stderr.String(), "the server lost") {
+		t.Errorf("%d, %s", code, stderr.String())
+	}
+	if !strings.Contains(stdout.String(), "\nb, ended early, 1.00 s measured") {
+		t.Errorf("%s", stdout.String())
+	}
+	data, err := os.ReadFile(out)
+	var back []report.Result
+	if err := errors.Join(err, json.Unmarshal(data, &back)); err != nil || len(back) != 2 || back[0].Interrupted || !back[1].Interrupted || back[1].Forwarded != 77 {
+		t.Errorf("%v, %+v", err, back)
+	}
+}
+
 func TestWrongCommandLinesAreSaidInWords(t *testing.T) {
 	for line, want := range map[string]string{
 		"--room 3":                 `there is no flag --room; did you mean --rooms?`,
@@ -115,13 +217,11 @@ func TestHelpTeachesByExamplesThatWork(t *testing.T) {
 		t.Fatal(code)
 	}
 	lines := 0
-	for line := range strings.Lines(out) {
-		text, ok := strings.CutPrefix(strings.TrimSpace(line), "tsubame-bench --")
-		if !ok || strings.HasPrefix(text, "scenario ") {
-			continue
+	for _, line := range commands(out) {
+		if strings.Contains(line, "--scenario ") {
+			continue // has a test of its own
 		}
-		args := strings.Fields("--" + strings.ReplaceAll(text, "$(pidof tsubame)", "1"))
-		if _, err := parse(args); err != nil {
+		if _, err := parse(strings.Fields(line)); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 		lines++

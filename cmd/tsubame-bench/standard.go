@@ -6,12 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"tsubame/bench/e2e"
+	"tsubame/bench/harness/process"
 	"tsubame/bench/report"
 )
 
@@ -23,18 +23,24 @@ type standardCommand struct {
 	results string // "": none
 }
 
-func parseStandard(args []string) (*standardCommand, error) {
-	c := &standardCommand{}
-	only := ""
+// flags are all flags of the standard set; only gets the keys of rows as they were given.
+func (c *standardCommand) flags(only *string) *flag.FlagSet {
 	flags := flag.NewFlagSet("tsubame-bench standard", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.StringVar(&only, "only", "", "")
+	flags.StringVar(only, "only", "", "")
 	flags.BoolVar(&c.options.Quick, "quick", false, "")
 	flags.StringVar(&c.json, "json", "", "")
 	flags.StringVar(&c.html, "html", "", "")
 	flags.StringVar(&c.results, "results", "bench/RESULTS.md", "")
+	return flags
+}
+
+func parseStandard(args []string) (*standardCommand, error) {
+	c := &standardCommand{}
+	only := ""
+	flags := c.flags(&only)
 	if err := flags.Parse(args); err != nil {
-		return nil, inWords(err, []string{"only", "quick", "json", "html", "results"})
+		return nil, inWords(err, flags)
 	}
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; rows are named by --only", flags.Arg(0))
@@ -61,7 +67,9 @@ each row whether its number is reached, and appends the table to bench/RESULTS.m
   --html FILE        one page with the table and the plots of all runs
   --results FILE     the file the table is appended to (bench/RESULTS.md); "": none
 
-The exit code is 1 if a row is not reached or could not be measured.
+The exit code is 0 if all rows are reached, 1 if one is not or could not be measured, 2 for a
+wrong command line, and 130 after SIGINT (Ctrl-C) or SIGTERM: the server is ended, and the rows
+that were measured till then are printed and appended, under a title that says so.
 `
 }
 
@@ -75,26 +83,32 @@ func standard(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
 		return exitUsage
 	}
-	if c.options.Root, err = workTree(ctx); err != nil {
-		fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
+	if c.options.Root, err = process.Root(ctx); err != nil {
+		fmt.Fprintf(stderr, "tsubame-bench: the standard set builds the server: %v\n", err)
 		return exitBad
 	}
 	c.options.Log = stderr
 	table, results, err := e2e.Run(ctx, c.options)
-	if err != nil {
-		fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
-	}
 	if table == nil {
-		return exitBad
-	}
-	if err := errors.Join(err, c.write(stdout, table, results)); err != nil {
 		fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
-		return exitBad
+		return exitOf(ctx, exitBad)
+	}
+	if err := c.write(stdout, table, results); err != nil {
+		fmt.Fprintf(stderr, "tsubame-bench: %v\n", err)
+		return exitOf(ctx, exitBad)
 	}
 	if table.Missed() > 0 {
-		return exitBad
+		return exitOf(ctx, exitBad)
 	}
-	return exitGood
+	return exitOf(ctx, exitGood)
+}
+
+// exitOf is the exit code, if the program was not interrupted.
+func exitOf(ctx context.Context, code int) int {
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return code
 }
 
 // write prints the table and makes the files.
@@ -106,7 +120,7 @@ func (c *standardCommand) write(stdout io.Writer, table *report.Table, results [
 	if c.html != "" {
 		err = errors.Join(err, toFile(c.html, func(w io.Writer) error { return report.WriteHTML(w, table, results) }))
 	}
-	if c.results != "" {
+	if c.results != "" && slices.ContainsFunc(table.Rows, func(r report.Row) bool { return r.Verdict != report.NotMeasured }) {
 		path := c.results
 		if path == "bench/RESULTS.md" {
 			path = filepath.Join(c.options.Root, path)
@@ -114,17 +128,4 @@ func (c *standardCommand) write(stdout io.Writer, table *report.Table, results [
 		err = errors.Join(err, report.AppendResults(path, table.Markdown()))
 	}
 	return err
-}
-
-// workTree returns the folder of go.mod.
-func workTree(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMOD: %w", err)
-	}
-	file := strings.TrimSpace(string(out))
-	if file == "" || file == os.DevNull {
-		return "", errors.New("the standard set builds the server: run it within the work tree")
-	}
-	return filepath.Dir(file), nil
 }

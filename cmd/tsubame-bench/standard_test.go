@@ -67,6 +67,14 @@ func TestStandardSetIsWrittenToItsFiles(t *testing.T) {
 	if !strings.Contains(out.String(), "1 reached, 0 not reached") {
 		t.Errorf("%s", out.String())
 	}
+	table.Rows[0].Verdict = report.NotMeasured
+	c.results = filepath.Join(dir, "R.md")
+	if err := c.write(&out, table, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(c.results); !os.IsNotExist(err) {
+		t.Errorf("a table without a single number was appended: %v", err)
+	}
 	c.json = filepath.Join(dir, "none", "x")
 	if err := c.write(&out, table, nil); err == nil {
 		t.Error("a file in a folder that does not exist")
