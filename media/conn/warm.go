@@ -33,3 +33,28 @@ func (c *Conn) Warm(step int, slot uint32) {
 		c.session.WarmKey(c.subs[slot].sealer)
 	}
 }
+
+// WarmReceiveSteps is how many steps ahead of HandleRTP and HandleRTCP a shard begins to call
+// WarmReceive.
+const WarmReceiveSteps = 5
+
+// WarmReceive asks for the memory that HandleRTP or, for control, HandleRTCP will want, as Warm
+// does for Send.
+func (c *Conn) WarmReceive(step int, control bool) {
+	switch step {
+	case 4:
+		prefetch.Line(unsafe.Pointer(&c.session)) // and Heard, in front of it
+		if control {
+			prefetch.Lines(unsafe.Pointer(&c.control), 2)
+			return
+		}
+		prefetch.Lines(unsafe.Pointer(&c.policer), 2)
+		prefetch.Line(unsafe.Pointer(&c.binds))
+	case 3:
+		prefetch.Line(unsafe.Pointer(c.session))
+	default:
+		if c.session != nil {
+			c.session.WarmOpen(step, control)
+		}
+	}
+}

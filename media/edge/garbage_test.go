@@ -43,8 +43,8 @@ func TestRandomDatagramsAreDroppedWithoutMemory(t *testing.T) {
 	if l.DTLS != nil && c.p.shards[0].count.Handshakes.Load() > 1 {
 		t.Error("garbage began handshakes")
 	}
-	if len(s.flows) != 1 || len(s.foreign.paths) != 0 {
-		t.Errorf("%d flows and %d others' paths are remembered", len(s.flows), len(s.foreign.paths))
+	if s.flows.len() != 1 || len(s.foreign.paths) != 0 {
+		t.Errorf("%d flows and %d others' paths are remembered", s.flows.len(), len(s.foreign.paths))
 	}
 	in.Reset() // what never was on a path costs no memory at all
 	for first := range 256 {
@@ -84,7 +84,7 @@ func TestFloodOfChecksForNobodyLeavesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { s.HandleBatch(r.now, in, r.outs[0]) }); n != 0 && !raceEnabled {
 		t.Errorf("%v allocations for each batch", n)
 	}
-	if r.outs[0].Len() != 0 || len(s.foreign.paths) != 0 || len(s.flows) != 0 {
+	if r.outs[0].Len() != 0 || len(s.foreign.paths) != 0 || s.flows.len() != 0 {
 		t.Fatal("checks for nobody were answered or remembered")
 	}
 	if n := s.count.DropUfrag.Load(); n < 9984 {

@@ -92,7 +92,7 @@ func TestNothingPassesAfterCloseNotify(t *testing.T) {
 	if n := len(c.pub.events); n != 2 {
 		t.Fatalf("events %v", c.pub.events)
 	}
-	if len(c.p.shards[0].flows) != 0 {
+	if c.p.shards[0].flows.len() != 0 {
 		t.Fatal("flows are left of the connection")
 	}
 	c.finish()

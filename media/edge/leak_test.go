@@ -196,8 +196,8 @@ func TestThousandJoinsAndLeavesLeaveNothing(t *testing.T) {
 	c.now = c.now.Add(2 * time.Second)
 	c.advance(sweepInterval)
 	for i, s := range c.p.shards {
-		if len(s.flows) != 1 || len(s.foreign.paths) != 0 || len(s.foreign.of) != 0 {
-			t.Errorf("shard %d: %d flows, %d others' paths", i, len(s.flows), len(s.foreign.paths))
+		if s.flows.len() != 1 || len(s.foreign.paths) != 0 || len(s.foreign.of) != 0 {
+			t.Errorf("shard %d: %d flows, %d others' paths", i, s.flows.len(), len(s.foreign.paths))
 		}
 	}
 	if n := c.p.arena.Outstanding(); n != level {

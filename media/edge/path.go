@@ -142,20 +142,20 @@ func (s *shard) remember(now mono.Time, k flow.Key, c *Conn) *stranger {
 	if evicted {
 		s.count.DropPaths.Inc()
 	}
-	delete(s.flows, k)
+	s.flows.remove(&k)
 	return st
 }
 
 // lead makes what comes by path k go to l.
 func (s *shard) lead(k flow.Key, l *live) {
-	s.flows[k] = l.Index
+	s.flows.set(&k, l.Index)
 	s.foreign.remove(k)
 }
 
 // unlead takes a path from l, unless it leads to another connection by now.
 func (s *shard) unlead(k flow.Key, l *live) {
-	if i, ok := s.flows[k]; ok && i == l.Index {
-		delete(s.flows, k)
+	if i, ok := s.flows.get(&k); ok && i == l.Index {
+		s.flows.remove(&k)
 	}
 }
 
@@ -206,7 +206,7 @@ func (s *shard) validate(checked mono.Time, k flow.Key, l *live) {
 // own returns the connection that a path leads to, if it is one of this shard's; else who
 // the path belongs to; or neither: no valid check has come by it.
 func (s *shard) own(now mono.Time, k flow.Key) (*live, *stranger) {
-	if i, ok := s.flows[k]; ok {
+	if i, ok := s.flows.get(&k); ok {
 		return s.live[i], nil
 	}
 	st := s.foreign.find(k)

@@ -141,8 +141,8 @@ func (r *rig) finish() {
 		r.t.Errorf("%d buffers not given back", n)
 	}
 	for i, s := range r.p.shards {
-		if len(s.flows) != 0 {
-			r.t.Errorf("shard %d remembers %d flows of closed connections", i, len(s.flows))
+		if s.flows.len() != 0 {
+			r.t.Errorf("shard %d remembers %d flows of closed connections", i, s.flows.len())
 		}
 	}
 }

@@ -61,9 +61,9 @@ type shard struct {
 	count Counters
 	ice   ice.Codec
 
-	live    []*live             // by connection index; nil: not owned here
-	flows   map[flow.Key]uint32 // validated paths of connections owned here
-	foreign strangers           // paths validated here of connections that are not
+	live    []*live   // by connection index; nil: not owned here
+	flows   flowTable // validated paths of connections owned here
+	foreign strangers // paths validated here of connections that are not
 	swept   mono.Time
 	timers  *wheel.Wheel
 	window  *router.Window // packets that wait for the rest of their frame
@@ -80,6 +80,7 @@ type shard struct {
 	run     router.Run
 	readers []int
 	sinks   []router.Sink
+	hints   [hints]hint
 	results []router.Result
 	ending  []param.TrackID
 	paths   []flow.Key
@@ -98,7 +99,7 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 	s := &shard{
 		plane: p, index: index, waker: waker,
 		live:      make([]*live, len(p.slots)),
-		flows:     make(map[flow.Key]uint32),
+		flows:     newFlowTable(),
 		foreign:   newStrangers(),
 		timers:    wheel.New(now, len(p.slots)),
 		wakeSet:   make([]bool, shards),
@@ -134,7 +135,16 @@ func (s *shard) begin(now mono.Time, out *mmsg.TxQueue) {
 // routed afterwards, in runs of one track.
 func (s *shard) HandleBatch(now mono.Time, in *mmsg.RxBatch, out *mmsg.TxQueue) {
 	s.begin(now, out)
+	many := in.Len() >= aheadFrom && s.flows.len() >= aheadPaths
+	if many {
+		for i := -aheadSteps; i < 0; i++ {
+			s.ahead(in, i)
+		}
+	}
 	for i := range in.Len() {
+		if many {
+			s.ahead(in, i)
+		}
 		s.datagram(now, in.Key(i), in.Packet(i))
 	}
 	s.finish(now)

@@ -29,7 +29,7 @@ func TestOneUfragFromThousandsOfPortsDuringACall(t *testing.T) {
 	if n := len(c.p.shards[1].foreign.paths); n > maxStrange {
 		t.Fatalf("%d paths of one connection are remembered, want at most %d", n, maxStrange)
 	}
-	if n := len(c.p.shards[0].flows); n > 1+ice.MaxPaths {
+	if n := c.p.shards[0].flows.len(); n > 1+ice.MaxPaths {
 		t.Fatalf("%d flows of one connection", n)
 	}
 	// Nobody else's paths had to give way.
