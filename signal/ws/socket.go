@@ -15,9 +15,12 @@ import (
 	"tsubame/signal/sora"
 )
 
-// bufferSize is that of a socket's read and write buffers. Messages are far apart, so small
-// ones will do; what is longer goes past them.
-const bufferSize = 1 << 10
+// The sizes of a socket's buffers. Messages are far apart, so small ones will do; what is
+// longer goes past them. A pong or a close frame fits into the one for writing.
+const (
+	readBuffer  = 1 << 10
+	writeBuffer = 160
+)
 
 // Hijack implements http.Hijacker. It exchanges the buffers of net/http, 8 KiB together,
 // for small ones, unless the client has sent something already.
@@ -28,9 +31,10 @@ func (s *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	s.conn = conn
 	if rw.Reader.Buffered() == 0 {
-		rw.Reader = bufio.NewReaderSize(conn, bufferSize)
+		rw.Reader = bufio.NewReaderSize(conn, readBuffer)
 	}
-	rw.Writer = bufio.NewWriterSize(conn, bufferSize)
+	s.out = &outlet{conn: conn, timeout: s.timeout}
+	rw.Writer = bufio.NewWriterSize(s.out, writeBuffer)
 	return conn, rw, nil
 }
 
@@ -48,7 +52,7 @@ func (s *socket) begin() bool {
 		return false
 	}
 	s.handler.room.leave(s.raw)
-	s.out = newTransport(s.conn, s.handler.cfg.SendQueueBytes, s.handler.cfg.WriteTimeout)
+	s.out = newTransport(s.conn, s.outlet, s.handler.cfg.SendQueueBytes)
 	s.peer = s.handler.registry.Start(machine, actions, s.out, s.remote)
 	return true
 }
@@ -72,6 +76,7 @@ func (s *socket) next() (more bool) {
 		more = s.peer.Deliver(eventOf(frame, reason, gone)) && !gone
 	}()
 	<-done
+	s.recycle()
 	return more
 }
 
@@ -130,7 +135,7 @@ func eventOf(frame []byte, reason string, gone bool) session.Event {
 	return session.Message{Message: m}
 }
 
-// receive reads the next message, which is valid until the next call.
+// receive reads the next message, which is valid until recycle.
 func (s *socket) receive() (frame []byte, reason string, gone bool) {
 	kind, r, err := s.conn.Reader(context.Background())
 	if err != nil {
@@ -143,34 +148,4 @@ func (s *socket) receive() (frame []byte, reason string, gone bool) {
 	}
 	frame, err = s.readAll(r)
 	return frame, "", err != nil
-}
-
-// keepBuffer is the largest read buffer that a socket keeps between messages: pongs fit,
-// answers need not.
-const keepBuffer = 1 << 10
-
-// readAll reads one message. The buffer grows with what arrives, never with what a frame
-// header promises.
-func (s *socket) readAll(r io.Reader) ([]byte, error) {
-	b := s.buffer[:0]
-	for {
-		if len(b) == cap(b) {
-			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
-			if s.peer == nil {
-				s.handler.room.buffers(s.raw, cap(b))
-			}
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err != nil {
-			s.buffer = nil
-			if cap(b) <= keepBuffer {
-				s.buffer = b
-			}
-			if err == io.EOF {
-				err = nil
-			}
-			return b, err
-		}
-	}
 }

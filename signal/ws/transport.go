@@ -2,8 +2,8 @@ package ws
 
 import (
 	"context"
+	"errors"
 	"sync"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -15,8 +15,8 @@ import (
 // goroutine that waits keeps the stack that writing took.
 type transport struct {
 	conn     *websocket.Conn
+	out      *outlet
 	maxBytes int
-	timeout  time.Duration
 	written  chan struct{} // closed when all is written and the socket closed
 
 	mu      sync.Mutex
@@ -29,8 +29,8 @@ type transport struct {
 	reason  string
 }
 
-func newTransport(conn *websocket.Conn, maxBytes int, timeout time.Duration) *transport {
-	return &transport{conn: conn, maxBytes: maxBytes, timeout: timeout, written: make(chan struct{})}
+func newTransport(conn *websocket.Conn, out *outlet, maxBytes int) *transport {
+	return &transport{conn: conn, out: out, maxBytes: maxBytes, written: make(chan struct{})}
 }
 
 // Send implements channel.Transport. The queue may go over its bound by one message: that
@@ -69,27 +69,34 @@ func (t *transport) signal() {
 	}
 }
 
-// next returns the next message; or none, and whether to close, and then the goroutine that
-// asked has nothing more to do.
-func (t *transport) next() (message []byte, ok, closing bool) {
+// next returns the next messages, some batchBytes at most but one at least; or none, and
+// whether to close, and then the goroutine that asked has nothing more to do.
+func (t *transport) next() (messages [][]byte, closing bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.queue) == 0 {
 		t.queue = nil
 		t.running = t.closing // once it closes, nothing is ever begun again
-		return nil, false, t.closing
+		return nil, t.closing
 	}
-	message = t.queue[0]
-	t.queue[0] = nil
-	t.queue = t.queue[1:]
-	return message, true, false
+	n, size := 1, len(t.queue[0])
+	for n < len(t.queue) && size+len(t.queue[n]) <= batchBytes {
+		size += len(t.queue[n])
+		n++
+	}
+	messages = t.queue[:n:n]
+	t.queue = t.queue[n:]
+	return messages, false
 }
 
-// took takes a message out of the count. It stays in while it is being written, since that
-// is where the messages of a slow reader are.
-func (t *transport) took(n int) {
+// took takes messages out of the count. They stay in while they are being written, since
+// that is where the messages of a slow reader are.
+func (t *transport) took(messages [][]byte) {
 	t.mu.Lock()
-	t.bytes = max(0, t.bytes-n)
+	for i, m := range messages {
+		t.bytes = max(0, t.bytes-len(m))
+		messages[i] = nil
+	}
 	t.mu.Unlock()
 }
 
@@ -97,8 +104,8 @@ func (t *transport) took(n int) {
 // reader sees the failure of the socket too.
 func (t *transport) run() {
 	for {
-		message, ok, closing := t.next()
-		if !ok {
+		messages, closing := t.next()
+		if len(messages) == 0 {
 			if closing {
 				t.finish()
 				close(t.written)
@@ -106,16 +113,24 @@ func (t *transport) run() {
 			return
 		}
 		if !t.failed { // of the one goroutine that runs; the lock orders it before the next
-			t.failed = t.write(message) != nil
+			t.failed = t.write(messages) != nil
 		}
-		t.took(len(message))
+		t.took(messages)
 	}
 }
 
-func (t *transport) write(message []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
-	defer cancel()
-	return t.conn.Write(ctx, websocket.MessageText, message)
+// write sends messages with one system call, if the kernel has room for them.
+func (t *transport) write(messages [][]byte) error {
+	t.out.gather()
+	var failed error
+	for _, m := range messages {
+		// The outlet does not wait, hence no deadline.
+		if err := t.conn.Write(context.Background(), websocket.MessageText, m); err != nil {
+			failed = err
+			break
+		}
+	}
+	return errors.Join(failed, t.out.flush())
 }
 
 func (t *transport) finish() {

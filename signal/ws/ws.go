@@ -95,6 +95,7 @@ type Handler struct {
 	faults   *channel.FaultLog
 	room     *room
 	gate     *admission.Gate
+	inlets   inlets
 
 	mu      sync.Mutex
 	closing bool
@@ -147,7 +148,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, d)
 		return
 	}
-	spy := &hijackSpy{ResponseWriter: w}
+	spy := &hijackSpy{ResponseWriter: w, timeout: h.cfg.WriteTimeout}
 	conn, err := websocket.Accept(spy, r, &websocket.AcceptOptions{
 		// Clients run on pages from anywhere; who restricts that names the origins. There
 		// are no cookies to ride on.
@@ -164,7 +165,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.room.enter(spy.conn)
 	h.room.comesFrom(spy.conn, from)
 	conn.SetReadLimit(sora.MaxFrame)
-	s := &socket{handler: h, conn: conn, raw: spy.conn, remote: remote}
+	s := &socket{handler: h, conn: conn, raw: spy.conn, outlet: spy.out, remote: remote}
 	leave := func() {
 		h.room.leave(s.raw)
 		h.gate.Leave(time.Now(), from)
@@ -283,7 +284,9 @@ func NewServer(h *Handler, routes http.Handler) *http.Server {
 // and can close it at any stage.
 type hijackSpy struct {
 	http.ResponseWriter
-	conn net.Conn
+	timeout time.Duration // of writes
+	conn    net.Conn
+	out     *outlet // the WebSocket library's writer
 }
 
 // Unwrap is for http.ResponseController.
@@ -294,8 +297,10 @@ type socket struct {
 	handler *Handler
 	conn    *websocket.Conn
 	raw     net.Conn
+	outlet  *outlet
 	remote  string
-	buffer  []byte
+	buffer  []byte  // of the last message, if it was a short one
+	shared  *[]byte // of the one that is being read or decoded; nil: none
 	peer    *channel.Peer
 	out     *transport
 }
