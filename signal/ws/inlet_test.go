@@ -22,7 +22,8 @@ func TestMessagesOfEveryLengthAreRead(t *testing.T) {
 				if err != nil || !bytes.Equal(got, want) {
 					t.Fatalf("%d bytes, %d rooms taken: %d bytes, error %v", n, taken, len(got), err)
 				}
-				if shared := s.shared != nil; shared != (taken == 0 && n >= keepBuffer) {
+				// Of keepBuffer bytes it depends on whether the end comes with the last of them.
+				if shared := s.shared != nil; shared != (taken == 0 && n > keepBuffer) && n != keepBuffer {
 					t.Errorf("%d bytes, %d rooms taken: shared %t", n, taken, shared)
 				}
 				s.recycle()
