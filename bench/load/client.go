@@ -13,7 +13,6 @@ import (
 
 	benchpeer "tsubame/bench/peer"
 	"tsubame/media/param"
-	"tsubame/media/srtp"
 	"tsubame/netio"
 	"tsubame/netio/flow"
 	"tsubame/netio/mono"
@@ -232,7 +231,7 @@ func (c *client) publish(p *peer, l *local, d *Description) error {
 }
 
 // handshake does DTLS beside the shard and gives the outcome to done.
-func (c *client) handshake(h *benchpeer.Handshaker, done func(*srtp.Session, error)) {
+func (c *client) handshake(h *benchpeer.Handshaker, done func(*secured, error)) {
 	go func() {
 		ctx, cancel := context.WithTimeout(c.engine.ctx, joinTimeout)
 		defer cancel()
@@ -241,15 +240,7 @@ func (c *client) handshake(h *benchpeer.Handshaker, done func(*srtp.Session, err
 			done(nil, err)
 			return
 		}
-		profile, ok := srtp.ProfileByID(uint16(k.Profile))
-		if !ok {
-			done(nil, fmt.Errorf("load: the server chose SRTP profile %v", k.Profile))
-			return
-		}
-		done(srtp.NewSession(srtp.Keys{
-			Profile: profile, LocalKey: k.LocalKey, LocalSalt: k.LocalSalt,
-			RemoteKey: k.RemoteKey, RemoteSalt: k.RemoteSalt,
-		}))
+		done(newSecured(k))
 	}()
 }
 

@@ -4,6 +4,9 @@ import (
 	"net/netip"
 	"testing"
 
+	pionsrtp "github.com/pion/srtp/v3"
+
+	benchpeer "tsubame/bench/peer"
 	"tsubame/bench/source"
 	"tsubame/media/param"
 	"tsubame/media/rtp"
@@ -51,11 +54,17 @@ func newFar(t testing.TB, size int) *far {
 	g := f.rig
 	g.one.transport = testIDs.TransportCC
 	g.one.formats, g.one.pt = []format{{codec: param.VP8, pt: 96}}, 96
-	g.peer.session = session(remote, near)
+	k, err := newSecured(benchpeer.Keys{
+		Profile: pionsrtp.ProtectionProfileAeadAes128Gcm, LocalKey: remote, LocalSalt: salt, RemoteKey: near, RemoteSalt: salt,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.peer.secured, g.peer.incoming = k, k.media
 	g.peer.key = flow.KeyOf(addressOf(1), netip.MustParseAddrPort("127.0.0.1:5004"))
 	f.key = g.peer.key
 	s := g.shard
-	s.table, s.peers = []*peer{g.peer}, []*peer{g.peer}
+	s.table, s.peers, s.wake = []*peer{g.peer}, []*peer{g.peer}, []mono.Time{0}
 	s.batch, s.queue = mmsg.NewRxBatch(batchSize), mmsg.NewTxQueue(queueSize)
 	s.seqs, s.stamps = make([]uint16, 0, maxMissing), make([]*entry, 0, queueSize)
 	s.now = netio.Now()
@@ -156,7 +165,7 @@ func newSending(t testing.TB) (*shard, *publication) {
 	}
 	p.peer = f.rig.peer
 	s := f.rig.shard
-	p.start(s.now, 0, f.rig.peer.session)
+	p.start(s.now, 0, f.rig.peer.secured.session)
 	s.sending.push(p)
 	return s, p
 }

@@ -11,7 +11,7 @@ const maxBlocks = 31
 
 // compound seals and queues the RTCP in a slot.
 func (p *peer) compound(s *shard, slot []byte, n int) {
-	sealed, err := p.session.SealRTCP(slot, n)
+	sealed, err := p.secured.sealRTCP(&s.scratch, slot, n)
 	if err != nil {
 		s.total.malformed++
 		return
@@ -20,8 +20,22 @@ func (p *peer) compound(s *shard, slot []byte, n int) {
 	s.sentControl++
 }
 
+// feedbacks sends what the batch has made due.
+func (s *shard) feedbacks() {
+	for i, p := range s.feeding {
+		if i+warmKeys < len(s.feeding) {
+			s.feeding[i+warmKeys].secured.control.warm()
+		}
+		p.feeding = false
+		p.feedback(s)
+	}
+	clear(s.feeding)
+	s.feeding = s.feeding[:0]
+}
+
 // feedback sends the transport-wide feedback that there is.
 func (p *peer) feedback(s *shard) {
+	p.feedbackAt = max(p.feedbackAt, s.now.Add(-feedbackInterval)).Add(feedbackInterval)
 	for p.twcc.Deadline() != mono.Never {
 		slot := s.queue.Slot()
 		if slot == nil {
@@ -103,9 +117,12 @@ func (p *peer) requests(s *shard) (more bool) {
 	return more
 }
 
-// visit does what is due for a peer; each is visited ten times a second.
+// visit does what is due for a peer and says when to come again: once a second, for its
+// report, or a few times while it wants a key frame. Feedback about the last packets before a
+// pause waits for that.
 func (p *peer) visit(s *shard) {
-	if p.session == nil {
+	if p.secured == nil {
+		s.wake[p.at] = s.now.Add(reportInterval)
 		return
 	}
 	if s.now >= p.ice.next {
@@ -113,12 +130,22 @@ func (p *peer) visit(s *shard) {
 	}
 	if p.ice.lost(s.now) {
 		p.client.fail(errConsent)
+		s.wake[p.at] = s.now.Add(reportInterval)
 		return
 	}
-	p.feedback(s)
+	if s.now >= p.feedbackAt {
+		p.feedback(s)
+	}
 	if p.reportAt.Due(s.now) {
 		p.reportAt = s.now.Add(reportInterval)
 		p.reports(s)
 	}
 	p.requests(s)
+	next := min(p.reportAt, p.ice.next)
+	for _, one := range p.streams {
+		if one.pli && !one.key {
+			next = min(next, s.now.Add(visitInterval))
+		}
+	}
+	s.wake[p.at] = next
 }

@@ -141,7 +141,7 @@ func (p *publication) seal(s *shard, slot []byte, now mono.Time) int {
 	}
 	p.peer.transportSeq++
 	head := p.template.Put(slot, &v)
-	n, err := p.peer.session.SealRTP(slot, head, pk.Payload, p.sealed, p.seq)
+	n, err := p.peer.secured.session.SealRTP(slot, head, pk.Payload, p.sealed, p.seq)
 	if err != nil {
 		return 0
 	}
@@ -184,7 +184,7 @@ func (p *publication) resend(s *shard, seq uint16, now mono.Time) {
 	p.peer.transportSeq++
 	slot[head], slot[head+1] = byte(seq>>8), byte(seq)
 	n := head + 2 + copy(slot[head+2:], c.payload)
-	sealed, err := p.peer.session.SealRTP(slot, head, slot[head:n], p.sealedRTX, p.rtxSeq)
+	sealed, err := p.peer.secured.session.SealRTP(slot, head, slot[head:n], p.sealedRTX, p.rtxSeq)
 	p.rtxSeq++
 	if err == nil {
 		s.commit(p.peer, slot, sealed, mmsg.Video)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ const (
 	sampleTime   = 1 * time.Second
 	churnTick    = 100 * time.Millisecond
 	maxProblems  = 8
+	spareSlots   = 2                      // processor slots of the runtime beside the shards', who keep theirs asleep
 	settleMargin = 200 * time.Millisecond // after the last join, before the next phase
 )
 
@@ -206,6 +208,9 @@ func (e *engine) request(c *client, id uint32) Request {
 // run does the phases.
 func (e *engine) run(ctx context.Context, cancel context.CancelFunc) (*report.Result, error) {
 	var threads, clients sync.WaitGroup
+	if n := len(e.shards) + spareSlots; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
 	for _, s := range e.shards {
 		threads.Go(s.run)
 	}

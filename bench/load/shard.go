@@ -8,13 +8,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"tsubame/bench/proc"
 	"tsubame/media/rtcp"
 	"tsubame/media/rtp"
-	"tsubame/media/srtp"
 	"tsubame/netio"
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
@@ -27,7 +27,7 @@ const (
 	recvBuffer    = 256 << 20              // bytes asked of the kernel: a second of 200,000 packets/s
 	sendBuffer    = 64 << 20               // likewise
 	joiningPoll   = 1 * time.Millisecond   // while peers join, or have delays of their own
-	visitInterval = 100 * time.Millisecond // between two visits to a peer
+	visitInterval = 100 * time.Millisecond // between two looks whether a peer is to be visited
 	maxReads      = 256                    // batches in one poll: a flood must not stop the rest
 )
 
@@ -50,9 +50,13 @@ type shard struct {
 
 	table   []*peer // by address
 	peers   []*peer
-	visited int // of peers, where the next visit begins
+	wake    []mono.Time // of each of peers, when to visit it
+	visited int         // of peers, where the next look at wake begins
 	owed    float64
-	joining int // peers of entering that are still
+	joining int              // peers of entering that are still
+	feeding []*peer          // those that have feedback to send
+	found   [batchSize]*peer // of a batch, by address
+	scratch scratch
 
 	entering []*peer // those that join, and some that have
 	impaired int     // peers with a link of some quality
@@ -186,8 +190,10 @@ func (s *shard) sleep(until mono.Time) {
 	if d <= 0 {
 		return
 	}
+	// The thread keeps its processor slot. To give it up some hundred times a second keeps the
+	// runtime's monitor looking every 20 us, which took a fifth of all that this program did.
 	t := unix.NsecToTimespec(int64(min(d, s.scenario.Poll)))
-	_ = unix.Nanosleep(&t, nil) // woken early: the loop looks again
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0) // woken early: the loop looks again
 }
 
 // sendDue sends what publishers have due, and hands it to the kernel.
@@ -239,27 +245,24 @@ func (s *shard) poll() {
 // read gives the datagrams of a batch to their peers.
 func (s *shard) read(b *mmsg.RxBatch) {
 	s.received += uint64(b.Len())
+	s.warmFirst(b)
 	for i := range b.Len() {
-		local := b.Key(i).Local
-		if p := s.find(local); p != nil {
-			if p.down != nil {
-				p.down.Push(netio.Wall(s.now), b.Packet(i))
-				continue
-			}
-			s.datagram(p, b.Packet(i), b.Time(i))
+		s.warmAhead(b, i)
+		p := s.found[i]
+		if p == nil || p.id != idOf(b.Key(i).Local) {
+			continue
 		}
+		if p.down != nil {
+			p.down.Push(netio.Wall(s.now), b.Packet(i))
+			continue
+		}
+		s.datagram(p, b.Packet(i), b.Time(i))
 	}
+	s.feedbacks()
 }
 
-// find returns the peer of a local address, or nil.
-func (s *shard) find(local flow.Addr) *peer {
-	id := idOf(local)
-	p := s.table[int(id)%len(s.table)]
-	if p == nil || p.id != id {
-		return nil
-	}
-	return p
-}
+// find returns the peer that has a local address, if any has: who reads its id first knows.
+func (s *shard) find(local flow.Addr) *peer { return s.table[idOf(local)%uint32(len(s.table))] }
 
 // datagram gives one to the protocol that it is of (RFC 7983).
 func (s *shard) datagram(p *peer, b []byte, kernel int64) {
@@ -279,14 +282,14 @@ func (s *shard) datagram(p *peer, b []byte, kernel int64) {
 
 // media takes an SRTP or SRTCP datagram, which it overwrites.
 func (s *shard) media(p *peer, b []byte, kernel int64) {
-	if p.session == nil {
+	if p.secured == nil {
 		if len(p.early) < maxEarly { // the server has the keys before the client has
 			p.early = append(p.early, append([]byte(nil), b...))
 		}
 		return
 	}
 	if rtp.IsRTCP(b) {
-		n, err := p.session.OpenRTCP(b, b)
+		n, err := p.secured.session.OpenRTCP(b, b)
 		if err != nil {
 			s.total.refused(err, s.phase())
 			return
@@ -294,19 +297,14 @@ func (s *shard) media(p *peer, b []byte, kernel int64) {
 		p.control(s, b[:n])
 		return
 	}
-	n, err := p.session.OpenRTP(b, b)
-	if err != nil {
-		s.total.refused(err, s.phase())
-		return
-	}
-	p.rtp(s, b[:n], len(b), kernel)
+	p.open(s, b, kernel)
 }
 
 // tick does what is due: requests of those who miss packets, and the visits of this turn.
 func (s *shard) tick(interval time.Duration) {
 	keep := s.lossy[:0]
 	for _, p := range s.lossy {
-		p.lossy = p.session != nil && p.requests(s)
+		p.lossy = p.secured != nil && p.requests(s)
 		if p.lossy {
 			keep = append(keep, p)
 		}
@@ -318,9 +316,10 @@ func (s *shard) tick(interval time.Duration) {
 		if s.visited >= len(s.peers) {
 			s.visited = 0
 		}
-		p := s.peers[s.visited]
+		if s.wake[s.visited] <= s.now {
+			s.peers[s.visited].visit(s)
+		}
 		s.visited++
-		p.visit(s)
 	}
 	if len(s.entering) > 0 {
 		s.join()
@@ -382,13 +381,13 @@ func (s *shard) handshake(p *peer) {
 		s.post(func() { s.send(p, b) })
 	}
 	h.Closed = func() {}
-	p.client.handshake(h, func(session *srtp.Session, err error) {
-		s.post(func() { s.established(p, session, err) })
+	p.client.handshake(h, func(k *secured, err error) {
+		s.post(func() { s.established(p, k, err) })
 	})
 }
 
 // established takes the outcome of a handshake.
-func (s *shard) established(p *peer, session *srtp.Session, err error) {
+func (s *shard) established(p *peer, k *secured, err error) {
 	if p.done {
 		return
 	}
@@ -399,7 +398,7 @@ func (s *shard) established(p *peer, session *srtp.Session, err error) {
 		return
 	}
 	s.total.joins.add(s.now.Sub(p.joinedAt))
-	p.install(s, session)
+	p.install(s, k)
 	p.client.connected()
 }
 
@@ -408,6 +407,7 @@ func (s *shard) enter(p *peer, d *Description) {
 	s.table[p.slot] = p
 	p.at = len(s.peers)
 	s.peers = append(s.peers, p)
+	s.wake = append(s.wake, s.now)
 	s.entering = append(s.entering, p)
 	s.joining++
 	if p.down != nil || p.up != nil {
@@ -415,6 +415,13 @@ func (s *shard) enter(p *peer, d *Description) {
 	}
 	p.describe(s, d, p.client.receives())
 	s.check(p)
+}
+
+// rouse has a peer visited soon, if it is still there.
+func (s *shard) rouse(p *peer) {
+	if p.at < len(s.peers) && s.peers[p.at] == p {
+		s.wake[p.at] = s.now
+	}
 }
 
 // leave takes a peer out and accounts for what it received.
@@ -425,7 +432,8 @@ func (s *shard) leave(p *peer) {
 	s.table[p.slot] = nil
 	last := len(s.peers) - 1
 	s.peers[p.at], s.peers[last].at = s.peers[last], p.at
-	s.peers = s.peers[:last]
+	s.wake[p.at] = s.wake[last]
+	s.peers, s.wake = s.peers[:last], s.wake[:last]
 	s.settle(p)
 	if p.down != nil || p.up != nil {
 		s.impaired--
@@ -444,7 +452,7 @@ func (s *shard) leave(p *peer) {
 	for _, one := range p.streams {
 		s.total.end(one, false)
 	}
-	p.session = nil
+	p.secured = nil
 }
 
 // publish shows the counters to the run's goroutine.

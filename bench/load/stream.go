@@ -21,26 +21,24 @@ const (
 	pliInterval  = 500 * time.Millisecond // between two requests for a key frame
 )
 
+// firstExt is where rtp.Unwrapper begins: the index of SRTP, whose rollover counter begins at 0,
+// is this much less.
+const firstExt = 1 << 16
+
 // stream is one track that the server sends to a viewer: which of the publisher's packets
 // came, and what the viewer's reports say of it. Its peer's shard owns it.
 type stream struct {
-	ssrc, rtxSSRC uint32
-	kind          param.Kind
-	name          string      // of the stream it is of, as the server calls it
-	codec         param.Codec // of what the payload type says
-	formats       []format    // the section's, to read payload types by
-	pt            uint8       // of the last packet
-	transport     uint8       // id of the extension with the transport-wide number; 0: none
-	nack, pli     bool
-	reduced       bool
-	clock         uint32
-	live          bool // in the last offer
-
-	unwrap  rtp.Unwrapper
-	first   uint64
-	highest uint64
-	seen    [windowSize / 64]uint64 // bit ext%windowSize, of the last windowSize
-	packets uint64                  // distinct
+	// What each packet needs stands together, see hotLines.
+	unwrap    rtp.Unwrapper
+	first     uint64
+	highest   uint64
+	packets   uint64 // distinct
+	transport uint8  // id of the extension with the transport-wide number; 0: none
+	pt        uint8  // of the last packet
+	kind      param.Kind
+	nack, pli bool
+	key       bool // a whole key frame came
+	clock     uint32
 
 	// Where the packets come from: ext = index + distance.
 	from     *origin
@@ -49,15 +47,23 @@ type stream struct {
 	check    int    // packets until the next look
 	counted  uint64 // distinct packets that are measured
 
+	jitter  jitter
 	missing []missing
-	lastPLI mono.Time
+
+	seen [windowSize / 64]uint64 // bit ext%windowSize, of the last windowSize
+
+	ssrc, rtxSSRC uint32
+	name          string      // of the stream it is of, as the server calls it
+	codec         param.Codec // of what the payload type says
+	formats       []format    // the section's, to read payload types by
+	reduced       bool
+	live          bool // in the last offer
+	lastPLI       mono.Time
 
 	// The first key frame.
-	key             bool // one is complete
 	keyFrom, keyEnd uint64
 	keyStamp        uint32
 
-	jitter     jitter
 	lastSR     uint32
 	lastSRAt   mono.Time
 	expectedAt uint64 // values at the last report
@@ -136,6 +142,11 @@ func (s *stream) accept(seq uint16, now mono.Time) (ext uint64, p place) {
 	s.set(ext)
 	s.packets++
 	return ext, fresh
+}
+
+// old reports whether ext, which is not the first, came before or is too old to tell.
+func (s *stream) old(ext uint64) bool {
+	return ext <= s.highest && (s.highest-ext >= windowSize || s.has(ext))
 }
 
 func (s *stream) has(ext uint64) bool { return s.seen[ext/64%(windowSize/64)]>>(ext%64)&1 != 0 }

@@ -128,7 +128,7 @@ func (s *shard) outstanding() bool {
 // deaf reports whether a viewer has not heard a publisher of its room yet.
 func (s *shard) deaf() bool {
 	for _, p := range s.peers {
-		if p.session == nil || !p.client.receives() {
+		if p.secured == nil || !p.client.receives() {
 			continue
 		}
 		for _, o := range p.room.streams() {
