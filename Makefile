@@ -52,9 +52,10 @@ check:
 	@$(GO) test -short -timeout 60s $(UNIT_PACKAGES)
 	@$(GO) test -count=1 ./bench/house # what git knows is not part of the key of a cached result
 
-# The stages of a packet's way, and of a session's: time and allocations of each.
+# The stages of a packet's way, and of a session's: time and allocations of each. Beside them
+# the bare loops: the least that sending and a handshake can cost on this machine.
 bench:
-	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./netio/... ./media/... ./signal/... | \
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./netio/... ./media/... ./signal/... ./bench/bare | \
 		awk '/^pkg:/ {sub("tsubame/", "", $$2); package = $$2} \
 		     /^Benchmark/ {name = $$1; sub("^Benchmark", "", name); sub("-[0-9]+$$", "", name); ns = allocs = "?"; \
 		       more = ""; \
@@ -63,8 +64,8 @@ bench:
 		       printf "%-18s %-44s %12s ns/op %6s allocs/op%s\n", package, name, ns, allocs, more} \
 		     /^(FAIL|panic|---)/ {print; failed = 1} END {exit failed}'
 
-# The standard set: a server and clients in processes of their own, about half an hour on a
-# machine that does nothing else.
+# The standard set: a server and clients in processes of their own, 30 to 45 minutes on a
+# machine that does nothing else. Ctrl-C keeps the rows that were measured till then.
 bench-e2e: build-bench
 	@bin/tsubame-bench standard
 

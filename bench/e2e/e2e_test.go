@@ -202,6 +202,37 @@ func TestLossLatencyMemoryAndFailedJoinsAreNotReached(t *testing.T) {
 	}
 }
 
+// The fake server makes one more allocation each time that it is asked.
+func TestAllocationsOfAskingForCountersDoNotCount(t *testing.T) {
+	l, _, _ := fakeLab(time.Microsecond)
+	table, err := l.run(t.Context(), []string{"allocations"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := table.Rows[0]
+	if !strings.HasPrefix(row.Got, "0.00000 a packet") || !strings.Contains(row.Notes[0], "but without 1 for telling its counters") || row.Verdict != report.Reached {
+		t.Errorf("%+v", row)
+	}
+	l.start = func(context.Context, map[string]string) (target, error) { return &leaky{}, nil }
+	if table, err = l.run(t.Context(), []string{"allocations"}); err != nil {
+		t.Fatal(err)
+	}
+	if row := table.Rows[0]; row.Verdict != report.NotReached || row.Notes[0][:4] != "1000" {
+		t.Errorf("%+v", row)
+	}
+}
+
+// leaky allocates 10,000 times while it is measured.
+type leaky struct{ fakeServer }
+
+func (f *leaky) Counters() (map[string]uint64, error) {
+	c, err := f.fakeServer.Counters()
+	if f.asked > 2 {
+		c["heap_allocs"] += 10_000
+	}
+	return c, err
+}
+
 func TestWhatCannotBeReadIsNotMeasured(t *testing.T) {
 	for key, change := range map[string]func(*report.Result){
 		"memory-viewer":  func(r *report.Result) { r.ServerPSS = 0 },

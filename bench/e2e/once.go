@@ -25,6 +25,7 @@ type job struct {
 type outcome struct {
 	*report.Result
 	before, after map[string]uint64 // counters at the ends of the measured part, if asked for
+	atFirst       map[string]uint64 // counters right before before, which show what asking for them takes
 	last          map[string]uint64 // counters after it all
 	between       time.Duration     // from before to after
 	gaveUp        string            // why the run was ended early; Result is a partial one then
@@ -63,6 +64,7 @@ func (l *lab) against(ctx context.Context, s target, j job) (out outcome, err er
 		if j.counted && one.Phase != phase {
 			switch one.Phase {
 			case report.Measuring:
+				out.atFirst, _ = s.Counters()
 				out.before, _ = s.Counters() // without them the row says that there were none
 				from = l.now()
 			case report.Leaving:
