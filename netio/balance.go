@@ -8,13 +8,15 @@ import (
 // other one's thread. So the shards share threads while the load is low: one thread, then
 // two, four, and so on, up to one for each shard. Shard i rides on thread i modulo their number.
 const (
-	// spreadAt is the load of the busiest thread beyond which there are more of them at once.
-	// What waits in a thread's sockets meanwhile is far below what they hold.
-	spreadAt = 0.6
+	// spreadAt is the load of the busiest thread beyond which, for hurried looks in a row, there
+	// are more of them. What waits in a thread's sockets meanwhile is far below what they hold.
+	spreadAt = 0.7
+	hurried  = 2
 
 	// gatherAt is what the busiest would have after halving their number, for settled looks in
-	// a row. It is well below spreadAt, so that no load makes them go back and forth.
-	gatherAt = 0.35
+	// a row. It is well below spreadAt, and what is gathered needs less than what was apart, so
+	// that no load makes them go back and forth.
+	gatherAt = 0.5
 	settled  = 10
 
 	// lookEvery is how often that is looked at.
@@ -29,6 +31,7 @@ type spread struct {
 	shards  int
 	threads int
 	calm    int // looks in a row that would have allowed for fewer threads
+	hurry   int // looks in a row that would have called for more
 }
 
 // look takes the load of each thread, the share of time, 0 to 1, that it ran, and returns how many there should be from now on.
@@ -38,9 +41,13 @@ func (s *spread) look(loads []float64) int {
 		busiest = max(busiest, l)
 	}
 	if busiest > spreadAt && s.threads < s.shards {
-		s.threads, s.calm = min(2*s.threads, s.shards), 0
+		s.calm = 0
+		if s.hurry++; s.hurry >= hurried {
+			s.threads, s.hurry = min(2*s.threads, s.shards), 0
+		}
 		return s.threads
 	}
+	s.hurry = 0
 	fewer := below(s.threads)
 	if fewer == s.threads || s.gathered(loads, fewer) > gatherAt {
 		s.calm = 0

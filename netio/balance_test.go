@@ -26,17 +26,27 @@ func TestShardsGatherWhenTheLoadIsLowForLong(t *testing.T) {
 func TestOneBusyLookBeginsTheCalmAnew(t *testing.T) {
 	s := spread{shards: 2, threads: 2}
 	s.looks(settled-1, 0.1, 0.1)
-	s.looks(1, 0.3, 0.1)
+	s.looks(1, 0.5, 0.1)
 	if n := s.looks(settled-1, 0.1, 0.1); n != 2 {
 		t.Errorf("on %d threads", n)
 	}
 }
 
-func TestShardsSpreadAtOnce(t *testing.T) {
+func TestShardsSpreadSoon(t *testing.T) {
 	s := spread{shards: 6, threads: 1}
 	for _, want := range []int{2, 4, 6, 6} {
-		if n := s.looks(1, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1); n != want {
+		if n := s.looks(hurried, 0.8, 0.1, 0.1, 0.1, 0.1, 0.1); n != want {
 			t.Errorf("on %d threads, want %d", n, want)
+		}
+	}
+}
+
+func TestAShortBurstDoesNotSpreadTheShards(t *testing.T) {
+	s := spread{shards: 2, threads: 1}
+	for range 10 {
+		s.looks(hurried-1, 1, 0)
+		if n := s.looks(1, 0.5, 0); n != 1 {
+			t.Fatalf("on %d threads", n)
 		}
 	}
 }
@@ -53,12 +63,12 @@ func TestShardsGatherByHalves(t *testing.T) {
 // What rides together after halving counts, not the sum of all.
 func TestShardsGatherByTheBusiestThatComesOfIt(t *testing.T) {
 	s := spread{shards: 4, threads: 4}
-	if n := s.looks(settled, 0.3, 0.3, 0.01, 0.01); n != 2 {
-		t.Errorf("0.31 each on %d threads", n)
+	if n := s.looks(settled, 0.4, 0.4, 0.01, 0.01); n != 2 {
+		t.Errorf("0.41 each on %d threads", n)
 	}
 	s = spread{shards: 4, threads: 4}
-	if n := s.looks(settled, 0.3, 0.01, 0.3, 0.01); n != 4 {
-		t.Errorf("0.6 and 0.02 on %d threads", n)
+	if n := s.looks(settled, 0.4, 0.01, 0.4, 0.01); n != 4 {
+		t.Errorf("0.8 and 0.02 on %d threads", n)
 	}
 }
 
