@@ -54,17 +54,22 @@ type run struct {
 // missing; packets that are not sent on at all leave none. An index is given once.
 type munger struct {
 	// What each packet needs stands together.
-	rate   uint32
-	lastTS uint32 // output timestamp of the newest packet
-	lastAt mono.Time
-	n      int    // 0: not started
 	next   uint64 // source: one above the newest packet
 	head   uint64 // output: the newest index given
-	first  uint64 // output: the very first index
-	begun  bool   // head is valid
+	delta  uint64 // of the open run
+	lastAt mono.Time
+	word   uint64 // which of the 64 numbers around head are given
+	ts     uint32 // of the open run
+	lastTS uint32 // output timestamp of the newest packet
+	rate   uint32
+	n      uint8 // runs; 0: not started
+	begun  bool  // head is valid
 
-	runs  [maxRuns]run
-	given [Window / 64]uint64
+	first  uint64              // output: the very first index
+	from   uint64              // source: where the open run begins
+	closed *runTable           // the n-1 runs before it; nil while there was none
+	given  [Window / 64]uint64 // the same as word of the 64s before
+	tables *Tables
 }
 
 func (g *munger) init(rate uint32, first uint64) {
@@ -72,13 +77,14 @@ func (g *munger) init(rate uint32, first uint64) {
 }
 
 // stop forgets the source. The next start continues the numbers.
-func (g *munger) stop() { g.n = 0 }
+func (g *munger) stop() {
+	g.n = 0
+	g.tables.putRuns(&g.closed)
+}
 
 // far reports whether seq, which is not below next, is too far ahead to be sent with a gap.
 // What counts is the gap that the viewer would see: packets that were skipped are not in it.
-func (g *munger) far(seq uint64) bool {
-	return seq+g.runs[g.n-1].delta-g.head > maxGap
-}
+func (g *munger) far(seq uint64) bool { return seq+g.delta-g.head > maxGap }
 
 // start begins a new run list with m, whose index follows the newest one. The timestamps
 // of the same source stay as they are unless they have jumped; those of another one go on
@@ -88,13 +94,17 @@ func (g *munger) start(m *packet.Meta, same bool) {
 	if g.begun {
 		index = g.head + 1
 		ts = g.continued(m) - m.Timestamp
-		if old := g.runs[max(g.n-1, 0)].ts; same && g.n > 0 && !g.jumped(m, old) {
-			ts = old
+		if same && g.n > 0 && !g.jumped(m, g.ts) {
+			ts = g.ts
 		}
 	}
-	g.runs[0] = run{first: m.Seq, end: openEnd, delta: index - m.Seq, ts: ts}
+	g.stop()
+	g.open(m.Seq, index-m.Seq, ts)
 	g.n, g.next = 1, m.Seq
 }
+
+// open makes a run that begins with seq the newest one.
+func (g *munger) open(seq, delta uint64, ts uint32) { g.from, g.delta, g.ts = seq, delta, ts }
 
 // continued returns the output timestamp that m has if time passed as the arrivals say.
 func (g *munger) continued(m *packet.Meta) uint32 {
@@ -114,23 +124,23 @@ func elapsed(from, to mono.Time, rate uint32) uint32 {
 	if to <= from {
 		return 0
 	}
+	if d := uint64(to - from); d < 1<<32 { // as good as always; the product fits
+		return uint32(d * uint64(rate) / uint64(time.Second))
+	}
 	return recv.Clock{Rate: rate}.RTP(mono.Time(to.Sub(from)))
 }
 
 // newest takes a packet above all others. The caller has asked far.
 func (g *munger) newest(m *packet.Meta) Out {
-	last := &g.runs[g.n-1]
-	if g.begun && g.jumped(m, last.ts) {
-		r := run{first: m.Seq, end: openEnd, delta: last.delta, ts: g.continued(m) - m.Timestamp}
-		if last.first == m.Seq {
-			*last = r
-		} else {
-			last.end = m.Seq
-			last = g.push(r)
+	if g.begun && g.jumped(m, g.ts) {
+		ts := g.continued(m) - m.Timestamp
+		if g.from != m.Seq {
+			g.close(m.Seq)
 		}
+		g.open(m.Seq, g.delta, ts)
 	}
 	g.next = m.Seq + 1
-	out := Out{Index: m.Seq + last.delta, Timestamp: m.Timestamp + last.ts}
+	out := Out{Index: m.Seq + g.delta, Timestamp: m.Timestamp + g.ts}
 	g.advance(out.Index)
 	g.lastTS, g.lastAt = out.Timestamp, m.Arrival
 	return out
@@ -140,8 +150,8 @@ func (g *munger) newest(m *packet.Meta) Out {
 // was sent before, or its run is forgotten, or its number is too far back, or its
 // timestamp is none that a packet of that age can have.
 func (g *munger) late(m *packet.Meta) (Out, bool) {
-	r := g.find(m.Seq)
-	if r == nil {
+	r, ok := g.find(m.Seq)
+	if !ok {
 		return Out{}, false
 	}
 	out := Out{Index: m.Seq + r.delta, Timestamp: m.Timestamp + r.ts}
@@ -165,43 +175,59 @@ func (g *munger) late(m *packet.Meta) (Out, bool) {
 // already counted with, so that something has to be sent under it.
 func (g *munger) skip(seq uint64) bool {
 	if seq < g.next {
-		r := g.find(seq)
-		return r == nil || !g.free(seq+r.delta)
+		r, ok := g.find(seq)
+		return !ok || !g.free(seq+r.delta)
 	}
-	last := &g.runs[g.n-1]
-	r := run{first: seq + 1, end: openEnd, delta: last.delta - 1, ts: last.ts}
 	g.next = seq + 1
-	if last.first == seq { // nothing has been sent in it, nor is missing from it
-		*last = r
-		return true
+	if g.from != seq { // else nothing has been sent in the run, nor is missing from it
+		g.close(seq)
 	}
-	last.end = seq
-	g.push(r)
+	g.open(seq+1, g.delta-1, g.ts)
 	return true
 }
 
-// push appends a run and forgets the oldest if there is no room.
-func (g *munger) push(r run) *run {
+// close ends the open run before seq, and forgets the oldest if there is no room.
+func (g *munger) close(seq uint64) {
+	if g.closed == nil {
+		g.closed = g.tables.takeRuns()
+	}
 	if g.n == maxRuns {
-		copy(g.runs[:], g.runs[1:])
+		copy(g.closed[:], g.closed[1:])
 		g.n--
 	}
-	g.runs[g.n] = r
+	g.closed[g.n-1] = run{first: g.from, end: seq, delta: g.delta, ts: g.ts}
 	g.n++
-	return &g.runs[g.n-1]
 }
 
-// find returns the run that has the source's packet seq, or nil.
-func (g *munger) find(seq uint64) *run {
-	for i := g.n - 1; i >= 0; i-- {
-		if r := &g.runs[i]; seq >= r.first {
-			if seq < r.end {
-				return r
-			}
-			return nil // it was skipped
+// trim gives the table of closed runs back if nothing in them can be sent or asked for any
+// more, since all of it is behind the window.
+func (g *munger) trim() {
+	if g.closed == nil || g.n == 0 {
+		return
+	}
+	for _, r := range g.closed[:g.n-1] {
+		if last := r.end - 1 + r.delta; last > g.head || g.head-last < Window {
+			return
 		}
 	}
-	return nil
+	g.n = 1
+	g.tables.putRuns(&g.closed)
+}
+
+// find returns the run that has the source's packet seq; false if there is none.
+func (g *munger) find(seq uint64) (run, bool) {
+	if g.n == 0 {
+		return run{}, false
+	}
+	if seq >= g.from {
+		return run{first: g.from, end: openEnd, delta: g.delta, ts: g.ts}, true
+	}
+	for i := int(g.n) - 2; i >= 0; i-- {
+		if r := &g.closed[i]; seq >= r.first {
+			return *r, seq < r.end // else it was skipped
+		}
+	}
+	return run{}, false
 }
 
 // original returns which source packet has been given, or is waited for under, the output
@@ -212,8 +238,11 @@ func (g *munger) original(seq uint16) (uint64, bool) {
 		return 0, false
 	}
 	index := g.head - back
-	for i := g.n - 1; i >= 0; i-- {
-		r := &g.runs[i]
+	if ext := index - g.delta; ext >= g.from && ext != openEnd {
+		return ext, true
+	}
+	for i := int(g.n) - 2; i >= 0; i-- {
+		r := &g.closed[i]
 		if ext := index - r.delta; ext >= r.first && ext < r.end {
 			return ext, true
 		}
@@ -221,21 +250,28 @@ func (g *munger) original(seq uint16) (uint64, bool) {
 	return 0, false
 }
 
-// advance makes index the newest one given.
+// advance makes index the newest one given. The numbers of each 64 are in given from when
+// the head has left them; word has those around it.
 func (g *munger) advance(index uint64) {
-	from := g.head + 1
-	if !g.begun {
-		from, g.begun = index, true
-	}
-	// far has bounded this to maxGap numbers.
-	for i := from; i < index; i++ {
-		g.given[i/64%uint64(len(g.given))] &^= 1 << (i % 64)
+	switch at := g.head / 64; {
+	case !g.begun:
+		g.begun, g.word = true, 0
+	case index/64 != at:
+		g.given[at%uint64(len(g.given))] = g.word
+		for at++; at < index/64; at++ { // far has bounded this to maxGap numbers
+			g.given[at%uint64(len(g.given))] = 0
+		}
+		g.word = 0
 	}
 	g.head = index
-	g.set(index)
+	g.word |= 1 << (index % 64)
 }
 
 func (g *munger) set(index uint64) {
+	if index/64 == g.head/64 {
+		g.word |= 1 << (index % 64)
+		return
+	}
 	g.given[index/64%uint64(len(g.given))] |= 1 << (index % 64)
 }
 
@@ -248,5 +284,9 @@ func (g *munger) free(index uint64) bool {
 	if g.head-index >= Window || index < g.first {
 		return false
 	}
-	return g.given[index/64%uint64(len(g.given))]>>(index%64)&1 == 0
+	word := g.word
+	if index/64 != g.head/64 {
+		word = g.given[index/64%uint64(len(g.given))]
+	}
+	return word>>(index%64)&1 == 0
 }

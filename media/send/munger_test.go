@@ -348,7 +348,7 @@ func TestTimestampJumpsAreSmoothedOut(t *testing.T) {
 			last = out
 		}
 		// Late packets of before the jump keep the timestamps of before the jump.
-		if r := s.munger.find(49); r == nil || r.ts != 0 {
+		if r, ok := s.munger.find(49); !ok || r.ts != 0 {
 			t.Errorf("jump by %d: the run before it is %+v", int32(jump), r)
 		}
 	}

@@ -92,8 +92,8 @@ func (v *viewer) reserved(m *packet.Meta) (uint64, bool) {
 	if v.jumped || g.n == 0 || m.Seq >= g.next {
 		return 0, false
 	}
-	r := g.find(m.Seq)
-	if r == nil {
+	r, ok := g.find(m.Seq)
+	if !ok {
 		return 0, false
 	}
 	index := m.Seq + r.delta

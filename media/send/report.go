@@ -33,50 +33,48 @@ const (
 
 // sentReport is one sender report of ours.
 type sentReport struct {
-	ntp uint32 // middle 32 bits of its NTP timestamp
-	at  mono.Time
+	ntp uint32 // middle 32 bits of its NTP timestamp; 0, which no report block names: none
+	at  uint32 // in microseconds modulo 1<<32, so that it tells the last half hour
 }
 
 // reports is what sender and receiver reports need.
 type reports struct {
-	firstAt mono.Time // first and last packet sent; Never: none
-	lastAt  mono.Time
+	firstAt mono.Time // first packet sent; Never: none
+	rtt     time.Duration
 	log     [sentReports]sentReport
 	logNext uint8
-	rtt     time.Duration
 	sampled bool
 }
 
-func (r *reports) init() { r.rtt = DefaultRTT }
+func micros(t mono.Time) uint32 { return uint32(uint64(t) / uint64(time.Microsecond)) }
 
-func (r *reports) sent(now mono.Time) {
-	if r.firstAt == mono.Never {
-		r.firstAt = now
-	}
-	r.lastAt = now
-}
+func (r *reports) init() { r.rtt = DefaultRTT }
 
 // AppendSR appends a sender report (RFC 3550 section 6.4.1) for now, whose wall clock is
 // the 64-bit NTP timestamp ntp. clock is the source's, from its SharedClock. Nothing is
-// appended while the stream has not sent, is idle, or its clock is not known yet.
+// appended while the stream has not sent, is idle, or its clock is not known yet. The caller
+// asks about once a second, also because tables that are not needed any more are given back
+// here.
 func (s *Stream) AppendSR(dst []byte, now mono.Time, ntp uint64, clock recv.Clock) []byte {
+	s.munger.trim()
+	s.resends.trim(now, s.tables)
 	r := &s.reports
-	if r.firstAt == mono.Never || now.Sub(r.lastAt) > idleAfter || !s.munger.begun {
+	if r.firstAt == mono.Never || now.Sub(s.traffic.lastAt) > idleAfter || !s.munger.begun {
 		return dst
 	}
 	ts, ok := s.timestamp(now, clock)
 	if !ok {
 		return dst
 	}
-	r.log[r.logNext%sentReports] = sentReport{ntp: uint32(ntp >> 16), at: now}
+	r.log[r.logNext%sentReports] = sentReport{ntp: uint32(ntp >> 16), at: micros(now)}
 	r.logNext++
 	return rtcp.AppendSR(dst, rtcp.SR{
 		SSRC:    s.ssrc,
 		NTP:     ntp,
 		RTPTime: ts,
-		Packets: uint32(s.stats.Packets),
+		Packets: s.traffic.packets,
 		// Payload only; the authentication tag is in it, whose length is not our affair.
-		Octets: uint32(s.stats.Bytes - s.stats.Packets*uint64(s.header.Len())),
+		Octets: s.traffic.bytes - s.traffic.packets*uint32(s.header.Len()),
 	}, nil)
 }
 
@@ -85,7 +83,7 @@ func (s *Stream) timestamp(now mono.Time, clock recv.Clock) (uint32, bool) {
 	g := &s.munger
 	arrival := g.lastTS + elapsed(g.lastAt, now, g.rate)
 	if clock.Known() && g.n > 0 {
-		ts := clock.RTP(now) + g.runs[g.n-1].ts
+		ts := clock.RTP(now) + g.ts
 		off := int64(int32(ts - arrival))
 		if max(off, -off) <= int64(g.rate)*int64(maxClockError/time.Second) {
 			return ts, true
@@ -104,11 +102,11 @@ func (s *Stream) HandleReport(now mono.Time, b rtcp.ReportBlock) (rtt time.Durat
 		return 0, b.FractionLost
 	}
 	for _, sent := range s.reports.log {
-		if sent.at == mono.Never || sent.ntp != b.LastSR {
+		if sent.ntp != b.LastSR {
 			continue
 		}
 		delay := time.Duration(uint64(b.DelaySinceSR) * uint64(time.Second) >> 16)
-		rtt = now.Sub(sent.at) - delay
+		rtt = time.Duration(int32(micros(now)-sent.at))*time.Microsecond - delay
 		// The units of the delay are 15 us: a peer next door may seem to be behind us.
 		if rtt < -time.Millisecond {
 			break

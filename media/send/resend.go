@@ -39,19 +39,20 @@ type resend struct {
 	at    uint32 // the last one, in milliseconds modulo 1<<32
 }
 
-// resends bounds what is sent again.
-type resends struct {
-	budget int // bytes
-	slots  [resendSlots]resend
-}
+// resendTable is the memory of resends: 2 KiB.
+type resendTable [resendSlots]resend
 
-// earn adds the share of a packet sent to the budget.
-func (r *resends) earn(size int) {
-	r.budget = min(r.budget+size/resendShare, resendBurst)
+// resends remembers what was sent again.
+type resends struct {
+	slots *resendTable // nil: nothing, for as long as a table remembers
+	last  mono.Time    // when something was, as long as there is a table
 }
 
 // tooSoon reports whether seq has been sent again too recently or too often.
 func (r *resends) tooSoon(now mono.Time, seq uint16, rtt time.Duration) bool {
+	if r.slots == nil {
+		return false
+	}
 	e := &r.slots[seq%resendSlots]
 	if e.tries == 0 || e.seq != seq {
 		return false
@@ -65,8 +66,11 @@ func (r *resends) tooSoon(now mono.Time, seq uint16, rtt time.Duration) bool {
 }
 
 // take notes that seq is sent again.
-func (r *resends) take(now mono.Time, seq uint16, cost int) {
-	r.budget -= cost
+func (r *resends) take(now mono.Time, seq uint16, tables *Tables) {
+	if r.slots == nil {
+		r.slots = tables.takeResends()
+	}
+	r.last = now
 	e := &r.slots[seq%resendSlots]
 	at := millis(now)
 	if e.seq != seq || time.Duration(at-e.at)*time.Millisecond >= resendMemory {
@@ -75,6 +79,15 @@ func (r *resends) take(now mono.Time, seq uint16, cost int) {
 	e.seq, e.at = seq, at
 	e.tries++
 }
+
+// trim gives the table back when all that it remembers is forgotten anyway.
+func (r *resends) trim(now mono.Time, tables *Tables) {
+	if r.slots != nil && now.Sub(r.last) > resendMemory {
+		r.end(tables)
+	}
+}
+
+func (r *resends) end(tables *Tables) { tables.putResends(&r.slots) }
 
 func millis(t mono.Time) uint32 { return uint32(t / mono.Time(time.Millisecond)) }
 
@@ -99,11 +112,12 @@ func (s *Stream) AllowResend(now mono.Time, seq uint16, size int, rtt time.Durat
 		return false
 	}
 	cost := size + resendOverhead
-	if s.resends.budget < cost {
+	if int(s.traffic.budget) < cost {
 		s.stats.NACKBudget++
 		return false
 	}
-	s.resends.take(now, seq, cost)
+	s.traffic.budget -= int32(cost)
+	s.resends.take(now, seq, s.tables)
 	s.stats.Resent++
 	s.stats.ResentBytes += uint64(cost)
 	return true

@@ -3,10 +3,11 @@
 //
 // It is sans-IO: the Meta of a received packet goes in, numbers and header bytes come out.
 // It never touches payloads, which are shared by all viewers and immutable, nor keys,
-// sockets or clocks; it never allocates after Init, and every table in it is of fixed
-// size. A Stream belongs to the shard that owns the viewer's connection, and only that
-// goroutine may call it. It is a plain value without pointers, so that it can be copied to
-// another shard or written to a file. Headers are written to the caller's memory.
+// sockets or clocks, and every table in it is of fixed size. After Init a Stream allocates
+// only where more streams of a shard are in need of a table at one time than ever before
+// (Tables). A Stream and the Tables that it borrows from belong to the shard that owns the
+// viewer's connection, and only that goroutine may call them. Headers are written to the
+// caller's memory.
 //
 // One rule above all: an (SSRC, index) pair is given out once, for one packet. A second
 // packet sealed under the same pair would give away the key of AES-GCM (RFC 7714 section
@@ -15,6 +16,8 @@
 package send
 
 import (
+	"encoding/binary"
+
 	"tsubame/media/param"
 	"tsubame/media/rtp"
 	"tsubame/netio/mono"
@@ -51,58 +54,77 @@ type Stats struct {
 
 // Stream is the sending state of one RTP stream to one viewer. The zero value is not
 // ready: call Init.
+//
+// What every packet touches stands at the beginning: the traffic, the header of which the
+// tail is used by long ones only, and the first half of munger. A viewer's packets come far
+// apart, so that each cache line of it has to come from memory, or nearly.
 type Stream struct {
-	header    rtp.Template
-	rtxHeader rtp.Template
-	ssrc      uint32
-	rtx       bool
-	rate      uint32
-
-	needsKey bool // the codec's key frames are known: video starts at one
+	traffic  traffic
 	waiting  bool // for a packet to start with
 	same     bool // the source is the one before the wait
+	needsKey bool // the codec's key frames are known: video starts at one
+	rtx      bool
+	header   rtp.Template
+	munger   munger
+
+	ssrc    uint32
+	rtxSSRC uint32
+	rtxType uint8
+	rtxSeq  uint64 // next index of the RTX stream
+
 	wait     wait
-
-	munger munger
-	rtxSeq uint64 // next index of the RTX stream
-
 	resends  resends
 	requests requests
 	reports  reports
 	stats    Stats
+	tables   *Tables
+}
+
+// traffic is what every packet sent changes.
+type traffic struct {
+	lastAt  mono.Time // last packet sent; Never: none
+	packets uint32    // of Stats, modulo 1<<32; the rest of the sum is there
+	bytes   uint32
+	budget  int32 // bytes that may be sent again
 }
 
 // Init makes s the sender of what cfg says. seq and rtxSeq are random; only their lower 15
 // bits are used. Header extensions whose id another one has already, and a MID longer than
 // a template takes, are left out: they come from the peer.
 func (s *Stream) Init(cfg param.Subscribe, seq, rtxSeq uint16) {
+	s.Close()
 	*s = Stream{
 		ssrc:     cfg.SSRC,
 		rtx:      cfg.RTXSSRC != 0 && cfg.RTXType != 0,
-		rate:     cfg.ClockRate,
+		rtxSSRC:  cfg.RTXSSRC,
+		rtxType:  cfg.RTXType & 0x7f,
 		needsKey: cfg.Kind == param.Video && describes(cfg.Codec),
 		waiting:  true,
 		rtxSeq:   uint64(rtxSeq & maxFirst),
 	}
-	if s.rate == 0 {
-		s.rate = 90000
+	rate := cfg.ClockRate
+	if rate == 0 {
+		rate = 90000
 	}
 	ids := distinct(cfg.Extensions)
 	if len(cfg.MID) > rtp.MaxMID {
 		cfg.MID = ""
 	}
-	s.initHeader(&s.header, cfg.PayloadType, cfg.SSRC, &ids, cfg.MID)
-	if s.rtx {
-		s.initHeader(&s.rtxHeader, cfg.RTXType, cfg.RTXSSRC, &ids, cfg.MID)
+	if err := s.header.Init(cfg.PayloadType, cfg.SSRC, &ids, cfg.MID); err != nil {
+		panic("send: " + err.Error()) // the length of the MID has been checked
 	}
-	s.munger.init(s.rate, uint64(seq&maxFirst))
+	s.munger.init(rate, uint64(seq&maxFirst))
 	s.reports.init()
 }
 
-func (s *Stream) initHeader(t *rtp.Template, payloadType uint8, ssrc uint32, ids *param.Extensions, mid string) {
-	if err := t.Init(payloadType, ssrc, ids, mid); err != nil {
-		panic("send: " + err.Error()) // the length of the MID has been checked
-	}
+// Borrow makes t what the stream takes its tables from; without it they come from the heap.
+func (s *Stream) Borrow(t *Tables) { s.tables, s.munger.tables = t, t }
+
+// Close gives back what the stream was lent, when nothing is to be sent any more. Without it
+// that is lost to the other streams of its shard, and otherwise the collector's.
+func (s *Stream) Close() {
+	s.munger.stop()
+	s.resends.end(s.tables)
 }
 
 // describes reports whether media/codec finds the key frames of c. The others start with
@@ -212,7 +234,7 @@ func (s *Stream) Awaits(seq uint16) bool {
 // for MaxHeader, and returns its length. ntp is the wall clock at now, twcc the connection's
 // next transport-wide sequence number. The payload follows it unchanged.
 func (s *Stream) PutHeader(dst []byte, m *packet.Meta, out Out, now mono.Time, ntp uint64, twcc uint16) int {
-	s.reports.sent(now)
+	s.sentAt(now)
 	v := values(m, ntp, twcc)
 	v.Seq, v.Timestamp = uint16(out.Index), out.Timestamp
 	return s.header.Put(dst, &v)
@@ -229,16 +251,20 @@ func (s *Stream) PutRTXHeader(dst []byte, m *packet.Meta, now mono.Time, ntp uin
 	if !s.rtx {
 		panic("send: retransmission on a stream without RTX")
 	}
-	s.reports.sent(now)
+	s.sentAt(now)
 	index = s.rtxSeq
 	s.rtxSeq++
 	v := values(m, ntp, twcc)
 	v.Seq = uint16(index)
 	v.Timestamp = m.Timestamp
-	if r := s.munger.find(m.Seq); r != nil {
+	if r, ok := s.munger.find(m.Seq); ok {
 		v.Timestamp += r.ts
 	}
-	return s.rtxHeader.Put(dst, &v), index
+	// But for these it is the header of the packet's own stream.
+	headerLen = s.header.Put(dst, &v)
+	dst[rtp.OffsetMarker] = dst[rtp.OffsetMarker]&0x80 | s.rtxType
+	binary.BigEndian.PutUint32(dst[rtp.OffsetSSRC:], s.rtxSSRC)
+	return headerLen, index
 }
 
 func values(m *packet.Meta, ntp uint64, twcc uint16) rtp.Values {
@@ -256,10 +282,29 @@ func values(m *packet.Meta, ntp uint64, twcc uint16) rtp.Values {
 // Sent notes that a packet numbered by Munge has been sealed and queued: its size in bytes
 // as it goes to the socket, without RTP padding. Retransmissions are accounted for by AllowResend.
 func (s *Stream) Sent(size int) {
-	s.stats.Packets++
-	s.stats.Bytes += uint64(size)
-	s.resends.earn(size)
+	t := &s.traffic
+	if t.packets++; t.packets == 0 {
+		s.stats.Packets += 1 << 32
+	}
+	before := t.bytes
+	if t.bytes += uint32(size); t.bytes < before {
+		s.stats.Bytes += 1 << 32
+	}
+	t.budget = min(t.budget+int32(size/resendShare), resendBurst)
+}
+
+// sentAt notes that a packet leaves now.
+func (s *Stream) sentAt(now mono.Time) {
+	if s.traffic.lastAt == mono.Never {
+		s.reports.firstAt = now
+	}
+	s.traffic.lastAt = now
 }
 
 // Stats returns the counters.
-func (s *Stream) Stats() Stats { return s.stats }
+func (s *Stream) Stats() Stats {
+	n := s.stats
+	n.Packets += uint64(s.traffic.packets)
+	n.Bytes += uint64(s.traffic.bytes)
+	return n
+}

@@ -7,12 +7,7 @@ import (
 )
 
 // Warm asks for the memory that Munge, PutHeader and Sent touch for a packet in order.
-func (s *Stream) Warm() {
-	prefetch.Lines(unsafe.Pointer(&s.header), 2)
-	prefetch.Line(unsafe.Pointer(&s.waiting))
-	prefetch.Lines(unsafe.Pointer(&s.munger), 2) // the numbers, and the first run
-	prefetch.Lines(unsafe.Pointer(&s.munger.given), 2)
-	prefetch.Line(unsafe.Pointer(&s.resends.budget))
-	prefetch.Line(unsafe.Pointer(&s.reports.lastAt))
-	prefetch.Line(unsafe.Pointer(&s.stats))
-}
+func (s *Stream) Warm() { prefetch.Lines(unsafe.Pointer(s), warmLines) }
+
+// warmLines is how many cache lines that is: from the beginning of the stream to munger.first.
+const warmLines = 3
