@@ -1,6 +1,6 @@
 // Package impair makes a network worse on purpose: loss (random or in bursts), delay, jitter,
 // a rate limit with a queue, duplicates and reordering, all by a seed, so that a run can be
-// repeated. A Link is a pure queue that is fed with datagrams and the time; it has no clock,
+// repeated; both directions of a network have one seed and independent draws (Reverse). A Link is a pure queue that is fed with datagrams and the time; it has no clock,
 // socket or goroutine, and belongs to one goroutine.
 package impair
 
@@ -35,6 +35,8 @@ const (
 	slotSize = 1500
 	maxSpare = 2048
 	maxDelay = time.Minute
+	// reverseStream is the second half of the seed of a link's other direction.
+	reverseStream = 0xda3e39cb94b95bdb
 )
 
 // Stats counts datagrams.
@@ -91,6 +93,11 @@ func NewLink(cfg Config) (*Link, error) {
 	l.random.Seed(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)
 	return l, nil
 }
+
+// Reverse makes l the other direction of a network whose first one has a link of the same seed:
+// what it draws is independent of that, and the same in each run. It is called before the first
+// Push.
+func (l *Link) Reverse() { l.random.Seed(^l.cfg.Seed, reverseStream) }
 
 // Stats returns what happened so far.
 func (l *Link) Stats() Stats { return l.stats }

@@ -317,3 +317,37 @@ func BenchmarkLink(b *testing.B) {
 		step()
 	}
 }
+
+// lostBy returns which of n datagrams a link loses.
+func lostBy(l *Link, n int) []bool {
+	out := make([]bool, n)
+	for i := range out {
+		before := l.Stats().Lost
+		l.Push(epoch, []byte{0})
+		out[i] = l.Stats().Lost != before
+	}
+	return out
+}
+
+func TestDirectionsOfOneSeedAreIndependent(t *testing.T) {
+	const n, loss = 20_000, 0.3
+	for seed := range uint64(20) {
+		down, up, again := link(t, Config{Loss: loss, Seed: seed}), link(t, Config{Loss: loss, Seed: seed}), link(t, Config{Loss: loss, Seed: seed})
+		up.Reverse()
+		again.Reverse()
+		a, b, c := lostBy(down, n), lostBy(up, n), lostBy(again, n)
+		both := 0
+		for i := range a {
+			if a[i] && b[i] {
+				both++
+			}
+			if b[i] != c[i] {
+				t.Fatalf("seed %d: datagram %d is lost in one run and not in the next", seed, i)
+			}
+		}
+		// Six standard deviations; equal sequences lose 0.3 of them together.
+		if share := float64(both) / n; math.Abs(share-loss*loss) > 0.0122 {
+			t.Errorf("seed %d: both directions lose %.3f of the datagrams, want %.3f", seed, share, loss*loss)
+		}
+	}
+}

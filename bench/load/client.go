@@ -187,6 +187,9 @@ func (c *client) offer(p *peer, l *local, text, stream string, first bool) error
 	if sc := &c.engine.scenario; sc.Impair != nil {
 		room := c.number % sc.Rooms
 		p.down, p.up = sc.Impair(room, c.place), sc.Impair(room, c.place)
+		if p.up != nil {
+			p.up.Reverse()
+		}
 	}
 	p.dtls = &benchpeer.Handshaker{Profiles: c.engine.profiles, Fingerprints: d.fingerprints}
 	// The server knows the client's password only by its answer, and its address only by a

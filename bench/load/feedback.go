@@ -91,7 +91,10 @@ func (p *peer) requests(s *shard) (more bool) {
 		wants := one.wantsKey(s.now)
 		s.seqs = s.seqs[:0]
 		if len(one.missing) > 0 {
-			s.seqs = one.due(s.now, s.seqs)
+			if s.asks() {
+				s.seqs = one.due(s.now, s.seqs, s.budget)
+				s.budget -= len(s.seqs)
+			}
 			more = more || len(one.missing) > 0
 		}
 		if !wants && len(s.seqs) == 0 {

@@ -1,6 +1,8 @@
 package load
 
 import (
+	"time"
+
 	"tsubame/netio"
 	"tsubame/netio/mmsg"
 )
@@ -14,16 +16,21 @@ func (s *shard) commit(p *peer, slot []byte, n int, class mmsg.Class) {
 	s.queue.Commit(n, p.key, class)
 }
 
-// deliver moves on what has passed the links of the shard's peers.
+// deliver moves on what has passed the links of the shard's peers. A datagram that has passed
+// one arrives now, so that latencies are those of the links too.
 func (s *shard) deliver() {
 	now := netio.Wall(s.now)
+	var arrived int64
+	if s.latency {
+		arrived = time.Now().UnixNano()
+	}
 	for _, p := range s.peers {
 		for p.down != nil {
 			b, ok := p.down.Pop(now)
 			if !ok {
 				break
 			}
-			s.datagram(p, b, 0)
+			s.datagram(p, b, arrived)
 		}
 		for p.up != nil {
 			b, ok := p.up.Pop(now)

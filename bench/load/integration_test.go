@@ -91,7 +91,7 @@ func TestLossIsSeenAndVideoComesAgain(t *testing.T) {
 	var seed atomic.Uint64
 	r, err := Run(t.Context(), Scenario{
 		URL: s.SignalingURL(), Rooms: 1, Clients: 4, Role: SendRecv, Audio: true, Video: true, Bitrate: 1_000_000, FrameRate: 20,
-		Duration: 2 * time.Second,
+		Duration: 2 * time.Second, Latency: true,
 		Impair: func(int, int) *impair.Link {
 			link, err := impair.NewLink(impair.Config{Loss: 0.02, Delay: 10 * time.Millisecond, Seed: seed.Add(1)})
 			if err != nil {
@@ -111,6 +111,9 @@ func TestLossIsSeenAndVideoComesAgain(t *testing.T) {
 	}
 	if r.Lost == 0 || r.Lost*10 > r.Expected {
 		t.Errorf("%d of %d packets are lost for good, where about one of 25 Opus packets is", r.Lost, r.Expected)
+	}
+	if r.Audio.Count == 0 || r.FrameLast.Count == 0 || r.Audio.Min < 20*time.Millisecond {
+		t.Errorf("%d audio packets and %d frames over two links of 10 ms took %v at least", r.Audio.Count, r.FrameLast.Count, r.Audio.Min)
 	}
 	t.Logf("%d of %d recovered, %d lost", r.Recovered, r.Expected, r.Lost)
 }

@@ -14,6 +14,8 @@ import (
 	"tsubame/netio/mmsg"
 )
 
+const gcmProfile = pionsrtp.ProtectionProfileAeadAes128Gcm
+
 // pairOf makes a client's keys and the session of its server.
 func pairOf(t *testing.T, profile pionsrtp.ProtectionProfile) (*secured, *srtp.Session) {
 	t.Helper()

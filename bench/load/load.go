@@ -49,14 +49,14 @@ type Scenario struct {
 	Duration time.Duration // of the measured part
 	Churn    time.Duration // each peer leaves and joins again about once in this time; 0: never
 	Poll     time.Duration // how often receivers read; 0: 5 ms
-	Latency  bool          // measure forwarding latency by kernel time stamps
+	Latency  bool          // measure forwarding latency by kernel time stamps; with Impair, links included, by when they let go
 	Storm    bool          // measure joins only: no media is sent
 
 	// Impair is nil, or makes what a client's network does, to a millisecond. It is called
 	// twice whenever a client joins, from any goroutine: first for what the client receives,
 	// then for what it sends. It may return nil for a perfect link, and never the same link
-	// twice. What a link loses, and no retransmission brings back, is among the lost, and what
-	// it doubles among the duplicated.
+	// twice; of one seed, both draw independently (impair.Link.Reverse). What a link loses, and
+	// no retransmission brings back, is among the lost, and what it doubles among the duplicated.
 	Impair  func(room, client int) *impair.Link
 	Shards  int    // threads of receivers; 0: 1. Who sends in Broadcast has one of its own
 	Profile string // SRTP profile to offer: "", "gcm" or "cm"

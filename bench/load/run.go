@@ -277,7 +277,7 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 	if err != nil {
 		return err
 	}
-	if err := e.drain(ctx); err != nil {
+	if err := e.drain(ctx, drainTime, catchUpTime); err != nil {
 		return err
 	}
 	for _, s := range e.shards {
@@ -290,6 +290,9 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 		})
 	}
 	r.ClientLoss = m.read().overflow - from.overflow
+	for _, s := range e.shards {
+		s.ask(func() { r.ClientLoss += s.total.abandoned() })
+	}
 	return nil
 }
 
@@ -339,7 +342,7 @@ func (e *engine) settle(ctx context.Context) error {
 // machine with too much to do, the sockets hold what the clients had no time to read, and the
 // kernel tells of drops only with what it queued behind them: so they are read to their ends
 // first.
-func (e *engine) drain(ctx context.Context) error {
+func (e *engine) drain(ctx context.Context, drainTime, catchUpTime time.Duration) error {
 	before := make([]uint64, len(e.shards))
 	end := time.Now().Add(drainTime)
 	for {
@@ -357,7 +360,13 @@ func (e *engine) drain(ctx context.Context) error {
 				behind = behind || s.emptied == before[i]
 			})
 		}
-		if !outstanding || late && (!behind || time.Now().After(end.Add(catchUpTime))) {
+		if !outstanding || late && !behind {
+			return nil
+		}
+		if late && time.Now().After(end.Add(catchUpTime)) {
+			for i, s := range e.shards {
+				s.ask(func() { s.total.unread = s.emptied == before[i] })
+			}
 			return nil
 		}
 	}
@@ -456,7 +465,7 @@ func (e *engine) firstError() error {
 // results puts together what the shards have seen.
 func (e *engine) results(r *report.Result) {
 	r.Connected, r.Failed = int(e.up.Load()), int(e.failures.Load())
-	var unplaced, silent, undecryptable, malformed uint64
+	var unplaced, silent, undecryptable, malformed, unread uint64
 	for _, s := range e.shards {
 		s.ask(func() {
 			s.total.into(r)
@@ -464,6 +473,9 @@ func (e *engine) results(r *report.Result) {
 			silent += s.total.silentStreams
 			undecryptable += s.total.undecryptable
 			malformed += s.total.malformed
+			if s.total.unread {
+				unread++
+			}
 			for _, o := range s.total.origins {
 				from, to := o.measured()
 				r.Sent += to - from
@@ -492,6 +504,7 @@ func (e *engine) results(r *report.Result) {
 		{unplaced, "streams of no known publisher"},
 		{undecryptable, "packets that no key opened"},
 		{malformed, "malformed packets"},
+		{unread, "threads of clients that did not come to read all that they were sent"},
 	} {
 		if one.n > 0 {
 			r.Problems = append(r.Problems, fmt.Sprintf("%d %s", one.n, one.text))

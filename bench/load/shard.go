@@ -29,6 +29,8 @@ const (
 	joiningPoll   = 1 * time.Millisecond   // while peers join, or have delays of their own
 	visitInterval = 100 * time.Millisecond // between two looks whether a peer is to be visited
 	maxReads      = 256                    // batches in one poll: a flood must not stop the rest
+	maxAsked      = 64                     // packets asked for by NACK in one poll; the rest waits for the next
+	quietTime     = 1 * time.Second        // without NACKs, since the socket overflowed
 )
 
 var (
@@ -71,6 +73,10 @@ type shard struct {
 	sentPackets, sentBytes uint64
 	received, sentControl  uint64
 	emptied                uint64 // polls after which nothing was left in the socket
+	unread                 bool   // something was left by the last poll
+	overflow               overflow
+	quietUntil             mono.Time
+	budget                 int // packets that may still be asked for in this poll
 	live                   live
 
 	mu      sync.Mutex
@@ -225,22 +231,30 @@ func (s *shard) flush() {
 
 // poll reads the socket until it is empty. Publishers send in between.
 func (s *shard) poll() {
+	s.unread = true
 	for range maxReads {
 		s.batch.Reset()
 		n, err := s.sock.Recv(s.batch)
-		if n == 0 || err != nil {
-			s.emptied++
-			return
+		if err == nil {
+			s.read(s.batch)
 		}
-		s.read(s.batch)
-		if n < batchSize {
+		if n < batchSize || err != nil {
+			s.unread = false
 			s.emptied++
-			return
+			break
 		}
 		s.now = netio.Now()
 		s.sendDue()
 	}
+	if s.overflow.look(s.sock.FD()) {
+		s.quietUntil = s.now.Add(quietTime)
+	}
 }
+
+// asks reports whether NACKs may go. What is missing while datagrams wait unread is among them
+// as a rule, and what is missing since the socket overflowed is nobody's fault but our own:
+// asking for all of that at once would make a client that cannot keep up a flood.
+func (s *shard) asks() bool { return !s.unread && s.now >= s.quietUntil && s.budget > 0 }
 
 // read gives the datagrams of a batch to their peers.
 func (s *shard) read(b *mmsg.RxBatch) {
@@ -302,6 +316,7 @@ func (s *shard) media(p *peer, b []byte, kernel int64) {
 
 // tick does what is due: requests of those who miss packets, and the visits of this turn.
 func (s *shard) tick(interval time.Duration) {
+	s.budget = maxAsked
 	keep := s.lossy[:0]
 	for _, p := range s.lossy {
 		p.lossy = p.secured != nil && p.requests(s)
@@ -462,7 +477,7 @@ func (s *shard) publish() {
 	s.live.forwarded.Store(s.total.arrived)
 	s.live.gaps.Store(s.total.gaps)
 	s.live.bytes.Store(s.total.arrivedBytes)
-	s.live.overflow.Store(s.sock.Counters().RxOverflow.Load())
+	s.live.overflow.Store(s.overflow.total)
 	if cpu, err := proc.Thread(); err == nil {
 		s.live.cpu.Store(int64(cpu))
 	}

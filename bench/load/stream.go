@@ -184,16 +184,17 @@ func (s *stream) found(ext uint64) {
 	}
 }
 
-// due appends the numbers to ask for now.
-func (s *stream) due(now mono.Time, dst []uint16) []uint16 {
+// due appends the numbers to ask for now, most at most; the others stay due.
+func (s *stream) due(now mono.Time, dst []uint16, most int) []uint16 {
 	keep := s.missing[:0]
 	for _, m := range s.missing {
-		if m.asked == mono.Never || now.Sub(m.asked) >= nackInterval {
+		if most > 0 && (m.asked == mono.Never || now.Sub(m.asked) >= nackInterval) {
 			if m.tries == nackTries {
 				continue
 			}
 			m.asked = now
 			m.tries++
+			most--
 			dst = append(dst, uint16(m.ext))
 		}
 		keep = append(keep, m)

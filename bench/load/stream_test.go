@@ -145,7 +145,7 @@ func TestRetransmissionRecoversAPacket(t *testing.T) {
 	g := newRigStream(t, 100)
 	total := g.measured(5, 3, func(first uint64) {
 		g.arrive(first, first+2)
-		if asked := g.one.due(1, nil); !slices.Equal(asked, []uint16{100 + uint16(first) + 1}) {
+		if asked := g.one.due(1, nil, maxMissing); !slices.Equal(asked, []uint16{100 + uint16(first) + 1}) {
 			t.Errorf("asked for %d", asked)
 		}
 		g.packet(arrival{seq: 100 + uint16(first) + 1, rtx: true, payload: payloadOf(first + 1)})
@@ -288,7 +288,7 @@ func TestRequestsForAPacketEnd(t *testing.T) {
 	g.arrive(0, 2)
 	now, asked := mono.Time(1), 0
 	for range 100 {
-		asked += len(g.one.due(now, nil))
+		asked += len(g.one.due(now, nil, maxMissing))
 		now = now.Add(10 * time.Millisecond)
 	}
 	g.want("requests", uint64(asked), nackTries)

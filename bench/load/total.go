@@ -31,6 +31,7 @@ type total struct {
 	forwarded, bytes, expected uint64 // of those measured
 	recovered, duplicated      uint64
 	padded, padBytes           uint64
+	unread                     bool   // the socket held something to the end
 	unplaced                   uint64 // streams whose publisher was never recognised, though packets came
 	malformed, unknown         uint64
 	undecryptable              uint64
@@ -180,6 +181,15 @@ func (p *peer) from(o *origin) bool {
 		}
 	}
 	return false
+}
+
+// abandoned returns how much of what is missing in the end may stand in the socket: all of it,
+// if that was not read to its end.
+func (t *total) abandoned() uint64 {
+	if !t.unread {
+		return 0
+	}
+	return t.expected - t.forwarded
 }
 
 // into adds the totals to a result.
