@@ -56,6 +56,7 @@ type Conn struct {
 	report  mono.Time     // when the next reports are due
 	policer recv.Policer  // what the peer may send at all
 	control recv.Policer  // and of RTCP
+	asks    asks          // and ask for again
 	lost    bool          // consent is: nothing may be sent any more
 
 	pubs  []*publisher // by slot; nil: free

@@ -38,6 +38,9 @@ type Env struct {
 	// Missing is what the publishers' streams take their lists of missing packets from.
 	Missing recv.Tables
 
+	// Lent is what the subscribers' streams take their tables from.
+	Lent send.Tables
+
 	// Routed are the packets that connections have decrypted in this batch, in order of
 	// arrival, with one reference each that goes over to the router.
 	Routed []Routed
@@ -138,6 +141,9 @@ type Counters struct {
 	NACKIn      count.Word // sequence numbers that subscribers asked for
 	NACKOut     count.Word // sequence numbers that we asked publishers for
 	NACKMiss    count.Word // asked for, but no longer in the ring
+	NACKOld     count.Word // of those, older than all that is in the ring: nobody looked
+	NACKCovered count.Word // NACKs with such numbers that a key frame sent since makes up for
+	NACKOver    count.Word // asked for beyond what one peer may
 	NACKAwaited count.Word // asked for, but the publisher has yet to repeat it itself
 	NACKRefused count.Word // asked for too often, or never sent
 	PLIIn       count.Word

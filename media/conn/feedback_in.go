@@ -62,9 +62,7 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 		var nack rtcp.NACK
 		if nack, err = p.NACK(); err == nil {
 			if s := c.sending(nack.Media); s != nil {
-				for seq, ok := nack.Next(); ok; seq, ok = nack.Next() {
-					c.resend(env, now, s, seq)
-				}
+				c.nacked(env, now, s, &nack)
 			}
 		}
 	case rtcp.KindPLI:

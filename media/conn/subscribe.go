@@ -7,7 +7,6 @@ import (
 	"tsubame/media/param"
 	"tsubame/media/router"
 	"tsubame/media/rtp"
-	"tsubame/media/rtx"
 	"tsubame/media/send"
 	"tsubame/media/srtp"
 	"tsubame/netio/mmsg"
@@ -26,6 +25,7 @@ type subscriber struct {
 	waiting bool // in the fan-out
 	pending bool // the track is about to be published: see activate
 	class   mmsg.Class
+	keyed   uint64 // Meta.Seq of the last packet sent that begins a key frame; 0: none
 }
 
 // retryInterval is how soon a subscription looks again for a track that is not there yet.
@@ -60,6 +60,7 @@ func (c *Conn) Subscribe(env *Env, now mono.Time, spec *param.Subscribe) (bool, 
 		s.class = mmsg.Audio
 	}
 	s.stream.Init(*spec, uint16(rand.Uint32()), uint16(rand.Uint32()))
+	s.stream.Borrow(&env.Lent)
 	c.subs[slot] = s
 	c.bySSRC[spec.SSRC] = uint32(slot)
 	if spec.RTXSSRC != 0 {
@@ -144,6 +145,7 @@ func (c *Conn) Dropped(slot uint32) {
 }
 
 func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
+	s.stream.Close()
 	c.subs[slot] = nil
 	delete(c.bySSRC, s.spec.SSRC)
 	if s.spec.RTXSSRC != 0 {
@@ -184,7 +186,9 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 			c.notSent(env, s)
 			continue
 		}
-		if waited && s.spec.Kind == param.Video && m.Flags&packet.FlagKeyFrame == 0 {
+		if m.Flags&packet.FlagKeyFrame != 0 {
+			s.keyed = m.Seq
+		} else if waited && s.spec.Kind == param.Video {
 			env.Count.BlindStarts.Inc()
 		}
 		buf := env.Out.Slot()
@@ -221,67 +225,6 @@ func (c *Conn) notSent(env *Env, s *subscriber) {
 	if s.spec.Kind == param.Video {
 		env.wantKeyFrame(s.spec.Track)
 	}
-}
-
-// resend serves one sequence number of a NACK from the track's retransmission ring. Under
-// GCM nothing may be sealed again under its own SSRC and index, so that without RTX there
-// is no resending: a key frame is asked for instead.
-func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16) {
-	n := env.Count
-	n.NACKIn.Inc()
-	orig, ok := s.stream.Original(seq)
-	if !ok || !s.waiting {
-		n.NACKRefused.Inc()
-		return
-	}
-	var ref packet.Ref
-	if ok = s.rtx != nil && s.info.HasRTX; ok {
-		ref, ok = env.RTX.Get(s.info.RTX, orig)
-	}
-	if !ok && s.info.Repairs && s.stream.Awaits(seq) {
-		// It was lost on its way to us, where it has been asked for already, and is sent
-		// on when it comes.
-		n.NACKAwaited.Inc()
-		return
-	}
-	if !ok {
-		n.NACKMiss.Inc()
-		if s.spec.Kind == param.Video && s.stream.KeyFrameRequest(now) {
-			env.wantKeyFrame(s.spec.Track)
-		}
-		return
-	}
-	c.retransmit(env, now, s, seq, ref)
-	env.Mag.Release(ref)
-}
-
-// retransmit sends a packet that the viewer knows by seq once more, as RTX, if it may have it.
-func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, ref packet.Ref) {
-	n := env.Count
-	to, ok := c.SendPath()
-	if !ok {
-		n.DropNoPath.Inc()
-		return
-	}
-	buf := env.Out.Slot()
-	if buf == nil {
-		n.DropTxFull.Inc()
-		return
-	}
-	if !s.stream.AllowResend(now, seq, len(env.Arena.Data(ref)), c.rtt) {
-		n.NACKRefused.Inc()
-		return
-	}
-	h, index := s.stream.PutRTXHeader(buf, env.Arena.Meta(ref), now, env.NTP, c.twccOut)
-	body := rtx.AppendPayload(buf[h:h], seq, env.Arena.Payload(ref))
-	size, err := c.session.SealRTP(buf, h, body, s.rtx, index)
-	if err != nil {
-		n.DropSeal.Inc()
-		return
-	}
-	c.twccOut++
-	env.Out.Commit(size, to, s.class)
-	n.RTXOut.Inc()
 }
 
 // smooth takes a new round-trip sample (RFC 6298's weights).

@@ -1,6 +1,7 @@
 package rtx
 
 import (
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -124,6 +125,9 @@ func runRing(t reporter, ops []byte) {
 				if _, ok := pool.Get(stale, seq); ok {
 					t.Fatalf("step %d: an id that is over found a packet", k)
 				}
+				if pool.Oldest(stale) != math.MaxUint64 {
+					t.Fatalf("step %d: an id that is over may have packets", k)
+				}
 			}
 		}
 		compare(t, k, pool, arena, mag, id, g, m)
@@ -146,6 +150,15 @@ func compare(t reporter, step int, pool *Pool, arena *packet.Arena, mag *packet.
 	}
 	if g.Deadline() != deadline {
 		t.Fatalf("step %d: deadline %d, want %d", step, g.Deadline(), deadline)
+	}
+	oldest := uint64(0)
+	if len(m.held) > 0 {
+		oldest = m.held[0].seq
+	} else if m.started {
+		oldest = m.newest + 1
+	}
+	if got := pool.Oldest(id); got != oldest {
+		t.Fatalf("step %d: oldest %d, want %d", step, got, oldest)
 	}
 	for seq := m.newest - 70; seq != m.newest+70; seq++ {
 		want := slices.ContainsFunc(m.held, func(e entry) bool { return e.seq == seq })

@@ -12,6 +12,7 @@ package rtx
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -148,6 +149,17 @@ func (p *Pool) Get(id ID, seq uint64) (packet.Ref, bool) {
 		return 0, false
 	}
 	return r, true
+}
+
+// Oldest returns a number below which the ring held nothing a moment ago, so that who asks for
+// many packets that have gone need not look for each; a packet that was recovered since may be
+// below it. It is above all numbers when id is over. Any goroutine may call it.
+func (p *Pool) Oldest(id ID) uint64 {
+	oldest := p.rings[id.Index].floor.Load()
+	if p.gens[id.Index].Load() != id.Gen {
+		return math.MaxUint64
+	}
+	return oldest
 }
 
 // Close ends id: from now on Get misses, the packets are released, and the ring is free for

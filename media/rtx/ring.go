@@ -23,6 +23,8 @@ type Ring struct {
 	span           uint32 // MaxAge in units of the track's RTP clock; 0: not known
 	stats          Stats
 
+	floor atomic.Uint64 // oldest, or newest+1 when nothing is held, for readers: see Pool.Oldest
+
 	_ [64]byte // rings of different shards do not share a cache line
 }
 
@@ -92,6 +94,7 @@ func (g *Ring) Insert(seq uint64, r packet.Ref, now mono.Time, m *packet.Magazin
 	g.stamps[g.at(seq)] = g.stamp(seq, now)
 	if g.stats.Held == 0 || seq < g.oldest {
 		g.oldest = seq
+		g.floor.Store(seq)
 	}
 	g.slots[g.at(seq)].Store(uint64(uint32(seq))<<32 | uint64(r))
 	g.stats.Inserted++
@@ -166,10 +169,12 @@ func (g *Ring) evict(m *packet.Magazine) {
 	g.stats.Bytes -= len(g.pool.arena.Bytes(r))
 	m.Release(r)
 	if g.stats.Held == 0 {
+		g.floor.Store(g.newest + 1)
 		return
 	}
 	for g.oldest++; g.slots[g.at(g.oldest)].Load() == 0; g.oldest++ {
 	}
+	g.floor.Store(g.oldest)
 }
 
 // reset empties the ring for its next life.
@@ -179,5 +184,6 @@ func (g *Ring) reset(m *packet.Magazine) {
 	}
 	g.started, g.open, g.span = false, false, 0
 	g.oldest, g.newest = 0, 0
+	g.floor.Store(0)
 	g.stats = Stats{}
 }
