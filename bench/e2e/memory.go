@@ -10,6 +10,10 @@ import (
 	"tsubame/bench/report"
 )
 
+// settled is how long after the last join the server's memory is what it stays: 5 s later it
+// gives what the joins have left back to the system.
+func settled(l *lab) time.Duration { return pick(l, 15*time.Second, 8*time.Second) }
+
 func memoryParked(ctx context.Context, l *lab, r *report.Row) error {
 	return memoryOfViewers(ctx, l, r, quiet, 64<<10)
 }
@@ -20,7 +24,7 @@ func memoryUnparked(ctx context.Context, l *lab, r *report.Row) error {
 
 func memoryOfViewers(ctx context.Context, l *lab, r *report.Row, config map[string]string, most uint64) error {
 	sc := audience(l, r.Key, pick(l, 2000, 300), pick(l, 20*time.Second, 5*time.Second))
-	sc.Warmup = pick(l, 15*time.Second, 2*time.Second) // for what is kept for a while after joining
+	sc.Warmup = settled(l)
 	out, err := l.once(ctx, job{config: config, scenario: sc})
 	if err != nil {
 		return err
@@ -34,21 +38,22 @@ func memoryOfViewers(ctx context.Context, l *lab, r *report.Row, config map[stri
 // as silent, and the others are publishers; the server's memory with the viewers alone, in the
 // same process and read right before the first publisher comes, takes the place of that of an
 // idle server. Everything that a publisher brings is in the difference: its rings, the packets
-// in them, its session, and the arena's growth. What is not in it is free space that the
-// viewers' joins left in the heap and that publishers fill first, which makes a publisher look
-// smaller; the viewers are given time to settle, so that the collector has given back what it
-// will. A server with the publishers alone errs the other way: there each would bear a share
-// of what the first connection of any kind costs.
+// in them, its session, and the arena's growth. What joins leave in the heap would be counted
+// once too much or too little, so both readings are taken later than the server gives that back
+// to the system, some seconds after the last join. What is not in the difference is free space
+// among what is alive, which publishers fill first and which makes them look smaller. A server
+// with the publishers alone errs the other way: each would bear a share of what the first
+// connection of any kind costs.
 func memoryPublisher(ctx context.Context, l *lab, r *report.Row) error {
 	all, n := pick(l, 2000, 200), pick(l, 100, 30)
 	watching := base(l, r.Key+"-viewers")
 	watching.Clients, watching.Video, watching.PayloadSize, watching.PacketRate = all-n, false, 100, 1
-	watching.Warmup = pick(l, 15*time.Second, 2*time.Second)
-	watching.Duration = pick(l, 75*time.Second, 20*time.Second) // beyond the publishers' end
+	watching.Warmup = settled(l)
+	watching.Duration = 10 * time.Minute // it is ended when the publishers have been measured
 
 	sending := base(l, r.Key)
 	sending.Rooms, sending.Clients, sending.Role, sending.Bitrate, sending.FrameRate = n, 1, load.SendOnly, 1_500_000, 25
-	sending.Duration = pick(l, 20*time.Second, 5*time.Second)
+	sending.Warmup, sending.Duration = settled(l), pick(l, 20*time.Second, 5*time.Second)
 
 	s, err := l.start(ctx, quiet)
 	if err != nil {
@@ -69,18 +74,21 @@ func memoryPublisher(ctx context.Context, l *lab, r *report.Row) error {
 	return nil
 }
 
-// beside runs one load, and another one within its measured part.
+// beside runs one load, and another one within its measured part; then it ends the first, whose
+// result is a partial one.
 func (l *lab) beside(ctx context.Context, s target, outer, inner load.Scenario) (*report.Result, outcome, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	outer.URL, outer.PID = s.URL(), s.PID()
-	var r *report.Result
+	started := l.now()
+	var samples []report.Sample
 	var outerErr error
 	calm, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		measured := false
-		r, outerErr = l.load(ctx, outer, func(one report.Sample) {
+		_, outerErr = l.load(background, outer, func(one report.Sample) {
+			samples = append(samples, one)
 			switch {
 			case measured: // the other load tells of itself
 			case one.Phase == report.Measuring:
@@ -110,18 +118,16 @@ func (l *lab) beside(ctx context.Context, s target, outer, inner load.Scenario) 
 		}
 		return over()
 	}})
-	if err != nil || out.gaveUp != "" {
-		cancel()
-	}
+	cancel()
 	<-ended
 	switch {
 	case err != nil:
 		return nil, outcome{}, err
 	case out.gaveUp != "":
 		return nil, outcome{}, errors.Join(outerErr, errors.New(out.gaveUp))
-	case outerErr != nil:
-		return nil, outcome{}, outerErr
 	}
+	r := report.Partial(outer.Name, started, outer.Rooms*outer.Clients, samples)
+	r.Machine = out.Machine
 	l.results = append(l.results, r)
 	return r, out, nil
 }
