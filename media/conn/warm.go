@@ -24,10 +24,7 @@ func (c *Conn) Warm(step int, slot uint32) {
 		prefetch.Line(unsafe.Pointer(&c.subs[slot]))
 		prefetch.Lines(unsafe.Pointer(c.session), 2)
 	case 1:
-		s := c.subs[slot]
-		prefetch.Line(unsafe.Pointer(&s.sealer))
-		prefetch.Line(unsafe.Pointer(&s.class))
-		s.stream.Warm()
+		c.subs[slot].stream.Warm() // and what is in front of it
 		c.session.Warm()
 	case 0:
 		c.session.WarmKey(c.subs[slot].sealer)
