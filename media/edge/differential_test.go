@@ -60,7 +60,7 @@ func write(rnd *rand.Rand) *script {
 			pace, base := rnd.IntN(3), 40+rnd.IntN(1000)
 			n := 1 + rnd.IntN(9)
 			if rnd.IntN(20) == 0 {
-				n = 40 // longer than any run
+				n = 80 // longer than any two runs
 			}
 			for i := range n {
 				seq++

@@ -10,9 +10,9 @@ import (
 )
 
 // MaxRun is how many packets of one track travel together at most. It holds the frames of
-// what browsers send up to some 3 Mbps at 30 frames a second; longer ones, key frames above
+// what browsers send up to some 6 Mbps at 30 frames a second; longer ones, key frames above
 // all, go in several runs.
-const MaxRun = 16
+const MaxRun = 32
 
 // Run is packets of one track that travel together: to a shard as one entry of its media
 // lane, to a viewer as datagrams that stand next to each other in the transmit queue.
