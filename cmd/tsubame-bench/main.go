@@ -39,10 +39,11 @@ type runner func(context.Context, load.Scenario, report.Progress) (*report.Resul
 func main() {
 	bare.ServeHandshakes() // in the process that measures bare handshakes this does not return
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once, and the kernel its server
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, load.Run)
-	stop()
-	os.Exit(code)
+	context.AfterFunc(ctx, func() {
+		stop() // so that the next signal ends the process, and the kernel its server
+		fmt.Fprintln(os.Stderr, "tsubame-bench: interrupted, what was measured is written; a second signal ends it at once")
+	})
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, load.Run))
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, do runner) int {

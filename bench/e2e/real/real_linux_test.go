@@ -198,8 +198,8 @@ func TestInterruptedStandardSetEndsItsServerAndKeepsWhatItHas(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, c.stderr.String())
 	}
 	for _, pid := range servers {
-		if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
-			t.Errorf("the server %d is still there: %v", pid, err)
+		if !gone(pid) {
+			t.Errorf("the server %d is still there", pid)
 		}
 	}
 	table := c.stdout.String()
@@ -208,6 +208,45 @@ func TestInterruptedStandardSetEndsItsServerAndKeepsWhatItHas(t *testing.T) {
 	}
 	if _, err := os.Stat(results); !os.IsNotExist(err) {
 		t.Errorf("a table without a number was appended: %v", err)
+	}
+}
+
+// gone reports whether a process has ended; one that nobody has waited for is no process.
+func gone(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return err != nil || strings.HasPrefix(rest, "Z")
+}
+
+// The server does not answer any more, so that the set would wait for its end.
+func TestSecondSignalEndsAllAtOnce(t *testing.T) {
+	c := start(t, "standard", "--quick", "--only", "latency", "--results", "")
+	c.await(` s (join|warmup|measure) .* peers `)
+	servers := c.children()
+	if len(servers) != 1 {
+		t.Fatalf("%d servers run", len(servers))
+	}
+	if err := syscall.Kill(servers[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if err := c.cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			c.await(`a second signal ends it at once`)
+		}
+	}
+	c.end()
+	if status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
+		t.Errorf("%v", c.cmd.ProcessState)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(10 * time.Second); !gone(servers[0]); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("the server is still there")
+		}
 	}
 }
 
