@@ -118,7 +118,8 @@ func (t *thread) run(first *shard) {
 	}
 }
 
-// turn runs an iteration of each shard that has a reason for one.
+// turn runs an iteration of each shard that has a reason for one. busy means that one of them
+// has more to do: then there is no sleep to tell which sockets have something, and all look.
 func (t *thread) turn() (busy bool) {
 	now := Now()
 	for _, s := range t.carried {
@@ -130,6 +131,11 @@ func (t *thread) turn() (busy bool) {
 		}
 		s.turn()
 		busy = busy || s.busy
+	}
+	if busy {
+		for _, s := range t.carried {
+			s.readAll()
+		}
 	}
 	if !t.keepsSlot() && t.breath.due(now) {
 		runtime.Gosched()
@@ -237,6 +243,9 @@ func (t *thread) give(o *order) {
 		t.carried = t.carried[:last]
 		s.carrier.Store(int32(o.to.index))
 		o.to.arrive(s)
+		if last == 1 {
+			pprof.SetGoroutineLabels(t.carried[0].labels)
+		}
 		return
 	}
 	panic(fmt.Sprintf("netio: thread %d does not carry shard %d", t.index, o.shard.index))

@@ -156,6 +156,34 @@ func TestGatheredShardsLeaveTheirThreadsAsleep(t *testing.T) {
 	}
 }
 
+// One that has always more to do does not keep another on its thread from its sockets.
+func TestBusyShardLeavesRoomForOthersOnItsThread(t *testing.T) {
+	eachPath(t, func(t *testing.T, plain bool) {
+		g := open(t, Config{Shards: 2, Plain: plain, NoSteering: true})
+		var busy atomic.Bool
+		g.Start(0, &funcs{batch: echo, messages: func(mono.Time, *mmsg.TxQueue) bool { return busy.Load() },
+			timers: func(now mono.Time, _ *mmsg.TxQueue) mono.Time { return now.Add(time.Millisecond) }})
+		g.Start(1, &funcs{batch: echo})
+		g.rideOn(1)
+		for slept := g.Stats(0).Sleeps; g.Stats(0).Sleeps < slept+5; {
+			runtime.Gosched() // a sleep tells that the second shard's sockets have nothing
+		}
+		busy.Store(true)
+		to := netip.AddrPortFrom(loopback4, uint16(g.Port()))
+		for tries := 0; g.Stats(1).TxPackets < 20; tries++ {
+			c := listen(t, loopback4) // the kernel chooses the shard by its port
+			for range 5 {
+				send(t, c, to, "x")
+				receive(t, c)
+			}
+			c.Close()
+			if tries > 1000 {
+				t.Fatal("nothing came to the second shard")
+			}
+		}
+	})
+}
+
 // Idle shards gather on one thread by themselves, and a busy one is given a thread of its own.
 func TestBalancerGathersAndSpreads(t *testing.T) {
 	g := open(t, Config{Shards: 2, Share: true})
