@@ -3,6 +3,7 @@ package channel
 import (
 	"bytes"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,51 @@ func TestTheQueueOfASessionIsBounded(t *testing.T) {
 	if len(q) != 2 || q[0] != (session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}) {
 		t.Errorf("%d events, first %+v", len(q), q[0])
 	}
+}
+
+// idle reports whether a session waits, and has no goroutine.
+func (p *Peer) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.running
+}
+
+func TestASessionThatWaitsHasNoGoroutine(t *testing.T) {
+	r := quietRegistry()
+	p, out := startQuiet(r)
+	for !p.idle() {
+		runtime.Gosched()
+	}
+	// Whoever brings an event handles it.
+	if !p.DeliverHere(session.Malformed{Reason: "FAULT"}) {
+		t.Fatal("it has ended")
+	}
+	select {
+	case <-p.Done():
+	default:
+		t.Fatal("the event was not handled at once")
+	}
+	if reason := <-out.reason; reason != "FAULT" || p.DeliverHere(session.Vanished{}) {
+		t.Errorf("closed with %s", reason)
+	}
+	// What comes too late is not kept.
+	p.post(session.Notify{})
+	p.mustPost(session.MediaClosed{})
+	p.tick()
+	if len(p.queue) != 0 {
+		t.Errorf("%d events", len(p.queue))
+	}
+}
+
+// The timer comes again, and ends a session that hears nothing.
+func TestASessionThatHearsNothingEnds(t *testing.T) {
+	r := quietRegistry()
+	r.session.AnswerTimeout = 10 * time.Millisecond
+	p, out := startQuiet(r)
+	if reason := <-out.reason; reason != session.ReasonAnswerTimeout {
+		t.Errorf("closed with %s", reason)
+	}
+	<-p.Done()
 }
 
 // A process that did not run for a while does not make up for what it missed.

@@ -1,6 +1,6 @@
 // Package channel brings sessions together: a registry of channels, one goroutine per
-// channel that owns its membership, and one per session that carries out what the session's
-// state machine asks for. It never touches a socket, a datagram or an SDP. Every exported
+// channel that owns its membership, and one per session, there only while something happens
+// to it, that carries out what the session's state machine asks for. It never touches a socket, a datagram or an SDP. Every exported
 // method may be called from any goroutine; none of them may be called from a shard, since
 // they may wait.
 //
@@ -101,7 +101,7 @@ type Registry struct {
 	// joinWait is the constant; a test has no time for it.
 	joinWait time.Duration
 
-	running sync.WaitGroup // session and channel goroutines
+	running sync.WaitGroup // sessions and channel goroutines
 
 	mu       sync.Mutex
 	channels map[string]*actor
@@ -134,7 +134,7 @@ func (r *Registry) NewSession(now time.Time) *session.Session {
 }
 
 // Start takes over a session whose connect has been accepted, carries out the actions of
-// that event, and runs it in a goroutine of its own until it is closed. remote is the
+// that event, and runs it until it is closed. remote is the
 // client's address, for the log.
 func (r *Registry) Start(s *session.Session, actions []session.Action, t Transport, remote string) *Peer {
 	p := newPeer(r, s, t, remote)
@@ -182,14 +182,14 @@ func (r *Registry) endJoining(p *Peer) {
 	}
 }
 
-// joined is called by a session's goroutine when its media is established.
+// joined is called by a session when its media is established.
 func (r *Registry) joined(p *Peer) {
 	r.mu.Lock()
 	r.endJoining(p)
 	r.mu.Unlock()
 }
 
-// forget is called by a session's goroutine when it ends.
+// forget is called by a session when it ends.
 func (r *Registry) forget(p *Peer) {
 	r.mu.Lock()
 	delete(r.peers, p)

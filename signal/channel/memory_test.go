@@ -22,8 +22,8 @@ func BenchmarkSessionMemory(b *testing.B) {
 		runtime.GC()
 		runtime.GC()
 		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "heap-B/session")
-		b.ReportMetric(float64(after.StackInuse-before.StackInuse)/n, "stack-B/session")
+		b.ReportMetric(float64(int64(after.HeapAlloc-before.HeapAlloc))/n, "heap-B/session")
+		b.ReportMetric(float64(int64(after.StackInuse-before.StackInuse))/n, "stack-B/session")
 		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/n, "goroutines/session")
 		s.close()
 	}

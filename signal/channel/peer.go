@@ -21,7 +21,9 @@ const (
 )
 
 // Peer runs one session: it feeds the state machine and carries out its actions, one after
-// the other; "the goroutine" is run's, or one that run waits for.
+// the other. Sessions wait most of the time, by the thousand, so none has a goroutine while
+// it does: who brings an event to an idle session runs it, or begins a goroutine that does,
+// until nothing is left to be done. "The goroutine" is that one.
 type Peer struct {
 	registry  *Registry
 	machine   *session.Session
@@ -30,15 +32,18 @@ type Peer struct {
 	began     time.Time     // when its connect was accepted
 	joining   *list.Element // in registry.joining, guarded by its mu; nil: not there
 	inbox     chan session.Event
-	wake      chan struct{}
 	done      chan struct{}
 
 	mu      sync.Mutex
 	queue   []session.Event
 	spare   []session.Event // the queue of the next time
 	overrun bool
+	running bool // there is a goroutine, which looks at both queues once more before it ends
+	over    bool // the session has ended; running stays set
 
 	// Of the goroutine only.
+	timer   *time.Timer
+	due     time.Time // what it is set to
 	conn    Conn
 	actor   *actor
 	actions []session.Action // what is being carried out; empty in between
@@ -46,14 +51,37 @@ type Peer struct {
 	member *member
 }
 
+// newPeer returns a session that is idle only after run.
 func newPeer(r *Registry, s *session.Session, t Transport, remote string) *Peer {
 	return &Peer{registry: r, machine: s, transport: t, remote: remote, began: time.Now(), inbox: make(chan session.Event, inboxSize),
-		wake: make(chan struct{}, 1), done: make(chan struct{})}
+		done: make(chan struct{}), running: true}
 }
 
 // Deliver hands over an event of the transport: Message, Malformed or Vanished. It waits
-// while the session is busy. False: the session has ended.
+// while the session is inboxSize of them behind. False: the session has ended.
 func (p *Peer) Deliver(e session.Event) bool {
+	if !p.offer(e) {
+		return false
+	}
+	if p.begin() {
+		go p.drain()
+	}
+	return true
+}
+
+// DeliverHere is Deliver, but that the caller's goroutine does what is to be done if the
+// session is idle.
+func (p *Peer) DeliverHere(e session.Event) bool {
+	if !p.offer(e) {
+		return false
+	}
+	if p.begin() {
+		p.once()
+	}
+	return true
+}
+
+func (p *Peer) offer(e session.Event) bool {
 	select {
 	case <-p.done:
 		return false
@@ -67,6 +95,17 @@ func (p *Peer) Deliver(e session.Event) bool {
 	}
 }
 
+// begin reports whether the caller has to see to it that the session runs.
+func (p *Peer) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running {
+		return false
+	}
+	p.running = true
+	return true
+}
+
 // Done is closed when the session has ended.
 func (p *Peer) Done() <-chan struct{} { return p.done }
 
@@ -74,31 +113,48 @@ func (p *Peer) Done() <-chan struct{} { return p.done }
 func (p *Peer) post(e session.Event) {
 	p.mu.Lock()
 	switch {
-	case p.overrun:
+	case p.overrun, p.over:
 	case len(p.queue) >= maxQueue:
 		p.overrun = true
 		p.queue = []session.Event{session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}}
 	default:
 		p.queue = append(p.queue, e)
 	}
+	idle := !p.running
+	p.running = true
 	p.mu.Unlock()
-	p.signal()
+	if idle {
+		go p.drain()
+	}
 }
 
 // mustPost queues an event that ends the session or comes at most twice in its life,
-// whatever the queue holds.
+// whatever the queue holds. It never waits.
 func (p *Peer) mustPost(e session.Event) {
-	p.mu.Lock()
-	p.queue = append(p.queue, e)
-	p.mu.Unlock()
-	p.signal()
+	if p.enqueue(e) {
+		go p.drain()
+	}
 }
 
-func (p *Peer) signal() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+// tick is called by the timer, on a goroutine of its own.
+func (p *Peer) tick() {
+	if p.enqueue(session.Tick{}) {
+		p.drain()
 	}
+}
+
+// enqueue queues an event whatever the queue holds, and reports whether the caller has to see
+// to it that the session runs.
+func (p *Peer) enqueue(e session.Event) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return false
+	}
+	p.queue = append(p.queue, e)
+	idle := !p.running
+	p.running = true
+	return idle
 }
 
 // refuse ends a session that was never run.
@@ -111,40 +167,77 @@ func (p *Peer) refuse(k session.Kicked) {
 	close(p.done)
 }
 
+// run does what connect has led to, and what has come by then.
 func (p *Peer) run(actions []session.Action) {
-	defer p.registry.forget(p)
-	defer close(p.done)
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
 	p.actions = actions
-	apart(p.carryOut)
-	for p.machine.State() != session.Closed {
-		timer.Reset(time.Until(p.machine.Deadline()))
-		select {
-		case e := <-p.inbox:
-			apart(func() { p.handle(e) })
-		case <-p.wake:
-			apart(func() {
-				q := p.take()
-				p.handle(q...)
-				p.giveBack(q)
-			})
-		case <-timer.C:
-			apart(func() { p.handle(session.Tick{}) })
-		}
+	p.carryOut()
+	p.drain()
+}
+
+// drain handles events until there are none.
+func (p *Peer) drain() {
+	for !p.round() {
 	}
 }
 
-// apart runs f on a goroutine of its own and waits for it. Sessions wait most of the time,
-// by the thousand, and a goroutine that waits keeps the deepest stack that it ever needed:
-// this way that is the one of waiting.
-func apart(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	<-done
+// once handles what there is. What comes meanwhile is another goroutine's: the caller has a
+// socket to read.
+func (p *Peer) once() {
+	if !p.round() {
+		go p.drain()
+	}
+}
+
+// round handles what the channel has queued and one message, and reports whether that was
+// all, and then the goroutine has nothing more to do.
+func (p *Peer) round() (idle bool) {
+	if p.machine.State() != session.Closed {
+		if q := p.take(); len(q) > 0 {
+			p.handle(q...)
+			p.giveBack(q)
+		}
+		select {
+		case e := <-p.inbox:
+			p.handle(e)
+		default:
+		}
+	}
+	if p.machine.State() == session.Closed {
+		p.end()
+		return true
+	}
+	p.arm()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	idle = len(p.queue) == 0 && len(p.inbox) == 0
+	p.running = !idle
+	return idle
+}
+
+// arm sets the timer to the session's next deadline, of which there always is one.
+func (p *Peer) arm() {
+	at, now := p.machine.Deadline(), time.Now()
+	switch {
+	case p.timer == nil:
+		p.timer = time.AfterFunc(at.Sub(now), p.tick)
+	case at.Equal(p.due) && now.Before(at):
+		return // the usual case: the next ping
+	default:
+		p.timer.Reset(at.Sub(now))
+	}
+	p.due = at
+}
+
+// end is the last that the session does.
+func (p *Peer) end() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.mu.Lock()
+	p.over, p.queue, p.spare = true, nil, nil
+	p.mu.Unlock()
+	close(p.done)
+	p.registry.forget(p)
 }
 
 func (p *Peer) take() []session.Event {

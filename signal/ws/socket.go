@@ -73,7 +73,7 @@ func (s *socket) next() (more bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		more = s.peer.Deliver(eventOf(frame, reason, gone)) && !gone
+		more = s.peer.DeliverHere(eventOf(frame, reason, gone)) && !gone
 	}()
 	<-done
 	s.recycle()
