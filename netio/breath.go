@@ -15,6 +15,8 @@ const (
 	// processor as the shard itself (bench/LOG.md). A shard that lets go by itself, somewhat
 	// more often, is left alone, and the monitor looks every 10 ms.
 	//
+	// That is for threads that cannot keep their slots while they sleep (see processorSlots).
+	//
 	// While other goroutines keep all slots busy, letting go means to queue behind them. That
 	// is no new risk, since the slot is then taken at every sleep anyway, and media waits less
 	// for it, not more.

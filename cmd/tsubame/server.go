@@ -48,13 +48,14 @@ type server struct {
 // start brings everything up, in the order in which it depends on each other: what fails
 // first has opened nothing that others could already use.
 func start(cfg configs.Config, log *slog.Logger) (*server, error) {
-	shards := cfg.Media.Shards
+	shards, cpus := cfg.Media.Shards, runtime.GOMAXPROCS(0) // follows affinity and the cgroup's quota
 	if shards == 0 {
-		shards = runtime.GOMAXPROCS(0) // follows affinity and the cgroup's quota
+		shards = cpus
 	}
 	cfg.Media.Shards = shards
-	// A shard keeps its thread; signaling and the collector need some beside them.
-	runtime.GOMAXPROCS(shards + 2)
+	// The shards' threads keep their processor slots while they sleep (see package netio);
+	// signaling, handshakes and the collector have as many slots beside them as there are CPUs.
+	runtime.GOMAXPROCS(shards + max(2, cpus))
 
 	s := &server{cfg: cfg, log: log, failed: make(chan error, 1)}
 	listener, err := listenSignaling(cfg.Signaling)
