@@ -28,7 +28,7 @@ const (
 // it. A gap wider than the window is followed only when a few packets agree on it; what
 // was not reported by then never is, and the sender counts it as it counts lost feedback.
 type TWCC struct {
-	arrivals [twccWindow]mono.Time // of first, first+1, ...; Never: has not arrived
+	arrivals [twccWindow]uint32 // of first, first+1, ..., see arrival; 0: has not arrived
 	first    uint64
 	n        int       // entries in use
 	next     int       // the first one that the next feedback covers
@@ -56,7 +56,7 @@ func (t *TWCC) Record(now mono.Time, seq uint16) {
 		t.arrived(now, t.n-1)
 	case d <= 0 && -d < t.n:
 		at := t.n - 1 + d
-		if t.arrivals[at] == mono.Never {
+		if t.arrivals[at] == 0 {
 			t.late(now, at)
 		}
 	case d <= 0 && d > -twccWindow:
@@ -89,7 +89,7 @@ func (t *TWCC) extend(d int) {
 func (t *TWCC) recount() {
 	t.pending = 0
 	for _, at := range t.arrivals[t.next:t.n] {
-		if at != mono.Never {
+		if at != 0 {
 			t.pending++
 		}
 	}
@@ -98,10 +98,10 @@ func (t *TWCC) recount() {
 // late takes a packet that came after its number was reported as missing.
 func (t *TWCC) late(now mono.Time, at int) {
 	for _, then := range t.arrivals[at+1 : t.n] {
-		if then == mono.Never {
+		if then == 0 {
 			continue
 		}
-		if now.Sub(then) <= twccBack {
+		if micros(now)-then <= uint32(twccBack/time.Microsecond) {
 			t.arrived(now, at)
 		}
 		return
@@ -109,7 +109,7 @@ func (t *TWCC) late(now mono.Time, at int) {
 }
 
 func (t *TWCC) arrived(now mono.Time, at int) {
-	t.arrivals[at] = now
+	t.arrivals[at] = arrival(now)
 	if at < t.next {
 		t.next = at
 	}
@@ -124,6 +124,24 @@ func (t *TWCC) arrived(now mono.Time, at int) {
 	case t.pending >= twccMany:
 		t.due = min(t.due, t.since.Add(twccFast))
 	}
+}
+
+// arrival is how an instant is remembered: in microseconds modulo 1<<32, more than an hour, and
+// never 0. Feedback has units of 250 us (rtcp.TWCCDelta), of which this changes none.
+func arrival(now mono.Time) uint32 { return max(micros(now), 1) }
+
+// times writes the arrivals from number i on to dst, up to the end, and returns those. None is
+// later than now.
+func (t *TWCC) times(dst *[twccWindow]mono.Time, i int, now mono.Time) []mono.Time {
+	base := now - now%mono.Time(time.Microsecond)
+	at := arrival(now)
+	for j, then := range t.arrivals[i:t.n] {
+		dst[j] = mono.Never
+		if then != 0 {
+			dst[j] = base.Add(-time.Duration(at-then) * time.Microsecond)
+		}
+	}
+	return dst[:t.n-i]
 }
 
 func (t *TWCC) restart(now mono.Time, first uint64) {
@@ -161,7 +179,8 @@ func (t *TWCC) AppendFeedback(dst []byte, now mono.Time, senderSSRC, mediaSSRC u
 	}
 	base := uint16(t.first) + uint16(t.next)
 	before := len(dst)
-	dst, covered := rtcp.AppendTWCC(dst, senderSSRC, mediaSSRC, t.count, base, t.arrivals[t.next:t.n])
+	var times [twccWindow]mono.Time
+	dst, covered := rtcp.AppendTWCC(dst, senderSSRC, mediaSSRC, t.count, base, t.times(&times, t.next, now))
 	if len(dst) > before {
 		t.count++
 	}
