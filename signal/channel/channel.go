@@ -72,7 +72,7 @@ type Config struct {
 	Plane      Plane
 	Candidates func() []string // values of the a=candidate lines that hold now
 	// Session holds for all sessions; Fingerprint is taken from the plane, JoinTimeout is
-	// 10 s unless given.
+	// 10 s unless given, Gather 200 ms.
 	Session        session.Config
 	Notify         bool // tell clients of each other
 	MaxConnections int  // beyond them sessions are refused; 0: no bound of ours
@@ -120,6 +120,9 @@ func NewRegistry(cfg Config) *Registry {
 	r.session.Fingerprint = cfg.Plane.Fingerprint()
 	if r.session.JoinTimeout == 0 {
 		r.session.JoinTimeout = 10 * time.Second
+	}
+	if r.session.Gather == 0 {
+		r.session.Gather = 200 * time.Millisecond
 	}
 	if r.cfg.JoiningFor == 0 {
 		r.cfg.JoiningFor = 5 * time.Second

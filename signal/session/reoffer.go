@@ -91,21 +91,40 @@ const (
 	reOfferEvery = 200 * time.Millisecond
 )
 
+// In a channel that many join at once each of them means a re-offer to all others, and most
+// of these are news within moments. So the first re-offer goes out at once, and the next ones
+// the further apart the more of them there are, from gatherFirst, doubled each time, up to
+// Config.Gather, which nobody sees. After gatherQuiet without one it begins anew.
+const (
+	gatherFirst = 25 * time.Millisecond
+	gatherQuiet = time.Second
+)
+
 // mayReOffer reports whether a re-offer is due. One that has to wait for its time sets
 // reOfferAt.
 func (s *Session) mayReOffer(now time.Time) bool {
-	s.reOfferAt = time.Time{}
+	s.reOfferAt, s.gathering = time.Time{}, false
 	if s.offer.Outstanding() || !s.offer.Changed() || s.publishing > 0 {
 		return false
 	}
-	if at := s.reOffersFull.Add(-(reOfferBurst - 1) * reOfferEvery); now.Before(at) {
+	at := s.reOffersFull.Add(-(reOfferBurst - 1) * reOfferEvery)
+	if now.Before(at) {
 		s.reOfferAt = at
+		return false
+	}
+	if at := s.reOffered.Add(s.gather); now.Before(at) {
+		s.reOfferAt, s.gathering = at, true
 		return false
 	}
 	if s.reOffersFull.Before(now) {
 		s.reOffersFull = now
 	}
 	s.reOffersFull = s.reOffersFull.Add(reOfferEvery)
+	s.gather = min(max(2*s.gather, gatherFirst), s.cfg.Gather)
+	if now.Sub(s.reOffered) >= gatherQuiet {
+		s.gather = min(gatherFirst, s.cfg.Gather)
+	}
+	s.reOffered = now
 	return true
 }
 
@@ -119,7 +138,7 @@ func (s *Session) renegotiate(now time.Time) {
 		s.send(s.reOffer())
 	}
 	n := 0
-	for n < len(s.held) && (len(s.held)-n > maxHeld || s.held[n].After == "" || s.offer.Offered(s.held[n].After)) {
+	for n < len(s.held) && (len(s.held)-n > maxHeld || !s.waits(s.held[n])) {
 		s.send(s.held[n].JSON)
 		n++
 	}
@@ -128,4 +147,11 @@ func (s *Session) renegotiate(now time.Time) {
 	} else {
 		s.held = s.held[n:]
 	}
+}
+
+// waits reports whether a notification has to wait for a re-offer: for that of the streams it
+// announces, and for one that is held back only a moment, so that clients see both in the
+// order in which they do when nothing is held back.
+func (s *Session) waits(n Notify) bool {
+	return s.gathering || n.After != "" && !s.offer.Offered(n.After)
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tsubame/signal/offer/offertest"
+	"tsubame/signal/sora"
 )
 
 // The life of a viewer while publishers join, leave, join, join, leave and leave. Released
@@ -179,6 +182,123 @@ clock: 3s
 channel: A publishes 10
 	server: re-offer default-audio A-audio A-video
 `)
+}
+
+func gatherConfig() *Config {
+	cfg := testConfig()
+	cfg.Gather = 100 * time.Millisecond
+	return cfg
+}
+
+// Who joins a quiet channel is seen at once; those who follow soon share re-offers.
+func TestThoseWhoJoinTogetherShareReOffers(t *testing.T) {
+	p := play(t, gatherConfig(), viewer+`
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
+channel: notify A-created after A
+	server: notify A-created
+client: re-answer
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+channel: B publishes 20
+channel: notify B-created after B
+clock: 24ms
+channel: C publishes 30
+clock: 1ms
+	server: re-offer default-audio A-audio A-video B-audio B-video C-audio C-video
+	server: notify B-created
+client: re-answer
+	media: subscribe OPUS 20 of B
+	media: subscribe VP8 21 of B
+	media: subscribe OPUS 30 of C
+	media: subscribe VP8 31 of C
+# What must not be sent any longer stops at once all the same.
+channel: B publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+channel: notify B-destroyed
+clock: 49ms
+clock: 1ms
+	server: re-offer default-audio A-audio A-video [audio] [video] C-audio C-video
+	server: notify B-destroyed
+client: re-answer
+`)
+	// However long it goes on, nobody waits for longer than Gather.
+	for range 10 {
+		p.goOn(`
+channel: A publishes nothing
+	media: unsubscribe
+	media: unsubscribe
+clock: 99ms
+clock: 1ms
+	server: re-offer default-audio [audio] [video] [audio] [video] C-audio C-video
+client: re-answer
+channel: A publishes 10
+clock: 99ms
+clock: 1ms
+	server: re-offer default-audio A-audio A-video [audio] [video] C-audio C-video
+client: re-answer
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+`)
+	}
+	// After a quiet second the next one is seen at once again.
+	p.goOn(`
+clock: 1s
+channel: B publishes 20
+	server: re-offer default-audio A-audio A-video B-audio B-video C-audio C-video
+`)
+}
+
+// An answer that takes long is wait enough.
+func TestAReOfferDoesNotWaitAfterASlowAnswer(t *testing.T) {
+	play(t, gatherConfig(), viewer+`
+channel: A publishes 10
+	server: re-offer default-audio A-audio A-video
+channel: B publishes 20
+clock: 30ms
+client: re-answer
+	media: subscribe OPUS 10 of A
+	media: subscribe VP8 11 of A
+	server: re-offer default-audio A-audio A-video B-audio B-video
+`)
+}
+
+// Thousands who join at once cost each viewer a few re-offers, not thousands.
+func TestAStormOfJoinsMakesFewReOffers(t *testing.T) {
+	cfg := gatherConfig()
+	cfg.Gather = 200 * time.Millisecond
+	p := play(t, cfg, viewer)
+	reOffers, answered := 0, ""
+	take := func(actions []Action) {
+		for _, a := range actions {
+			if send, ok := a.(Send); ok {
+				m, _ := kindOf(string(send.JSON))
+				if m.Type == "re-offer" {
+					reOffers++
+				}
+				answered = m.SDP
+			}
+		}
+	}
+	// 100 in two seconds; the client answers after 5 ms.
+	for i := range 400 {
+		if i%4 == 0 {
+			take(p.s.Handle(nil, p.now, RemoteChanged{ConnectionID: fmt.Sprint("P", i), Tracks: pairOf(uint32(10 * i))}))
+		}
+		p.now = p.now.Add(5 * time.Millisecond)
+		if answered != "" {
+			sdp := new(offertest.Peer).Answer(answered)
+			answered = ""
+			take(p.s.Handle(nil, p.now, Message{sora.Message{Type: sora.TypeReAnswer, SDP: sdp}}))
+		}
+		if !p.now.Before(p.s.Deadline()) {
+			take(p.s.Handle(nil, p.now, Tick{}))
+		}
+	}
+	if reOffers > 13 || reOffers < 10 {
+		t.Errorf("%d re-offers", reOffers)
+	}
 }
 
 // A viewer's section carries the codec of its publisher, and another when it is reused.

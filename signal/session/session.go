@@ -50,10 +50,13 @@ type Config struct {
 	PingInterval   time.Duration
 	PongTimeout    time.Duration
 	StatsInterval  time.Duration // between pings that ask for statistics; 0: none does
-	Allow          Allow
-	Defaults       Defaults
-	Rand           io.Reader     // of mids and SSRCs; nil: crypto/rand
-	NewID          func() string // of connections; nil: sora.NewID
+	// Gather is the most that a change of streams waits for others to share its re-offer; 0:
+	// none waits.
+	Gather   time.Duration
+	Allow    Allow
+	Defaults Defaults
+	Rand     io.Reader     // of mids and SSRCs; nil: crypto/rand
+	NewID    func() string // of connections; nil: sora.NewID
 }
 
 // Allow says what clients may ask for.
@@ -115,7 +118,10 @@ type Session struct {
 	pongBy   time.Time
 	statsAt  time.Time // from when on the next ping asks for statistics
 
-	reOfferAt time.Time // of one that is held back; zero: none is
+	reOfferAt time.Time     // of one that is held back; zero: none is
+	reOffered time.Time     // when the last one was sent
+	gather    time.Duration // from then on, how long the next one is held back
+	gathering bool          // reOfferAt is for that reason
 	// reOffersFull is when all of reOfferBurst may go at once again (the generic cell rate
 	// algorithm): each re-offer moves it reOfferEvery ahead.
 	reOffersFull time.Time
