@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 )
 
@@ -11,11 +12,28 @@ import (
 // processor time of a storm of joins. Calls that go on make next to none: then the memory is
 // worth more, and what a storm has left goes back to the system.
 const (
-	percentJoining = 100
-	percentQuiet   = 20
-	quietAfter     = 5 * time.Second // without anybody joining
-	lookInterval   = time.Second
+	percentQuiet = 20
+	quietAfter   = 5 * time.Second // without anybody joining
+	lookInterval = 200 * time.Millisecond
+	// While clients join, garbage is collected at garbageJoining of it, within these bounds:
+	// a server of few clients has little that lives, and would collect at each handful of them.
+	garbageJoining     = 128 << 20
+	leastJoining       = 100
+	mostJoining        = 400
+	worthwhilePercents = 25 // setting it stops the world
 )
+
+// percentJoining returns the percentage for a heap of which live bytes live.
+func percentJoining(live uint64) int {
+	return int(min(max(garbageJoining*100/max(live, 1), leastJoining), mostJoining))
+}
+
+// liveHeap returns what the last collection has left, in bytes.
+func liveHeap() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
 
 // collector follows that in a goroutine of its own.
 type collector struct {
@@ -38,11 +56,11 @@ func watchGarbage(joining func() int) *collector {
 		for {
 			select {
 			case now := <-tick.C:
-				switch p.look(now, joining()) {
-				case startJoining:
-					debug.SetGCPercent(percentJoining)
-				case startQuiet:
-					debug.SetGCPercent(percentQuiet)
+				percent, free := p.look(now, joining(), liveHeap)
+				if percent != 0 {
+					debug.SetGCPercent(percent)
+				}
+				if free {
 					debug.FreeOSMemory()
 				}
 			case <-c.stop:
@@ -63,30 +81,26 @@ func (c *collector) end() {
 
 // garbagePolicy decides when to change.
 type garbagePolicy struct {
-	joining bool
+	percent int       // 0: quiet
 	last    time.Time // when somebody joined
 }
 
-type garbageChange uint8
-
-const (
-	noChange garbageChange = iota
-	startJoining
-	startQuiet
-)
-
-// look takes how many clients join at now and says what changes by that.
-func (p *garbagePolicy) look(now time.Time, joining int) garbageChange {
+// look takes how many clients join at now. It returns what to set the percentage to, 0 for
+// what it is, and whether to give memory back.
+func (p *garbagePolicy) look(now time.Time, joining int, live func() uint64) (percent int, free bool) {
 	switch {
 	case joining > 0:
 		p.last = now
-		if !p.joining {
-			p.joining = true
-			return startJoining
-		}
-	case p.joining && now.Sub(p.last) >= quietAfter:
-		p.joining = false
-		return startQuiet
+	case p.percent == 0:
+		return 0, false
+	case now.Sub(p.last) >= quietAfter:
+		p.percent = 0
+		return percentQuiet, true
 	}
-	return noChange
+	n := percentJoining(live())
+	if d := n - p.percent; -worthwhilePercents < d && d < worthwhilePercents {
+		return 0, false
+	}
+	p.percent = n
+	return n, false
 }
