@@ -245,6 +245,14 @@ func TestWhatCannotBeReadIsNotMeasured(t *testing.T) {
 	}
 }
 
+// What a row's verdict is not about does not keep it from one.
+func TestRowsAboutOtherThingsDoWithoutAMedianCost(t *testing.T) {
+	r := worse(t, "conference-12x8", func(r *report.Result) { r.Samples = r.Samples[:5] })
+	if r.Verdict != report.Reached || !strings.HasSuffix(r.Got, ", 700 ns a packet") {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestServerThatEndsIsInItsRow(t *testing.T) {
 	l, _, _ := fakeLab(time.Microsecond)
 	l.start = func(context.Context, map[string]string) (target, error) {

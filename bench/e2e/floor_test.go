@@ -141,7 +141,7 @@ func TestPublishersAreMeasuredAboveTheViewersBesideThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := table.Rows[0]
-	if row.Got != "200 KiB" || row.Verdict != report.Reached || !strings.Contains(strings.Join(row.Notes, " "), "100 publishers and 1900 parked viewers") {
+	if row.Got != "200 KiB" || row.Verdict != report.Reached || !strings.Contains(strings.Join(row.Notes, " "), "100 publishers above a server with 1900 parked viewers") {
 		t.Errorf("%+v", row)
 	}
 	if len(*servers) != 1 || len(*seen) != 2 {

@@ -52,6 +52,15 @@ func cost(all []time.Duration) (time.Duration, string, error) {
 	return m, fmt.Sprintf("%s (%s to %s)", report.Time(m), report.Time(slices.Min(all)), report.Time(slices.Max(all))), nil
 }
 
+// costText is the cost of a run for rows whose verdict is about something else: without a
+// median, the mean.
+func costText(r *report.Result) string {
+	if _, text, err := cost(costs(r)); err == nil {
+		return text
+	}
+	return report.Time(r.PerPacket())
+}
+
 // busy is the machine's busy time of one or more runs in words.
 func busy(all ...*report.Result) string {
 	var used, time time.Duration

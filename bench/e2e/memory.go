@@ -12,7 +12,7 @@ import (
 
 // settled is how long after the last join the server's memory is what it stays: 5 s later it
 // gives what the joins have left back to the system.
-func settled(l *lab) time.Duration { return pick(l, 15*time.Second, 8*time.Second) }
+func settled(l *lab) time.Duration { return pick(l, 15*time.Second, 7*time.Second) }
 
 func memoryParked(ctx context.Context, l *lab, r *report.Row) error {
 	return memoryOfViewers(ctx, l, r, quiet, 64<<10)
@@ -23,7 +23,7 @@ func memoryUnparked(ctx context.Context, l *lab, r *report.Row) error {
 }
 
 func memoryOfViewers(ctx context.Context, l *lab, r *report.Row, config map[string]string, most uint64) error {
-	sc := audience(l, r.Key, pick(l, 2000, 300), pick(l, 20*time.Second, 5*time.Second))
+	sc := audience(l, r.Key, pick(l, 2000, 300), pick(l, 20*time.Second, 2*time.Second))
 	sc.Warmup = settled(l)
 	out, err := l.once(ctx, job{config: config, scenario: sc})
 	if err != nil {
@@ -53,7 +53,7 @@ func memoryPublisher(ctx context.Context, l *lab, r *report.Row) error {
 
 	sending := base(l, r.Key)
 	sending.Rooms, sending.Clients, sending.Role, sending.Bitrate, sending.FrameRate = n, 1, load.SendOnly, 1_500_000, 25
-	sending.Warmup, sending.Duration = settled(l), pick(l, 20*time.Second, 5*time.Second)
+	sending.Warmup, sending.Duration = settled(l), pick(l, 20*time.Second, 2*time.Second)
 
 	s, err := l.start(ctx, quiet)
 	if err != nil {
@@ -64,7 +64,7 @@ func memoryPublisher(ctx context.Context, l *lab, r *report.Row) error {
 		return err
 	}
 	good := healthy(r, viewers)
-	r.Notes = append(r.Notes, fmt.Sprintf("%d publishers and %d parked viewers; all as publishers would be 3 Gbit/s to make on the same machine", n, viewers.Connected))
+	r.Notes = append(r.Notes, fmt.Sprintf("%d publishers above a server with %d parked viewers, in one run; 2,000 publishers would be 3 Gbit/s to make on the same machine", n, viewers.Connected))
 	if err := memory(r, publishers, 280<<10, "with the viewers alone"); err != nil {
 		return err
 	}

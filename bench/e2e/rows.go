@@ -140,11 +140,7 @@ func conference12(ctx context.Context, l *lab, r *report.Row) error {
 		return err
 	}
 	share := float64(out.ServerCPU) / float64(max(out.Duration, 1))
-	_, text, err := cost(costs(out.Result))
-	if err != nil {
-		return err
-	}
-	r.Got = fmt.Sprintf("%s, %s lost, %s a packet", report.Percent(share), report.Count(out.ServerLost()), text)
+	r.Got = fmt.Sprintf("%s, %s lost, %s a packet", report.Percent(share), report.Count(out.ServerLost()), costText(out.Result))
 	r.Busy = busy(out.Result)
 	r.Verdict = verdict(healthy(r, out.Result) && share <= 0.25)
 	return nil

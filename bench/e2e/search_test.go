@@ -64,7 +64,7 @@ func TestSearchForTheLimitEndsAfterItsTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if row := table.Rows[0]; len(*seen) > 12 || !strings.Contains(row.Got, "or more") || !strings.Contains(strings.Join(row.Notes, " "), "was ended after") {
+	if row := table.Rows[0]; len(*seen) > 12 || !strings.Contains(row.Got, "or more") || !strings.Contains(strings.Join(row.Notes, " "), "no more audiences than") {
 		t.Errorf("%d loads: %+v", len(*seen), row)
 	}
 }

@@ -22,9 +22,9 @@ func (l *lab) hold(ctx context.Context, sc load.Scenario) (outcome, error) {
 }
 
 func viewers5000(ctx context.Context, l *lab, r *report.Row) error {
-	viewers := pick(l, 5000, 500)
+	viewers := pick(l, 5000, 300)
 	l.held = -viewers // until it is known better
-	out, err := l.hold(ctx, audience(l, r.Key, viewers, pick(l, 5*time.Minute, 10*time.Second)))
+	out, err := l.hold(ctx, audience(l, r.Key, viewers, pick(l, 5*time.Minute, 6*time.Second)))
 	if err != nil {
 		return err
 	}
@@ -35,12 +35,8 @@ func viewers5000(ctx context.Context, l *lab, r *report.Row) error {
 		r.Verdict = report.NotReached
 		return nil
 	}
-	_, text, err := cost(costs(out.Result))
-	if err != nil {
-		return err
-	}
 	r.Got = fmt.Sprintf("%s of %s, %s lost", report.Count(uint64(out.Connected)), report.Count(uint64(out.Peers)), report.Count(out.ServerLost()))
-	r.Notes = append(r.Notes, fmt.Sprintf("%s a packet, server %s of one core, %s a connection", text,
+	r.Notes = append(r.Notes, fmt.Sprintf("%s a packet, server %s of one core, %s a connection", costText(out.Result),
 		report.Percent(float64(out.ServerCPU)/float64(max(out.Duration, 1))), report.Size(out.PerPeer())))
 	good := healthy(r, out.Result)
 	if good {
@@ -60,18 +56,18 @@ const (
 // known, upwards until one is not held or downwards until one is, then half a step above the
 // last that was.
 func viewersLimit(ctx context.Context, l *lab, r *report.Row) error {
-	step := pick(l, 1000, 200)
+	step := pick(l, 1000, 100)
 	n, most, least := l.held+step, max(l.held, 0), 0 // most was held; least, if not 0, was not
 	switch {
 	case l.held < 0:
 		n, least = -l.held-step, -l.held
 	case l.held == 0:
-		n = pick(l, 5000, 400)
+		n = pick(l, 5000, 300)
 	}
 	began := l.now()
 	for steps := 0; n > 0 && n != most && n != least; steps++ {
 		if steps == pick(l, limitSteps, 1) || l.now().Sub(began) > limitTime {
-			r.Notes = append(r.Notes, fmt.Sprintf("the search was ended after %d audiences", steps))
+			r.Notes = append(r.Notes, fmt.Sprintf("no more audiences than %d were tried", steps))
 			break
 		}
 		held, err := l.tryAudience(ctx, r, n)
@@ -109,7 +105,7 @@ func viewersLimit(ctx context.Context, l *lab, r *report.Row) error {
 // tryAudience reports whether so many viewers are held without loss. What kept others from it
 // becomes a note of the row.
 func (l *lab) tryAudience(ctx context.Context, r *report.Row, n int) (bool, error) {
-	sc := audience(l, fmt.Sprintf("%s-%d", r.Key, n), n, pick(l, 20*time.Second, 5*time.Second))
+	sc := audience(l, fmt.Sprintf("%s-%d", r.Key, n), n, pick(l, 20*time.Second, 3*time.Second))
 	out, err := l.hold(ctx, sc)
 	if ctx.Err() != nil {
 		return false, err
