@@ -28,7 +28,7 @@ func TestLimitIsFoundUpwardsAndDownwards(t *testing.T) {
 		{false, 2999, "2,500, not 3,000", []int{5000, 4000, 3000, 2000, 2500}},
 		{true, 1 << 20, "17,000 or more", []int{5000, 6000, 7000, 8000, 9000, 10_000, 11_000, 12_000, 13_000, 14_000, 15_000, 16_000, 17_000}},
 	} {
-		l, _, seen := fakeLab(time.Microsecond)
+		l, servers, seen := fakeLab(time.Microsecond)
 		inner := l.load
 		l.load = func(ctx context.Context, sc load.Scenario, p report.Progress) (*report.Result, error) {
 			r, err := inner(ctx, sc, p)
@@ -47,8 +47,11 @@ func TestLimitIsFoundUpwardsAndDownwards(t *testing.T) {
 		}
 		row := table.Rows[len(table.Rows)-1]
 		var tried []int
-		for _, sc := range *seen {
+		for i, sc := range *seen {
 			tried = append(tried, sc.Clients-1)
+			if bound := (*servers)[i].config["max_connections"]; (bound == "") != (sc.Name == "viewers-5000") {
+				t.Errorf("%s: the server takes %q connections", sc.Name, bound)
+			}
 		}
 		if row.Got != c.want || row.Verdict != report.Informative || !slices.Equal(tried, c.tried) {
 			t.Errorf("%d: %+v, tried %v", c.limit, row, tried)

@@ -27,9 +27,7 @@ func startServer(ctx context.Context, binary string, config map[string]string) (
 	if err != nil {
 		return nil, fmt.Errorf("e2e: %w", err)
 	}
-	all := map[string]string{
-		"signaling_connect_rate_per_address": "0", "max_connections": "100000", // all clients come from one machine
-	}
+	all := map[string]string{"signaling_connect_rate_per_address": "0"} // all clients come from one machine
 	maps.Copy(all, config)
 	p, err := process.Start(ctx, process.Options{Binary: binary, Dir: dir, Config: all, Lines: serverLines})
 	if err != nil {

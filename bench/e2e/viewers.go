@@ -17,14 +17,17 @@ func audience(l *lab, name string, viewers int, d time.Duration) load.Scenario {
 }
 
 // hold is a run with an audience that is ended when it cannot be held any more.
-func (l *lab) hold(ctx context.Context, sc load.Scenario) (outcome, error) {
-	return l.once(ctx, job{config: quiet, scenario: sc, giveUp: hopeless(sc)})
+func (l *lab) hold(ctx context.Context, config map[string]string, sc load.Scenario) (outcome, error) {
+	return l.once(ctx, job{config: config, scenario: sc, giveUp: hopeless(sc)})
 }
+
+// unbounded is for the search of the limit, which is to be the machine's.
+var unbounded = map[string]string{"signaling_notify": "false", "max_connections": "100000"}
 
 func viewers5000(ctx context.Context, l *lab, r *report.Row) error {
 	viewers := pick(l, 5000, 300)
 	l.held = -viewers // until it is known better
-	out, err := l.hold(ctx, audience(l, r.Key, viewers, pick(l, 5*time.Minute, 6*time.Second)))
+	out, err := l.hold(ctx, quiet, audience(l, r.Key, viewers, pick(l, 5*time.Minute, 6*time.Second)))
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func viewersLimit(ctx context.Context, l *lab, r *report.Row) error {
 // becomes a note of the row.
 func (l *lab) tryAudience(ctx context.Context, r *report.Row, n int) (bool, error) {
 	sc := audience(l, fmt.Sprintf("%s-%d", r.Key, n), n, pick(l, 20*time.Second, 3*time.Second))
-	out, err := l.hold(ctx, sc)
+	out, err := l.hold(ctx, unbounded, sc)
 	if ctx.Err() != nil {
 		return false, err
 	}
