@@ -39,8 +39,8 @@ type hint struct {
 const hints = 16
 
 // ahead asks for what the datagrams behind datagram i of a batch will want, each one step
-// further. i begins at -aheadSteps.
-func (s *shard) ahead(in *mmsg.RxBatch, i int) {
+// further. i begins at -aheadSteps. Of a shard that is behind most feedback is not wanted.
+func (s *shard) ahead(in *mmsg.RxBatch, i int, behind bool) {
 	for step := range aheadSteps {
 		j := i + 1 + step
 		if j < 0 || j >= in.Len() {
@@ -50,6 +50,9 @@ func (s *shard) ahead(in *mmsg.RxBatch, i int) {
 		if step == aheadSteps-1 {
 			b := in.Packet(j)
 			*h = hint{none: rtp.Classify(b) != rtp.ClassRTP, rtcp: rtp.IsRTCP(b)}
+			if behind && !h.none {
+				_, h.none = soleFeedback(b)
+			}
 			if !h.none {
 				k := in.Key(j)
 				h.hash = s.flows.hash(&k)

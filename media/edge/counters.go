@@ -48,6 +48,7 @@ type Counters struct {
 	DropRecords     count.Word // records that the endpoint had no room for
 	DropRingMedia   count.Word // packets for which another shard's media lane had no room
 	DropRingForward count.Word // datagrams of roamed flows, the same
+	DropFeedback    count.Word // feedback and NACKs that were not even decrypted: the shard is behind
 	DropTrack       count.Word // packets of a track that had ended meanwhile
 }
 

@@ -65,6 +65,8 @@ type shard struct {
 	flows   flowTable // validated paths of connections owned here
 	foreign strangers // paths validated here of connections that are not
 	swept   mono.Time
+	press   [2]press // by socket: IPv6, IPv4
+	left    int      // turns that the media lane was left for them
 	timers  *wheel.Wheel
 	window  *router.Window // packets that wait for the rest of their frame
 	wakeSet []bool         // shards to wake at the end of this iteration
@@ -131,21 +133,27 @@ func (s *shard) begin(now mono.Time, out *mmsg.TxQueue) {
 	s.env.NTP = netio.NTP(now)
 }
 
-// HandleBatch takes what the sockets have received. Packets are decrypted one by one and
-// routed afterwards, in runs of one track.
+// HandleBatch takes what a socket has received. Packets are decrypted one by one and routed
+// afterwards, in runs of one track.
 func (s *shard) HandleBatch(now mono.Time, in *mmsg.RxBatch, out *mmsg.TxQueue) {
 	s.begin(now, out)
+	p := s.pressOf(now, in)
 	many := in.Len() >= aheadFrom && s.flows.len() >= aheadPaths
 	if many {
 		for i := -aheadSteps; i < 0; i++ {
-			s.ahead(in, i)
+			s.ahead(in, i, p.behind())
 		}
 	}
 	for i := range in.Len() {
 		if many {
-			s.ahead(in, i)
+			s.ahead(in, i, p.behind())
 		}
-		s.datagram(now, in.Key(i), in.Packet(i))
+		b := in.Packet(i)
+		if p.behind() && p.drops(b) {
+			s.count.DropFeedback.Inc()
+			continue
+		}
+		s.datagram(now, in.Key(i), b)
 	}
 	s.finish(now)
 }
@@ -192,8 +200,11 @@ func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
 		}
 		s.command(now, c.conn, c.cmd)
 	}
-	enough := s.count.Conn.RTPOut.Load() + sendBudget
-	for range mediaBudget {
+	enough, entries := s.count.Conn.RTPOut.Load()+sendBudget, mediaBudget
+	if s.leaveLane(now) {
+		entries = 0
+	}
+	for range entries {
 		if s.count.Conn.RTPOut.Load() >= enough {
 			break
 		}
