@@ -312,6 +312,20 @@ func TestQuickRunIsSmallerAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestCostNeedsItsParts(t *testing.T) {
+	all := []time.Duration{5, 3, 1, 4, 2}
+	for _, c := range []struct {
+		quick bool
+		parts int
+		want  time.Duration
+	}{{false, 5, 3}, {false, 4, 0}, {true, 3, 3}, {true, 2, 0}} {
+		l := &lab{quick: c.quick}
+		if got, _, err := l.cost(all[:c.parts]); got != c.want || (err == nil) != (c.want > 0) {
+			t.Errorf("%+v: %v, %v", c, got, err)
+		}
+	}
+}
+
 func TestUnknownRowsAreRefused(t *testing.T) {
 	if err := Check([]string{"storm", "strom"}); err == nil || !strings.Contains(err.Error(), `no row "strom"`) {
 		t.Errorf("%v", err)

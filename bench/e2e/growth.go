@@ -43,11 +43,11 @@ func (l *lab) growth(ctx context.Context, r *report.Row, way func(b bool) (map[s
 		all[i%2] = append(all[i%2], costs(out.Result)...)
 		results = append(results, out.Result)
 	}
-	a, aText, err := cost(all[0])
+	a, aText, err := l.cost(all[0])
 	if err != nil {
 		return err
 	}
-	b, bText, err := cost(all[1])
+	b, bText, err := l.cost(all[1])
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (l *lab) compare(ctx context.Context, r *report.Row, j job, f floor, times 
 	if err != nil {
 		return err
 	}
-	c, text, err := cost(costs(out.Result))
+	c, text, err := l.cost(costs(out.Result))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func conference4(ctx context.Context, l *lab, r *report.Row) error {
 	if err != nil {
 		return err
 	}
-	c, text, err := cost(costs(out.Result))
+	c, text, err := l.cost(costs(out.Result))
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func conference12(ctx context.Context, l *lab, r *report.Row) error {
 		return err
 	}
 	share := float64(out.ServerCPU) / float64(max(out.Duration, 1))
-	r.Got = fmt.Sprintf("%s, %s lost, %s a packet", report.Percent(share), report.Count(out.ServerLost()), costText(out.Result))
+	r.Got = fmt.Sprintf("%s, %s lost, %s a packet", report.Percent(share), report.Count(out.ServerLost()), l.costText(out.Result))
 	r.Busy = busy(out.Result)
 	r.Verdict = verdict(healthy(r, out.Result) && share <= 0.25)
 	return nil

@@ -39,7 +39,7 @@ func viewers5000(ctx context.Context, l *lab, r *report.Row) error {
 		return nil
 	}
 	r.Got = fmt.Sprintf("%s of %s, %s lost", report.Count(uint64(out.Connected)), report.Count(uint64(out.Peers)), report.Count(out.ServerLost()))
-	r.Notes = append(r.Notes, fmt.Sprintf("%s a packet, server %s of one core, %s a connection", costText(out.Result),
+	r.Notes = append(r.Notes, fmt.Sprintf("%s a packet, server %s of one core, %s a connection", l.costText(out.Result),
 		report.Percent(float64(out.ServerCPU)/float64(max(out.Duration, 1))), report.Size(out.PerPeer())))
 	good := healthy(r, out.Result)
 	if good {
