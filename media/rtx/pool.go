@@ -7,7 +7,7 @@
 // and generation, so that somebody who asks a ring that serves another track by now gets a
 // miss. Open, Close and the Ring belong to the shard goroutine that receives the track; Get
 // is for any goroutine, and what it returns is held by a reference that the caller gives
-// back. Nothing is allocated after NewPool.
+// back. After NewPool only Open allocates, 200 bytes when a ring is opened for the first time.
 package rtx
 
 import (
@@ -48,9 +48,12 @@ type Pool struct {
 	// gens are the generations, apart from what the writers change with every packet.
 	gens []atomic.Uint32
 
-	rings []Ring
-	free  *ring.IndexPool
-	slabs slab.Set
+	// stamps are the rings' (see Ring), and rings what was opened at least once: that stays
+	// where it is, and so do the tables, hence readers of an id that is over find a ring.
+	stamps []mono.Time
+	rings  []*Ring
+	free   *ring.IndexPool
+	slabs  slab.Set
 }
 
 // NewPool makes n rings for buffers of arena. Their tables lie outside of Go's heap where the
@@ -67,14 +70,12 @@ func NewPool(arena *packet.Arena, n int, cfg Config) *Pool {
 		cfg:   cfg,
 		mask:  uint64(cfg.Slots - 1),
 		gens:  make([]atomic.Uint32, n),
-		rings: make([]Ring, n),
+		rings: make([]*Ring, n),
 		free:  ring.NewIndexPool(n),
 	}
 	p.slots = table[atomic.Uint64](&p.slabs, n*cfg.Slots)
-	stamps := table[mono.Time](&p.slabs, n*cfg.Slots)
-	for i := range p.rings {
-		from, to := i*cfg.Slots, (i+1)*cfg.Slots
-		p.rings[i] = Ring{pool: p, slots: p.slots[from:to:to], stamps: stamps[from:to:to]}
+	p.stamps = table[mono.Time](&p.slabs, n*cfg.Slots)
+	for i := range p.gens {
 		p.gens[i].Store(1)
 	}
 	slab.Guard(p, &p.slabs)
@@ -94,7 +95,7 @@ func table[T any](s *slab.Set, n int) []T {
 // Release gives the memory of all rings back when nobody opens, writes or reads any more.
 // Free may be called after it, all else panics.
 func (p *Pool) Release() error {
-	p.slots, p.rings = nil, nil
+	p.slots, p.stamps, p.rings = nil, nil, nil
 	return p.slabs.Release()
 }
 
@@ -104,6 +105,10 @@ func (p *Pool) Open() (ID, bool) {
 	i, ok := p.free.Get()
 	if !ok {
 		return ID{}, false
+	}
+	if p.rings[i] == nil {
+		from, to := int(i)*p.cfg.Slots, (int(i)+1)*p.cfg.Slots
+		p.rings[i] = &Ring{pool: p, slots: p.slots[from:to:to], stamps: p.stamps[from:to:to]}
 	}
 	p.rings[i].open = true
 	return ID{Index: i, Gen: p.gens[i].Load()}, true
@@ -115,12 +120,12 @@ func (p *Pool) Free() int { return p.free.Free() }
 // Writer returns the ring that Open gave, for its owner.
 func (p *Pool) Writer(id ID) *Ring {
 	p.check(id)
-	return &p.rings[id.Index]
+	return p.rings[id.Index]
 }
 
 // check panics unless the caller can be the owner.
 func (p *Pool) check(id ID) {
-	if p.gens[id.Index].Load() != id.Gen || !p.rings[id.Index].open {
+	if p.gens[id.Index].Load() != id.Gen || p.rings[id.Index] == nil || !p.rings[id.Index].open {
 		panic(fmt.Sprintf("rtx: ring %d of generation %d is not open", id.Index, id.Gen))
 	}
 }
@@ -155,8 +160,12 @@ func (p *Pool) Get(id ID, seq uint64) (packet.Ref, bool) {
 // many packets that have gone need not look for each; a packet that was recovered since may be
 // below it. It is above all numbers when id is over. Any goroutine may call it.
 func (p *Pool) Oldest(id ID) uint64 {
+	gen := &p.gens[id.Index]
+	if gen.Load() != id.Gen { // also of the zero ID, whose ring may never have been opened
+		return math.MaxUint64
+	}
 	oldest := p.rings[id.Index].floor.Load()
-	if p.gens[id.Index].Load() != id.Gen {
+	if gen.Load() != id.Gen {
 		return math.MaxUint64
 	}
 	return oldest
@@ -167,7 +176,7 @@ func (p *Pool) Oldest(id ID) uint64 {
 // not count misses; readers that were not are safe all the same.
 func (p *Pool) Close(id ID, m *packet.Magazine) {
 	p.check(id)
-	g := &p.rings[id.Index]
+	g := p.rings[id.Index]
 	next := id.Gen + 1
 	if next == 0 { // the zero ID names no ring, after 2^32 lives either
 		next = 1

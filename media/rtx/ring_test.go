@@ -2,6 +2,7 @@ package rtx
 
 import (
 	"encoding/binary"
+	"math"
 	"testing"
 	"time"
 
@@ -471,5 +472,32 @@ func TestAPacketStaysForAQuarterOfItsTimeWhateverItsTimestamp(t *testing.T) {
 		if want := min(int(seq)+1, 5); g.Stats().Held != want {
 			t.Fatalf("%d packets held after packet %d, want %d", g.Stats().Held, seq, want)
 		}
+	}
+}
+
+func TestAnIDThatWasNeverGivenFindsNothing(t *testing.T) {
+	b := setup(t, 2, Config{Slots: 4})
+	for _, id := range []ID{{}, {0, 7}, {1, 0}} {
+		if _, ok := b.pool.Get(id, 0); ok || b.pool.Oldest(id) != math.MaxUint64 {
+			t.Errorf("%+v finds something", id)
+		}
+	}
+}
+
+// A server is configured for thousands of tracks, of which a few are there.
+func TestRingsThatWereNeverOpenedTakeNoMemory(t *testing.T) {
+	b := setup(t, 1000, Config{Slots: 4})
+	for range 3 {
+		id, _ := b.open()
+		b.pool.Close(id, b.mag)
+	}
+	made := 0
+	for _, g := range b.pool.rings {
+		if g != nil {
+			made++
+		}
+	}
+	if made != 1 {
+		t.Errorf("%d rings were made, want the one that was opened three times", made)
 	}
 }
