@@ -34,7 +34,9 @@ var (
 		piondtls.SRTP_AES128_CM_HMAC_SHA1_80,
 	}
 
-	curves = []pionelliptic.Curve{pionelliptic.X25519, pionelliptic.P256}
+	// curves in our order of preference; every WebRTC client has both. In Go a key exchange by
+	// P-256 costs a fifth less, and handshakes are a third of what a join costs.
+	curves = []pionelliptic.Curve{pionelliptic.P256, pionelliptic.X25519}
 
 	// signatureSchemes are those with which a client may prove that it holds the key of
 	// its certificate; RSA certificates still come from old native clients.
