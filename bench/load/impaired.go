@@ -10,7 +10,7 @@ import (
 // commit queues the first n bytes of a slot to the server, or gives them to the peer's link.
 func (s *shard) commit(p *peer, slot []byte, n int, class mmsg.Class) {
 	if p.up != nil {
-		p.up.Push(netio.Wall(s.now), slot[:n])
+		p.up.Push(netio.Wall(netio.Now()), slot[:n]) // the turn may have begun long ago
 		return
 	}
 	s.queue.Commit(n, p.key, class)
@@ -19,7 +19,7 @@ func (s *shard) commit(p *peer, slot []byte, n int, class mmsg.Class) {
 // deliver moves on what has passed the links of the shard's peers. A datagram that has passed
 // one arrives now, so that latencies are those of the links too.
 func (s *shard) deliver() {
-	now := netio.Wall(s.now)
+	now := netio.Wall(netio.Now())
 	var arrived int64
 	if s.latency {
 		arrived = time.Now().UnixNano()

@@ -252,6 +252,7 @@ func (p *peer) record(s *shard, v *rtp.View, one *stream) {
 		if !p.feeding && (s.now >= p.feedbackAt || p.twcc.Deadline().Due(s.now)) {
 			p.feeding = true
 			s.feeding = append(s.feeding, p)
+			p.warmFeedback()
 		}
 		return
 	}

@@ -267,7 +267,7 @@ func (s *shard) read(b *mmsg.RxBatch) {
 			continue
 		}
 		if p.down != nil {
-			p.down.Push(netio.Wall(s.now), b.Packet(i))
+			p.down.Push(netio.Wall(netio.Now()), b.Packet(i))
 			continue
 		}
 		s.datagram(p, b.Packet(i), b.Time(i))

@@ -14,8 +14,8 @@ import (
 // place in its table, then the stream. Packets of one viewer often stand next to each other;
 // asking twice costs little.
 const (
-	warmPeer   = 14 // datagrams ahead
-	warmKeys   = 9
+	warmPeer   = 12 // datagrams ahead
+	warmKeys   = 7
 	warmStream = 4
 
 	hotLines       = 2  // cache lines of a peer that each packet needs
@@ -48,6 +48,12 @@ func (s *shard) warmAhead(b *mmsg.RxBatch, i int) {
 	if i+warmStream < n {
 		s.warmStream(b, i+warmStream)
 	}
+}
+
+// warmFeedback asks for what leads to the key of the RTCP that goes, and for who it is from.
+func (p *peer) warmFeedback() {
+	prefetch.Lines(unsafe.Pointer(p.secured), 2)
+	prefetch.Lines(unsafe.Pointer(&p.key), 2)
 }
 
 func (s *shard) warmPeer(b *mmsg.RxBatch, i int) {
