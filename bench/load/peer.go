@@ -24,7 +24,7 @@ const (
 	// A Chromium that only views sends transport-wide feedback 16 times a second, exactly
 	// (measured with version 150 at 300 kbit/s of video and 50 packets/s of audio). Its rule: 5 %
 	// of the rate that it believes it may send, which stays at the 300 kbit/s it begins with,
-	// but not more often than every 50 ms.
+	// but not more often than every 50 ms; its timers fall on 64ths of a second.
 	feedbackInterval = time.Second / 16
 	consentInterval  = 5 * time.Second
 	consentTimeout   = 30 * time.Second // RFC 7675 section 5.1
