@@ -2,6 +2,15 @@ package sora
 
 import "strings"
 
+// DecodeAnswer is Decode for the message that comes most often while clients join, and false
+// for any other, faulty or not. It takes little stack.
+func DecodeAnswer(frame []byte) (Message, bool) {
+	if len(frame) > MaxFrame {
+		return Message{}, false
+	}
+	return readAnswer(frame)
+}
+
 // readAnswer reads an answer of exactly the members type and sdp, in either order, whose text
 // is ASCII with no other escapes than those of one character: what clients send, for each
 // who joins their channel. Everything else, faulty or not, is left to the general way, which

@@ -55,6 +55,16 @@ func TestWhatIsUnusualIsReadTheLongWay(t *testing.T) {
 	}
 }
 
+func TestALongAnswerIsReadByNeitherWay(t *testing.T) {
+	frame := []byte(`{"type":"answer","sdp":"` + strings.Repeat("x", MaxFrame) + `"}`)
+	if _, ok := DecodeAnswer(frame); ok {
+		t.Error("it is read")
+	}
+	if _, err := Decode(frame); err == nil {
+		t.Error("it is accepted")
+	}
+}
+
 func TestEveryTruncationOfAnAnswerIsRefused(t *testing.T) {
 	whole := []byte(` {"type":"answer","sdp":"v=0\r\nx"} `)
 	for i := range len(whole) - 2 {

@@ -19,11 +19,11 @@ const keepDecoderBelow = 64 << 10
 // Decode reads one message of a client. The error is always an *Error, whose Reason is fit
 // for a close frame. A message of more than MaxFrame bytes is refused unseen.
 func Decode(frame []byte) (Message, error) {
+	if m, ok := DecodeAnswer(frame); ok {
+		return m, nil
+	}
 	if len(frame) > MaxFrame {
 		return Message{}, &Error{Reason: ReasonTooComplex}
-	}
-	if m, ok := readAnswer(frame); ok {
-		return m, nil
 	}
 	return decodeAny(frame)
 }

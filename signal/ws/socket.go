@@ -70,6 +70,12 @@ func (s *socket) serve() {
 // session has ended.
 func (s *socket) next() (more bool) {
 	frame, reason, gone := s.receive()
+	if reason == "" && !gone {
+		if m, ok := sora.DecodeAnswer(frame); ok {
+			s.recycle()
+			return s.peer.Deliver(session.Message{Message: m})
+		}
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
