@@ -72,6 +72,25 @@ func TestSearchForTheLimitEndsAfterItsTime(t *testing.T) {
 	}
 }
 
+func TestInterruptedSearchSaysWhatItKnows(t *testing.T) {
+	for calls, want := range map[int]string{1: "", 2: "5,000 or more", 3: "6,000 or more"} {
+		l, _, _ := fakeLab(time.Microsecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		inner, n := l.load, 0
+		l.load = func(ctx context.Context, sc load.Scenario, p report.Progress) (*report.Result, error) {
+			if n++; n < calls {
+				return inner(ctx, sc, p)
+			}
+			cancel()
+			return nil, ctx.Err()
+		}
+		table, err := l.run(ctx, []string{"viewers-limit"})
+		if row := table.Rows[0]; err == nil || row.Got != want || row.Verdict != report.NotMeasured {
+			t.Errorf("%d: %v, %+v", calls, err, row)
+		}
+	}
+}
+
 // failing is a load in which clients fail one after the other until it is told to end.
 func failing(ctx context.Context, sc load.Scenario, progress report.Progress) (*report.Result, error) {
 	for n := 0; n <= sc.Clients; n++ {

@@ -75,6 +75,7 @@ func viewersLimit(ctx context.Context, l *lab, r *report.Row) error {
 		}
 		held, err := l.tryAudience(ctx, r, n)
 		if err != nil {
+			r.Got = between(most, least)
 			return err
 		}
 		if held {
@@ -93,16 +94,22 @@ func viewersLimit(ctx context.Context, l *lab, r *report.Row) error {
 			n = most
 		}
 	}
-	switch {
-	case most == 0:
-		r.Got = fmt.Sprintf("fewer than %s", report.Count(uint64(least)))
-	case least == 0:
-		r.Got = fmt.Sprintf("%s or more", report.Count(uint64(most)))
-	default:
-		r.Got = fmt.Sprintf("%s, not %s", report.Count(uint64(most)), report.Count(uint64(least)))
-	}
+	r.Got = between(most, least)
 	r.Verdict = report.Informative
 	return nil
+}
+
+// between says what is known when most viewers were held and least were not; 0: not known.
+func between(most, least int) string {
+	switch {
+	case most == 0 && least == 0:
+		return ""
+	case most == 0:
+		return fmt.Sprintf("fewer than %s", report.Count(uint64(least)))
+	case least == 0:
+		return fmt.Sprintf("%s or more", report.Count(uint64(most)))
+	}
+	return fmt.Sprintf("%s, not %s", report.Count(uint64(most)), report.Count(uint64(least)))
 }
 
 // tryAudience reports whether so many viewers are held without loss. What kept others from it
