@@ -36,6 +36,15 @@ const (
 type Conn struct {
 	Index uint32 // names the connection in the plane's tables
 
+	// Heard is set once a packet of the peer's has authenticated: the peer has the keys.
+	Heard bool
+
+	// What every packet needs stands in the first cache line.
+	twccOut uint16 // transport-wide sequence number of what we send
+	session *srtp.Session
+	subs    []*subscriber // by slot; nil: free
+	binds   []bind        // SSRC -> publisher
+
 	// ICE is the set of paths. The shard hands it the checks, since it also has to keep
 	// its table of flows in step.
 	ICE ice.Agent
@@ -43,24 +52,19 @@ type Conn struct {
 	// DTLS is the endpoint, once the first record has come; nil before.
 	DTLS *dtls.Endpoint
 
-	// Heard is set once a packet of the peer's has authenticated: the peer has the keys.
-	Heard bool
+	control recv.Policer // what the peer may send of RTCP
+	policer recv.Policer // and at all
+	asks    asks         // and ask for again
 
-	session *srtp.Session
 	result  *dtls.Result  // the handshake's outcome while the answer has not come
 	remote  *param.Remote // what the answer said
-	twccOut uint16        // transport-wide sequence number of what we send
 	dtlsKey flow.Key      // the path that the last DTLS record came by
 	hasDTLS bool          //
 	rtt     time.Duration // smoothed, from receiver reports
 	report  mono.Time     // when the next reports are due
-	policer recv.Policer  // what the peer may send at all
-	control recv.Policer  // and of RTCP
-	asks    asks          // and ask for again
 	lost    bool          // consent is: nothing may be sent any more
 
 	pubs  []*publisher // by slot; nil: free
-	binds []bind       // SSRC -> publisher
 	twcc  *recv.TWCC   // arrival times of what the peer sends; not nil if cc: most only receive
 	cc    bool         // the peer wants transport-wide feedback
 	remb  recv.REMB    // used when it does not
@@ -68,7 +72,6 @@ type Conn struct {
 
 	origin recv.Origin // the publisher's wall clock against ours
 
-	subs    []*subscriber     // by slot; nil: free
 	bySSRC  map[uint32]uint32 // our SSRCs, retransmissions too -> slot
 	retry   mono.Time         // when to look for tracks again that are not there yet
 	results []router.Result   // see TakeResults

@@ -25,3 +25,21 @@ func TestASubscriptionsHotPartIsInFrontOfItsStream(t *testing.T) {
 		t.Errorf("a subscription has %d bytes, more than its size class", n)
 	}
 }
+
+// What every packet needs of a connection is one cache line: with thousands of viewers each
+// line is a wait for memory. Go aligns what is so large to cache lines, behind a header of 8
+// bytes. Of a slice the pointer and the length are needed.
+func TestFirstLineOfAConnectionHasWhatEveryPacketNeeds(t *testing.T) {
+	var c Conn
+	for name, end := range map[string]uintptr{
+		"Heard":   unsafe.Offsetof(c.Heard) + unsafe.Sizeof(c.Heard),
+		"twccOut": unsafe.Offsetof(c.twccOut) + unsafe.Sizeof(c.twccOut),
+		"session": unsafe.Offsetof(c.session) + unsafe.Sizeof(c.session),
+		"subs":    unsafe.Offsetof(c.subs) + 2*unsafe.Sizeof(uintptr(0)),
+		"binds":   unsafe.Offsetof(c.binds) + 2*unsafe.Sizeof(uintptr(0)),
+	} {
+		if end > 64-8 {
+			t.Errorf("%s ends at byte %d", name, end)
+		}
+	}
+}

@@ -18,8 +18,7 @@ func (c *Conn) Warm(step int, slot uint32) {
 	case 3:
 		prefetch.Line(unsafe.Pointer(&c.ICE))                                      // its first path is the selected one as a rule,
 		prefetch.Line(unsafe.Add(unsafe.Pointer(&c.ICE), unsafe.Sizeof(c.ICE)-32)) // which stands at its end
-		prefetch.Line(unsafe.Pointer(&c.session))
-		prefetch.Line(unsafe.Pointer(&c.subs))
+		prefetch.Line(unsafe.Pointer(c))
 	case 2:
 		prefetch.Line(unsafe.Pointer(&c.subs[slot]))
 		prefetch.Lines(unsafe.Pointer(c.session), 2)
@@ -40,13 +39,12 @@ const WarmReceiveSteps = 5
 func (c *Conn) WarmReceive(step int, control bool) {
 	switch step {
 	case 4:
-		prefetch.Line(unsafe.Pointer(&c.session)) // and Heard, in front of it
+		prefetch.Line(unsafe.Pointer(c))
 		if control {
 			prefetch.Lines(unsafe.Pointer(&c.control), 2)
 			return
 		}
 		prefetch.Lines(unsafe.Pointer(&c.policer), 2)
-		prefetch.Line(unsafe.Pointer(&c.binds))
 	case 3:
 		prefetch.Line(unsafe.Pointer(c.session))
 	default:

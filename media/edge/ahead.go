@@ -15,8 +15,8 @@ import (
 // handled, one link of the chain at a time.
 
 // aheadSteps is how many datagrams ahead the first link is asked for: the slot of its
-// path, then the connection's entry, then what conn knows of.
-const aheadSteps = 2 + conn.WarmReceiveSteps
+// path, then the connection's place, the connection's entry, then what conn knows of.
+const aheadSteps = 3 + conn.WarmReceiveSteps
 
 // Asking ahead costs some 40 ns a datagram, and gains nothing for the first few of a batch, nor
 // where all that is needed has stayed in the cache: hence so many datagrams in the batch, and
@@ -29,10 +29,11 @@ const (
 // hint is what asking ahead has found out about a datagram. It is never relied on: handling the
 // datagrams before may have changed anything.
 type hint struct {
-	hash uint64
-	live *live // nil: nothing is asked for any more
-	rtcp bool
-	none bool // not media, or by a path that leads nowhere
+	hash  uint64
+	index uint32 // of the connection
+	live  *live  // nil: it is none of this shard's any more
+	rtcp  bool
+	none  bool // not media, or by a path that leads nowhere
 }
 
 // hints is more than aheadSteps, a power of two.
@@ -67,10 +68,11 @@ func (s *shard) ahead(in *mmsg.RxBatch, i int, behind bool) {
 		case aheadSteps - 2:
 			k := in.Key(j)
 			n, ok := s.flows.find(&k, h.hash)
-			if h.none = !ok; ok {
-				h.live = s.live[n]
-				prefetch.Line(unsafe.Pointer(h.live))
-			}
+			h.index, h.none = n, !ok
+			prefetch.Line(unsafe.Pointer(&s.live[n]))
+		case aheadSteps - 3:
+			h.live = s.live[h.index]
+			prefetch.Line(unsafe.Pointer(h.live))
 		default:
 			if h.live != nil {
 				h.live.WarmReceive(step, h.rtcp)

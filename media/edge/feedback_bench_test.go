@@ -19,7 +19,6 @@ type feedbackStock struct {
 	batches []*mmsg.RxBatch
 	next    int
 	step    time.Duration // between two batches: what the policer lets pass
-	began   int64
 	cpu     time.Duration
 }
 
@@ -43,7 +42,7 @@ func newFeedbackStock(b *testing.B, viewers int) *feedbackStock {
 	s.step = feedbackBatch * time.Second / time.Duration(20*viewers)
 	s.step = max(s.step, 2*feedbackBatch*time.Millisecond/time.Duration(viewers))
 	for range 16384 / feedbackBatch {
-		s.batches = append(s.batches, mmsg.NewRxBatch(feedbackBatch))
+		s.batches = append(s.batches, mmsg.NewRxBatch(feedbackBatch+1)) // a full one would be a sign of too much
 	}
 	s.refill(b)
 	return s
@@ -73,33 +72,79 @@ func (s *feedbackStock) refill(b *testing.B) {
 	}
 	s.next = 0
 	runtime.GC()
-	s.began = threadTime()
 }
 
 // BenchmarkFeedback is what one datagram of feedback costs from the batch on, when so many
-// viewers send them in turn.
+// viewers send them in turn: in a loop that does nothing else, and when other memory has gone
+// through the cache before each batch, as it does when a frame is sent to thousands.
 func BenchmarkFeedback(b *testing.B) {
-	for _, viewers := range []int{1, 64, 1000, 5000} {
-		b.Run(fmt.Sprint(viewers), func(b *testing.B) {
-			s := newFeedbackStock(b, viewers)
-			b.ReportAllocs()
-			for b.Loop() {
-				if s.next == len(s.batches) {
-					b.StopTimer()
-					s.cpu += time.Duration(threadTime() - s.began)
-					s.refill(b)
-					b.StartTimer()
+	other := make([]byte, 48<<20)
+	for _, cold := range []bool{false, true} {
+		for _, viewers := range []int{1, 64, 1000, 5000} {
+			b.Run(fmt.Sprintf("%s/%d", map[bool]string{false: "hot", true: "cold"}[cold], viewers), func(b *testing.B) {
+				s := newFeedbackStock(b, viewers)
+				b.ReportAllocs()
+				for b.Loop() {
+					if s.next == len(s.batches) {
+						b.StopTimer()
+						s.refill(b)
+						b.StartTimer()
+					}
+					if cold {
+						b.StopTimer()
+						s.chill(other)
+						b.StartTimer()
+					}
+					s.now = s.now.Add(s.step)
+					in := s.batches[s.next]
+					s.next++
+					began := threadTime()
+					s.p.shards[0].HandleBatch(s.now, in, s.outs[0])
+					s.cpu += time.Duration(threadTime() - began)
 				}
-				s.now = s.now.Add(s.step)
-				s.p.shards[0].HandleBatch(s.now, s.batches[s.next], s.outs[0])
-				s.next++
-			}
-			s.cpu += time.Duration(threadTime() - s.began)
-			b.ReportMetric(float64(s.cpu)/float64(b.N*feedbackBatch), "cpu-ns/datagram")
-			n := &s.p.shards[0].count
-			if got := n.Conn.FeedbackIn.Load(); got != uint64(b.N*feedbackBatch) {
-				b.Fatalf("%d of %d were read: drop_policer %d", got, b.N*feedbackBatch, n.Conn.DropPolicer.Load())
-			}
-		})
+				b.ReportMetric(float64(s.cpu)/float64(b.N*feedbackBatch), "cpu-ns/datagram")
+				n := &s.p.shards[0].count
+				if got := n.Conn.FeedbackIn.Load(); got != uint64(b.N*feedbackBatch) {
+					b.Fatalf("%d of %d were read: drop_policer %d", got, b.N*feedbackBatch, n.Conn.DropPolicer.Load())
+				}
+			})
+		}
+	}
+}
+
+// chill sends other memory through the cache, and then the next batch, which the kernel would
+// just have written.
+func (s *feedbackStock) chill(other []byte) {
+	for i := 0; i < len(other); i += 64 {
+		other[i]++
+	}
+	in := s.batches[s.next]
+	for i := range in.Len() {
+		for _, c := range in.Packet(i) {
+			other[0] += c
+		}
+	}
+}
+
+// BenchmarkFeedbackDropped is the same while the shard is behind.
+func BenchmarkFeedbackDropped(b *testing.B) {
+	s := newFeedbackStock(b, 1000)
+	in := mmsg.NewRxBatch(feedbackBatch)
+	for i := range feedbackBatch {
+		in.Append(s.batches[0].Key(i), s.batches[0].Packet(i))
+	}
+	sh := s.p.shards[0]
+	for range pressedAfter {
+		sh.HandleBatch(s.now, in, s.outs[0])
+	}
+	began := threadTime()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.now = s.now.Add(s.step)
+		sh.HandleBatch(s.now, in, s.outs[0])
+	}
+	b.ReportMetric(float64(threadTime()-began)/float64(b.N*feedbackBatch), "cpu-ns/datagram")
+	if n := sh.count.DropFeedback.Load(); n < uint64(b.N*(feedbackBatch-pressedFeedback)) {
+		b.Fatalf("%d were dropped", n)
 	}
 }
