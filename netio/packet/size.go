@@ -21,14 +21,16 @@ type Holders struct {
 
 // Sizes of the default classes in bytes. Opus is 20 to 200 bytes; the last packet of a
 // small frame, the packets of low layers and RTCP stay below 768. Browsers cut a frame into
-// equal packets, so that those of 0.5 to 3 Mbps are 900 to 1,200 bytes: a class for each 128,
-// since the rings that keep them for a second are most of a publisher's memory. With padding
-// and tag the longest are below 1,280; nothing on an Ethernet is above 1,500.
+// equal packets of at most 1,208 bytes, below 0.5 Mbps often of less than 1,024: the rings
+// that keep them for a second are most of a publisher's memory. A class for each 128 bytes
+// takes more, not less: streams wander between classes, and what each of them took at its
+// peak stays. With padding and tag the longest of other clients are below 1,280; nothing on
+// an Ethernet is above 1,500.
 const (
 	SmallSize  = 256
 	MediumSize = 768
 	ShortSize  = 1024
-	UsualSize  = 1152
+	UsualSize  = 1216
 	FullSize   = 1280
 	LargeSize  = 1600
 )
