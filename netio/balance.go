@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"slices"
 	"time"
 )
 
@@ -13,10 +14,16 @@ const (
 	spreadAt = 0.7
 	hurried  = 2
 
+	// awakeAt is the share of time that the busiest ran or waited for a processor beyond which
+	// there are more of them too: one that other work keeps from running never gets to spreadAt,
+	// and several get more of the machine.
+	awakeAt = 0.95
+
 	// gatherAt is what the busiest would have after halving their number, for settled looks in
 	// a row. It is well below spreadAt, and what is gathered needs less than what was apart, so
 	// that no load makes them go back and forth.
 	gatherAt = 0.5
+	restAt   = 0.85 // the same for the time that it would run or wait
 	settled  = 10
 
 	// lookEvery is how often that is looked at.
@@ -34,13 +41,11 @@ type spread struct {
 	hurry   int // looks in a row that would have called for more
 }
 
-// look takes the load of each thread, the share of time, 0 to 1, that it ran, and returns how many there should be from now on.
-func (s *spread) look(loads []float64) int {
-	busiest := 0.0
-	for _, l := range loads[:s.threads] {
-		busiest = max(busiest, l)
-	}
-	if busiest > spreadAt && s.threads < s.shards {
+// look takes for each thread the shares of time, 0 to 1, in which it ran, and in which it ran or
+// waited for a processor, and returns how many threads there should be from now on.
+func (s *spread) look(ran, awake []float64) int {
+	busy := slices.Max(ran[:s.threads]) > spreadAt || slices.Max(awake[:s.threads]) > awakeAt
+	if busy && s.threads < s.shards {
 		s.calm = 0
 		if s.hurry++; s.hurry >= hurried {
 			s.threads, s.hurry = min(2*s.threads, s.shards), 0
@@ -49,7 +54,7 @@ func (s *spread) look(loads []float64) int {
 	}
 	s.hurry = 0
 	fewer := below(s.threads)
-	if fewer == s.threads || s.gathered(loads, fewer) > gatherAt {
+	if fewer == s.threads || s.gathered(ran, fewer) > gatherAt || s.gathered(awake, fewer) > restAt {
 		s.calm = 0
 		return s.threads
 	}
@@ -59,12 +64,12 @@ func (s *spread) look(loads []float64) int {
 	return s.threads
 }
 
-// gathered is the load of the busiest if all shards rode on that many threads.
-func (s *spread) gathered(loads []float64, threads int) (busiest float64) {
+// gathered is the share of the busiest if all shards rode on that many threads.
+func (s *spread) gathered(shares []float64, threads int) (busiest float64) {
 	for t := range threads {
 		sum := 0.0
 		for i := t; i < s.threads; i += threads {
-			sum += loads[i]
+			sum += shares[i]
 		}
 		busiest = max(busiest, sum)
 	}
@@ -110,7 +115,7 @@ func (b *balancer) run() {
 		}
 		before := b.state.threads
 		b.meter.Sample()
-		if n := b.state.look(b.meter.ran); n != before {
+		if n := b.state.look(b.meter.ran, b.meter.awake); n != before {
 			b.group.config.Log.Debug("the shards ride on another number of threads", "threads", n, "before", before)
 			b.group.rideOn(n)
 		}

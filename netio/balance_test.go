@@ -2,12 +2,29 @@ package netio
 
 import "testing"
 
-// looks feeds a spread the same loads n times and returns what it says last.
+// looks feeds a spread the same loads n times and returns what it says last. Nobody waits.
 func (s *spread) looks(n int, loads ...float64) (threads int) {
 	for range n {
-		threads = s.look(loads)
+		threads = s.look(loads, loads)
 	}
 	return threads
+}
+
+// On a machine with other work a thread may never run for 70 % of the time, and yet never sleep.
+func TestThreadsThatNeverSleepSpread(t *testing.T) {
+	s := spread{shards: 2, threads: 1}
+	for range hurried {
+		s.look([]float64{0.3, 0}, []float64{0.97, 0})
+	}
+	if s.threads != 2 {
+		t.Errorf("on %d threads", s.threads)
+	}
+	for range 3 * settled {
+		s.look([]float64{0.2, 0.2}, []float64{0.5, 0.5})
+	}
+	if s.threads != 2 {
+		t.Errorf("back on %d threads, where they would not sleep again", s.threads)
+	}
 }
 
 func TestShardsGatherWhenTheLoadIsLowForLong(t *testing.T) {
@@ -84,7 +101,7 @@ func TestALoadLeadsToOneNumberOfThreads(t *testing.T) {
 			if s.threads == 2 {
 				loads = []float64{load / 2, load / 2}
 			}
-			if n := s.look(loads); n != last {
+			if n := s.look(loads, loads); n != last {
 				changes, last = changes+1, n
 			}
 		}

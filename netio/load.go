@@ -11,7 +11,9 @@ import (
 type LoadMeter struct {
 	group *Group
 	last  []loadSample
+	buf   [64]byte  // two numbers, and one that is not looked at
 	ran   []float64 // the share of time that each thread ran, at the last Sample
+	awake []float64 // or waited for a processor
 }
 
 // loadSample is what was read of one thread, and of the shard of the same number.
@@ -25,9 +27,9 @@ type loadSample struct {
 
 // NewLoadMeter returns a meter whose first Sample measures from now on.
 func NewLoadMeter(g *Group) *LoadMeter {
-	m := &LoadMeter{group: g, last: make([]loadSample, len(g.shards)), ran: make([]float64, len(g.shards))}
+	m := &LoadMeter{group: g, last: make([]loadSample, len(g.shards)), ran: make([]float64, len(g.shards)), awake: make([]float64, len(g.shards))}
 	for i := range m.last {
-		m.last[i] = g.sample(i)
+		m.last[i] = m.sample(i)
 	}
 	return m
 }
@@ -39,10 +41,9 @@ func NewLoadMeter(g *Group) *LoadMeter {
 // drops count.
 func (m *LoadMeter) Sample() (load float64) {
 	for i := range m.last {
-		now := m.group.sample(i)
-		var wanted float64
-		wanted, m.ran[i] = now.since(m.last[i])
-		load = max(load, wanted)
+		now := m.sample(i)
+		m.awake[i], m.ran[i] = now.since(m.last[i])
+		load = max(load, m.awake[i])
 		m.last[i] = now
 	}
 	return load
@@ -62,10 +63,10 @@ func (s loadSample) since(last loadSample) (wanted, ran float64) {
 	return share(s.ran + s.waited - last.ran - last.waited), share(s.ran - last.ran)
 }
 
-func (g *Group) sample(i int) loadSample {
-	out := loadSample{at: Now(), overflow: g.shards[i].stats().RxOverflow}
-	if tid := g.threads[i].id.Load(); tid != 0 {
-		out.ran, out.waited, out.known = processorTime(int(tid))
+func (m *LoadMeter) sample(i int) loadSample {
+	out := loadSample{at: Now(), overflow: m.group.shards[i].stats().RxOverflow}
+	if f := m.group.threads[i].times.Load(); f != nil {
+		out.ran, out.waited, out.known = processorTime(f, m.buf[:])
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -15,7 +16,27 @@ func TestSchedstatIsRead(t *testing.T) {
 			t.Errorf("%q: %v, %v, %v", text, ran, waited, ok)
 		}
 	}
-	if _, _, ok := processorTime(-1); ok {
-		t.Error("a thread that is not there has a load")
+	f := openThreadTimes()
+	f.Close()
+	if _, _, ok := processorTime(f, make([]byte, 64)); ok {
+		t.Error("a thread that has ended has a load")
+	}
+}
+
+func TestMeasuringTheLoadDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Log("the race detector allocates: counts are checked without it")
+		return
+	}
+	g := open(t, Config{Shards: 2})
+	for i := range 2 {
+		g.Start(i, &funcs{})
+	}
+	m := NewLoadMeter(g)
+	for m.Sample(); g.threads[0].times.Load() == nil || g.threads[1].times.Load() == nil; {
+		runtime.Gosched()
+	}
+	if n := testing.AllocsPerRun(100, func() { m.Sample() }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

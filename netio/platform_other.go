@@ -4,6 +4,7 @@ package netio
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
@@ -18,10 +19,10 @@ const (
 // newPoller returns the system's best poller.
 func newPoller() (poller, error) { return newPortablePoller() }
 
-// threadID and processorTime are for Linux only.
-func threadID() int { return 0 }
+// The times of threads are known on Linux only.
+func openThreadTimes() *os.File { return nil }
 
-func processorTime(int) (ran, waited time.Duration, ok bool) { return 0, 0, false }
+func processorTime(*os.File, []byte) (ran, waited time.Duration, ok bool) { return 0, 0, false }
 
 // sharpenTimers is for Linux only: other systems have nothing to sharpen.
 func sharpenTimers() error { return nil }

@@ -35,7 +35,7 @@ type thread struct {
 	arriving atomic.Pointer[shard] // a list, linked by shard.behind
 	stop     *atomic.Bool          // the group's
 
-	id atomic.Int64 // in the kernel; 0: not running, or unknown
+	times atomic.Pointer[os.File] // what the kernel tells of its time; nil: not running, or unknown
 }
 
 // order is to hand a shard to another thread.
@@ -88,6 +88,9 @@ func (t *thread) close() {
 	if t.waker != nil {
 		t.waker.Close()
 	}
+	if f := t.times.Load(); f != nil {
+		f.Close()
+	}
 }
 
 // run is the thread's goroutine. It stays locked to its thread until it ends, and the thread
@@ -97,7 +100,7 @@ func (t *thread) run(first *shard) {
 	runtime.LockOSThread()
 	slots.enter()
 	defer slots.leave()
-	t.id.Store(int64(threadID()))
+	t.times.Store(openThreadTimes())
 	if err := sharpenTimers(); err != nil {
 		t.log.Warn("the timers of a shard are as coarse as the system's default", "shard", t.index, "error", err)
 	}

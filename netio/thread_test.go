@@ -184,31 +184,42 @@ func TestBusyShardLeavesRoomForOthersOnItsThread(t *testing.T) {
 	})
 }
 
-// Idle shards gather on one thread by themselves, and a busy one is given a thread of its own.
-func TestBalancerGathersAndSpreads(t *testing.T) {
-	g := open(t, Config{Shards: 2, Share: true})
+// A shard that does not sleep any more is given a thread of its own.
+func TestBalancerSpreads(t *testing.T) {
+	g := open(t, Config{Shards: 2})
 	var busy atomic.Bool
-	spin := &funcs{timers: func(now mono.Time, _ *mmsg.TxQueue) mono.Time {
+	g.Start(0, &exclusive{t: t, ring: ring.NewMPSC[int](16)})
+	g.Start(1, &funcs{timers: func(now mono.Time, _ *mmsg.TxQueue) mono.Time {
 		if busy.Load() {
 			return now // makes the shard spin
 		}
 		return now.Add(time.Millisecond)
-	}}
-	g.Start(0, &exclusive{t: t, ring: ring.NewMPSC[int](16)})
-	g.Start(1, spin)
-	awaitThreads := func(want int) {
-		t.Helper()
-		for end := time.Now().Add(patience); g.Threads() != want; runtime.Gosched() {
-			if time.Now().After(end) {
-				t.Fatalf("on %d threads, want %d", g.Threads(), want)
-			}
+	}})
+	g.rideOn(1)
+	b := newBalancer(g)
+	b.state.threads = 1
+	go b.run()
+	defer b.end()
+	busy.Store(true)
+	for end := time.Now().Add(patience); g.Threads() != 2; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("still on one thread")
 		}
 	}
-	awaitThreads(1)
-	busy.Store(true)
-	awaitThreads(2)
 	busy.Store(false)
-	awaitThreads(1)
+}
+
+func TestSharingGroupHasABalancer(t *testing.T) {
+	for _, share := range []bool{false, true} {
+		g := open(t, Config{Shards: 2, Share: share})
+		for i := range 2 {
+			g.Start(i, &funcs{})
+		}
+		if (g.balancer != nil) != share {
+			t.Errorf("share %v: a balancer: %v", share, g.balancer != nil)
+		}
+		g.Stop()
+	}
 }
 
 // All threads sleep with their processor slots in hand, for as long as they may: the rest of
