@@ -43,6 +43,7 @@ type actor struct {
 	members []*member // in order of arrival
 	counts  [4]int    // established members by role; 0: all
 	updates updates
+	gathering
 	begun   int            // members that were ever established
 	armed   time.Time      // what the timer is set to; zero: nothing
 	scratch []sora.Present // what present returned; empty values in between
@@ -53,6 +54,7 @@ type member struct {
 	session.Member
 	peer        *Peer
 	established bool
+	from        int       // how many notifications there had been before establishment
 	since       time.Time // of establishment
 	tracks      []offer.Track
 	updateAt    time.Time // of the next connection.updated
@@ -74,7 +76,11 @@ func (a *actor) run() {
 			a.handle(c)
 		case <-timer.C:
 			a.armed = time.Time{}
-			a.update(time.Now()) // the timer's own time is when it was due, however long ago
+			now := time.Now() // the timer's own time is when it was due, however long ago
+			if !a.due.IsZero() && !now.Before(a.due) {
+				a.tellAll(now)
+			}
+			a.update(now)
 		case <-a.stop:
 			return
 		}
@@ -131,7 +137,7 @@ func (a *actor) tellTracks(m *member, tracks []offer.Track) {
 // announce makes m visible: its streams first, then the notification, since clients expect
 // to be offered the streams before they hear of the connection.
 func (a *actor) announce(m *member, tracks []offer.Track) {
-	m.established, m.since, m.tracks = true, time.Now(), tracks
+	m.established, m.since, m.tracks, m.from = true, time.Now(), tracks, a.all
 	a.count(m, 1)
 	a.updatesBegin(m)
 	e := a.event(sora.EventCreated, m)
@@ -177,12 +183,7 @@ func (a *actor) notify(m *member, e sora.ConnectionEvent, after string) {
 	if !a.registry.cfg.Notify {
 		return
 	}
-	var n session.Event = session.Notify{JSON: e.Append(nil), After: after}
-	for _, o := range a.members {
-		if o.established && related(m, o) {
-			o.peer.post(n)
-		}
-	}
+	a.tell(e.Timestamp, m, session.Notify{JSON: e.Append(nil), After: after})
 }
 
 func (a *actor) event(kind string, m *member) sora.ConnectionEvent {

@@ -109,16 +109,16 @@ func (p *Peer) begin() bool {
 // Done is closed when the session has ended.
 func (p *Peer) Done() <-chan struct{} { return p.done }
 
-// post queues an event of the channel. It never waits.
-func (p *Peer) post(e session.Event) {
+// post queues events of the channel, which it copies. It never waits.
+func (p *Peer) post(events ...session.Event) {
 	p.mu.Lock()
 	switch {
 	case p.overrun, p.over:
-	case len(p.queue) >= maxQueue:
+	case len(p.queue)+len(events) > maxQueue:
 		p.overrun = true
 		p.queue = []session.Event{session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}}
 	default:
-		p.queue = append(p.queue, e)
+		p.queue = append(p.queue, events...)
 	}
 	idle := !p.running
 	p.running = true
@@ -188,18 +188,22 @@ func (p *Peer) once() {
 	}
 }
 
-// round handles what the channel has queued and one message, and reports whether that was
-// all, and then the goroutine has nothing more to do.
+// round handles what the channel has queued and one message, in the order in which they came,
+// and reports whether that was all, and then the goroutine has nothing more to do.
 func (p *Peer) round() (idle bool) {
 	if p.machine.State() != session.Closed {
-		if q := p.take(); len(q) > 0 {
+		var message session.Event
+		select {
+		case message = <-p.inbox:
+		default:
+		}
+		q := p.take() // what was queued before the message came is in it
+		if message != nil {
+			q = append(q, message)
+		}
+		if len(q) > 0 {
 			p.handle(q...)
 			p.giveBack(q)
-		}
-		select {
-		case e := <-p.inbox:
-			p.handle(e)
-		default:
 		}
 	}
 	if p.machine.State() == session.Closed {

@@ -65,11 +65,14 @@ func (a *actor) updatesEnd(m *member) {
 	}
 }
 
-// arm sets the timer to when the next member is due. A timer that is not needed is far off.
+// arm sets the timer to when the next member or what is gathered is due. A timer that is not needed is far off.
 func (a *actor) arm(timer *time.Timer) {
 	next := time.Time{}
 	if len(a.updates) > 0 {
 		next = a.updates[0].updateAt
+	}
+	if !a.due.IsZero() && (next.IsZero() || a.due.Before(next)) {
+		next = a.due
 	}
 	if next.Equal(a.armed) {
 		return
@@ -99,6 +102,7 @@ func (a *actor) update(now time.Time) {
 func (a *actor) tellUpdated(m *member) {
 	e := a.event(sora.EventUpdated, m)
 	var n session.Event = session.Notify{JSON: e.Append(nil)}
+	a.tellAll(e.Timestamp) // what was before
 	m.peer.post(n)
 	if a.counts[0] > maxUpdatedToAll {
 		return

@@ -1,0 +1,127 @@
+package channel
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"tsubame/signal/session"
+)
+
+// crew is a channel whose time is the test's: nobody runs it, nor its members' sessions.
+type crew struct {
+	t *testing.T
+	a *actor
+}
+
+func newCrew(t *testing.T) *crew {
+	r := quietRegistry()
+	r.cfg.Notify, r.session.Gather = true, 100*time.Millisecond
+	return &crew{t, newActor(r, "room")}
+}
+
+// enter adds a member of a bundle, established.
+func (c *crew) enter(bundle string) *member {
+	p := newPeer(c.a.registry, c.a.registry.NewSession(time.Now()), quiet{}, "")
+	c.a.join(command{kind: join, peer: p, member: session.Member{BundleID: bundle}})
+	c.a.announce(p.member, nil)
+	p.take()
+	return p.member
+}
+
+func (c *crew) say(now time.Time, by *member, text string) {
+	c.a.tell(now, by, session.Notify{JSON: []byte(text)})
+}
+
+// hears checks what a member has been told since it was last asked.
+func (c *crew) hears(who string, m *member, want ...string) {
+	c.t.Helper()
+	var got []string
+	for _, e := range m.peer.take() {
+		got = append(got, string(e.(session.Notify).JSON))
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		c.t.Errorf("%s hears %q, want %q", who, got, want)
+	}
+}
+
+func TestManyWhoComeAtOnceAreToldTogether(t *testing.T) {
+	c := newCrew(t)
+	a, b, twin := c.enter("A"), c.enter("B"), c.enter("A")
+	now := time.Now().Add(time.Hour)
+	c.a.tellAll(now.Add(-time.Minute))
+	a.peer.take()
+	b.peer.take()
+	twin.peer.take()
+
+	// The first is told at once, and to nobody of its own bundle.
+	c.say(now, a, "1")
+	c.hears("B", b, "1")
+	c.hears("A", a)
+	c.hears("A's twin", twin)
+	// The next ones within a moment, in their order.
+	c.say(now.Add(time.Millisecond), b, "2")
+	c.say(now.Add(2*time.Millisecond), a, "3")
+	c.hears("A", a)
+	if due := c.a.due.Sub(now); due != gatherFirst {
+		t.Errorf("due after %v", due)
+	}
+	// Who comes meanwhile finds those who are there, and is not told that they came.
+	late := c.enter("L")
+	c.a.pending = c.a.pending[:2] // that it came itself is not looked at here
+	c.a.all--
+	c.a.tellAll(now.Add(gatherFirst))
+	c.hears("A", a, "2")
+	c.hears("B", b, "3")
+	c.hears("A's twin", twin, "2")
+	c.hears("the late one", late)
+
+	// The more there are, the longer: but never longer than Gather.
+	for i, gap := range []time.Duration{50, 100, 100, 100} {
+		now = c.a.told
+		c.say(now.Add(time.Millisecond), a, fmt.Sprint(i))
+		if due := c.a.due.Sub(now); due != gap*time.Millisecond {
+			t.Errorf("round %d: due after %v", i, due)
+		}
+		c.a.tellAll(c.a.due)
+		c.hears("B", b, fmt.Sprint(i))
+	}
+	// After a quiet second all is as in the beginning.
+	now = c.a.told.Add(gatherQuiet)
+	c.say(now, a, "quiet")
+	c.hears("B", b, "quiet")
+	if c.a.gap != gatherFirst {
+		t.Errorf("the next one waits %v", c.a.gap)
+	}
+}
+
+func TestWhatIsGatheredIsBounded(t *testing.T) {
+	c := newCrew(t)
+	a, b := c.enter("A"), c.enter("B")
+	now := c.a.told
+	b.peer.take()
+	for range maxGathered - 1 - len(c.a.pending) {
+		c.say(now, a, "x")
+	}
+	if n := len(b.peer.take()); n != 0 {
+		t.Fatalf("%d are told before the bound", n)
+	}
+	c.say(now, a, "x")
+	if n := len(b.peer.take()); n < maxGathered-2 || len(c.a.pending) != 0 || !c.a.due.IsZero() {
+		t.Errorf("%d are told at the bound, %d left", n, len(c.a.pending))
+	}
+}
+
+// The actor's own timer tells what is gathered.
+func TestWhatIsGatheredIsToldInTime(t *testing.T) {
+	c := newCrew(t)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	a := c.enter("A")
+	c.say(c.a.told, a, "soon")
+	c.a.arm(timer)
+	if !c.a.armed.Equal(c.a.due) || c.a.due.IsZero() {
+		t.Errorf("armed for %v, due at %v", c.a.armed, c.a.due)
+	}
+	<-timer.C
+}
