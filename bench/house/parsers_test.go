@@ -27,6 +27,7 @@ var parsers = map[string]string{
 	"netio/mmsg.parseControl":     "FuzzParseControl",
 	"signal/offer.State.Answer":   "FuzzParseAnswer",
 	"signal/sora.Decode":          "FuzzDecode",
+	"signal/sora.DecodeAnswer":    "FuzzReadAnswer",
 }
 
 // notParsers have such a name, but what they read is our own or was parsed before.
