@@ -87,11 +87,31 @@ func TestManyWhoComeAtOnceAreToldTogether(t *testing.T) {
 		c.hears("B", b, fmt.Sprint(i))
 	}
 	// After a quiet second all is as in the beginning.
-	now = c.a.told.Add(gatherQuiet)
+	now = c.a.told.Add(gatherQuiet + c.a.registry.session.Gather)
 	c.say(now, a, "quiet")
 	c.hears("B", b, "quiet")
 	if c.a.gap != gatherFirst {
 		t.Errorf("the next one waits %v", c.a.gap)
+	}
+}
+
+// In a channel of thousands one telling is thousands of writes.
+func TestTheLargerTheChannelTheLongerIsGathered(t *testing.T) {
+	for n, want := range map[int]time.Duration{1: 100, 999: 100, 2000: 200, 5000: 500, 20000: 500} {
+		c := newCrew(t)
+		a := c.enter("A")
+		for len(c.a.members) < n {
+			c.a.members = append(c.a.members, &member{}) // not established
+		}
+		now := c.a.told
+		for range 10 {
+			c.say(now, a, "x")
+			now = c.a.due
+			c.a.tellAll(now)
+		}
+		if c.a.gap != want*time.Millisecond {
+			t.Errorf("%d members: %v", n, c.a.gap)
+		}
 	}
 }
 
