@@ -93,3 +93,23 @@ func BenchmarkReceiveOfMany(b *testing.B) {
 		}
 	}
 }
+
+func TestViewersSendFeedbackAsOftenAsABrowser(t *testing.T) {
+	f := newFar(t, 100)
+	s := f.rig.shard
+	s.wake[0] = 1 << 62 // no reports
+	f.rig.phase(measuring)
+	const seconds = 10
+	for ms := 0; ms < seconds*1000; ms += 5 { // one poll
+		s.now = s.now.Add(5 * time.Millisecond)
+		s.batch.Reset()
+		if ms%10 == 0 {
+			f.packet(t)
+		}
+		s.read(s.batch)
+		s.queue.Reset()
+	}
+	if n := s.sentControl; n < 16*seconds-1 || n > 16*seconds+1 {
+		t.Errorf("%d feedback packets in %d s, want 16 a second", n, seconds)
+	}
+}

@@ -120,9 +120,8 @@ func (p *peer) requests(s *shard) (more bool) {
 	return more
 }
 
-// visit does what is due for a peer and says when to come again: once a second, for its
-// report, or a few times while it wants a key frame. Feedback about the last packets before a
-// pause waits for that.
+// visit does what is due for a peer and says when to come again: for its next report, or sooner
+// while it wants a key frame. Feedback about the last packets before a pause waits for that.
 func (p *peer) visit(s *shard) {
 	if p.secured == nil {
 		s.wake[p.at] = s.now.Add(reportInterval)
