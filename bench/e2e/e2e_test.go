@@ -342,3 +342,26 @@ func TestMedianIsTheMiddle(t *testing.T) {
 		}
 	}
 }
+
+// behind dropped feedback.
+type behind struct{ fakeServer }
+
+func (f *behind) Counters() (map[string]uint64, error) {
+	c, err := f.fakeServer.Counters()
+	c["drop_feedback"] = 1234
+	return c, err
+}
+
+func TestDroppedFeedbackIsNoted(t *testing.T) {
+	l, _, _ := fakeLab(800 * time.Nanosecond)
+	l.start = func(context.Context, map[string]string) (target, error) { return &behind{}, nil }
+	table, err := l.run(t.Context(), []string{"video-fanout", "conference-4x8"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range table.Rows {
+		if n := len(r.Notes); n == 0 || !strings.Contains(r.Notes[n-1], "dropped 1,234 datagrams of feedback") {
+			t.Errorf("%s: notes %q", r.Key, r.Notes)
+		}
+	}
+}

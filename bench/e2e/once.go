@@ -98,6 +98,7 @@ func (l *lab) against(ctx context.Context, s target, j job) (out outcome, err er
 	if out.last, err = s.Counters(); err != nil {
 		return out, err
 	}
+	l.shed += out.last["drop_feedback"]
 	if j.counted && out.after == nil {
 		out.after, out.between = out.last, l.now().Sub(from) // the run left no sample of its end
 	}
