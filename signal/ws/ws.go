@@ -34,6 +34,8 @@
 //	events behind its channel     4,096    package channel         4490 SERVER-BUSY
 //	m-sections                    512      package offer           further streams wait
 //	re-offers                     300, 5/s package session         changes wait for the next one
+//	messages longer than 1 KiB    256      maxInlets               their buffers grow as they come
+//	 that are on their way
 //	log lines of faults           10/s     channel.FaultLog        counted and left out
 //
 // The numbers are the defaults of package configs where there is a key. Limits of a plain
