@@ -132,7 +132,8 @@ func TestAThousandJoinsAndLeavesLeaveNothing(t *testing.T) {
 	t.Logf("before %+v, after %+v", before, w.process())
 	requireFrames(t, 10, among(residents...)...)
 	requireIntact(t, among(residents...)...)
-	if n := residents[0].Stats().Offers; n < 300 {
+	// Of visits so close together one offer tells several, five a second at least.
+	if n := residents[0].Stats().Offers; n < 8 {
 		t.Errorf("a resident has been offered streams %d times: nothing was shown", n)
 	}
 }
