@@ -20,10 +20,10 @@ const (
 	awakeAt = 0.95
 
 	// gatherAt is what the busiest would have after halving their number, for settled looks in
-	// a row. It is well below spreadAt, and what is gathered needs less than what was apart, so
-	// that no load makes them go back and forth.
-	gatherAt = 0.5
-	restAt   = 0.85 // the same for the time that it would run or wait
+	// a row. It is below spreadAt, and what is gathered needs less than what was apart, so that
+	// no load makes them go back and forth.
+	gatherAt = 0.65
+	restAt   = 0.9 // the same for the time that it would run or wait
 	settled  = 10
 
 	// lookEvery is how often that is looked at.

@@ -43,7 +43,7 @@ func TestShardsGatherWhenTheLoadIsLowForLong(t *testing.T) {
 func TestOneBusyLookBeginsTheCalmAnew(t *testing.T) {
 	s := spread{shards: 2, threads: 2}
 	s.looks(settled-1, 0.1, 0.1)
-	s.looks(1, 0.5, 0.1)
+	s.looks(1, 0.6, 0.1)
 	if n := s.looks(settled-1, 0.1, 0.1); n != 2 {
 		t.Errorf("on %d threads", n)
 	}
