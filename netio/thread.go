@@ -273,26 +273,27 @@ var slots processorSlots
 //
 // A thread that sleeps by an ordinary system call lends its slot to the runtime's monitor: that
 // takes it after some time, looks every 20 us for some milliseconds, and the way back from the
-// sleep has to find another slot. A raw system call keeps the slot, which is cheaper by a tenth
-// of all that a conference costs (bench/LOG.md), and fair where there are slots for everybody
-// else: the slot of a sleeping thread is of no use to anyone. The runtime can still stop such
-// a thread when it collects garbage: its signal ends the sleep (EINTR), and it sends it again
-// every 100 us for as long as it waits.
+// sleep has to find another slot. A raw system call keeps the slot, which saves 10 to 20 % of
+// what a broadcast costs and a little of a conference (bench/LOG.md), and is fair where there
+// are slots for everybody else: the slot of a sleeping thread is of no use to anyone. The
+// runtime can still stop such a thread when it collects garbage: its signal ends the sleep
+// (EINTR), and it sends it again every 100 us for as long as it waits.
 type processorSlots struct {
 	threads atomic.Int64
-	enough  atomic.Bool
+	all     atomic.Int64 // GOMAXPROCS when a thread last came or went: asking takes a lock
 }
 
 func (p *processorSlots) enter() { p.count(1) }
 func (p *processorSlots) leave() { p.count(-1) }
 
 func (p *processorSlots) count(d int64) {
-	n := p.threads.Add(d)
-	p.enough.Store(int64(runtime.GOMAXPROCS(0)) > n && preemptible)
+	p.threads.Add(d)
+	p.all.Store(int64(runtime.GOMAXPROCS(0)))
 }
 
-// spare reports whether threads may sleep with their slots in hand.
-func (p *processorSlots) spare() bool { return p.enough.Load() }
+// spare reports whether threads may sleep with their slots in hand. It compares counts rather
+// than read a verdict, which of two threads that come at once the earlier might write last.
+func (p *processorSlots) spare() bool { return preemptible && p.all.Load() > p.threads.Load() }
 
 // preemptible: the runtime interrupts threads by signals. GODEBUG can forbid it, and then it
 // would wait for a thread in a raw system call until that wakes by itself.

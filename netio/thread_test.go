@@ -232,6 +232,9 @@ func TestSleepingThreadsHoldUpNobody(t *testing.T) {
 	for i := range shards {
 		g.Start(i, &funcs{})
 	}
+	for slots.threads.Load() < shards {
+		runtime.Gosched() // until all have begun
+	}
 	if preemptible != slots.spare() {
 		t.Errorf("spare slots: %v", slots.spare())
 	}
