@@ -146,17 +146,22 @@ func BenchmarkFanOut(b *testing.B) {
 			for name, change := range map[string]func(*Config){"padded": frameByFrame, "plain": plain} {
 				b.Run(fmt.Sprintf("%d/%d/%s", frame, n, name), func(b *testing.B) {
 					s := newStock(b, frame, payloadSize, change, make([]int, n)...)
-					b.ReportAllocs()
-					for b.Loop() {
-						in := s.batch(b)
-						s.p.shards[0].HandleBatch(s.now, in, s.outs[0])
-						s.outs[0].Reset()
-					}
-					s.report(b)
+					s.measure(b)
 				})
 			}
 		}
 	}
+}
+
+// measure handles batches for as long as the benchmark wants.
+func (s *stock) measure(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		in := s.batch(b)
+		s.p.shards[0].HandleBatch(s.now, in, s.outs[0])
+		s.outs[0].Reset()
+	}
+	s.report(b)
 }
 
 // BenchmarkFanOutSmall is the same with packets of the size of audio, of which the cipher is
@@ -165,13 +170,7 @@ func BenchmarkFanOutSmall(b *testing.B) {
 	for _, n := range []int{64, 200, 2000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := newStock(b, 1, 100, func(c *Config) { c.MaxConnections = 4096 }, make([]int, n)...)
-			b.ReportAllocs()
-			for b.Loop() {
-				in := s.batch(b)
-				s.p.shards[0].HandleBatch(s.now, in, s.outs[0])
-				s.outs[0].Reset()
-			}
-			s.report(b)
+			s.measure(b)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"tsubame/media/router"
 	"tsubame/netio/mmsg"
+	"tsubame/netio/packet"
 )
 
 // frameByFrame is what a server does unless it is told otherwise.
@@ -211,6 +212,12 @@ func TestTapSeesNoPadding(t *testing.T) {
 		}
 		mag.Release(p.Ref)
 	}
+	c.finishTap(tap, mag)
+}
+
+// finishTap takes a tap down, and then everything.
+func (c *call) finishTap(tap *router.Tap, mag *packet.Magazine) {
+	c.t.Helper()
 	c.p.CloseTap(c.track, tap)
 	c.settle()
 	tap.Free(mag)
@@ -276,11 +283,7 @@ func TestManyViewersAllGetEachPacket(t *testing.T) {
 		}
 		mag.Release(p.Ref)
 	}
-	c.p.CloseTap(c.track, tap)
-	c.settle()
-	tap.Free(mag)
-	mag.Drain()
-	c.finish()
+	c.finishTap(tap, mag)
 }
 
 // Runs for many viewers do not keep a shard from its sockets for long.
