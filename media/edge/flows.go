@@ -48,8 +48,8 @@ func newFlowTable() flowTable {
 func (t *flowTable) hash(k *flow.Key) uint64 {
 	word := func(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 	h := fold(word(k.Local[:8])^t.seed[0], word(k.Local[8:])^t.seed[1])
-	h ^= fold(word(k.Remote[:8])^t.seed[2], word(k.Remote[8:])^t.seed[3]^uint64(k.Port)<<8)
-	return fold(h^t.seed[1], uint64(k.Port)^t.seed[2]) | 1<<32
+	h ^= fold(word(k.Remote[:8])^t.seed[2], word(k.Remote[8:])^t.seed[3]^uint64(k.Port)<<8^uint64(k.Via)<<24)
+	return fold(h^t.seed[1], uint64(k.Port)^uint64(k.Via)<<24^t.seed[2]) | 1<<32
 }
 
 // fold mixes two words into one by their whole product.

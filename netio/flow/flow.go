@@ -38,7 +38,8 @@ func (a Addr) Netip() netip.Addr { return netip.AddrFrom16(a).Unmap() }
 type Key struct {
 	Local  Addr   // the address of ours that the datagram hit, and that replies leave from
 	Remote Addr   // the peer's address
-	Port   uint16 // the peer's UDP port, host byte order
+	Port   uint16 // the peer's port, host byte order
+	Via    Via    // how it travels; zero: plain UDP
 }
 
 // KeyOf builds a key from the standard library's types.
