@@ -75,7 +75,7 @@ var libraries = map[string][]string{
 	"github.com/pion/dtls":         {"media/dtls"},
 	"github.com/pion/srtp":         {"media/srtp"},
 	"github.com/pion/sdp":          {"signal/offer"},
-	"github.com/pion/stun":         {"media/ice", "signal/candidate"},
+	"github.com/pion/stun":         {"media/ice", "signal/candidate", "turnsrv"},
 	"github.com/pion/ice":          {}, // its agent costs eight goroutines a connection
 	"github.com/pion/turn":         {},
 	"github.com/pion/interceptor":  {},
@@ -84,6 +84,8 @@ var libraries = map[string][]string{
 	"github.com/pion/rtcp":         {"media/srtp"},
 	"github.com/chromedp/chromedp": {},
 	"github.com/coder/websocket":   {"signal/ws"},
+	"github.com/pires":             {"netio/stream/entry"},
+	"github.com/caddyserver":       {"netio/stream/acme"},
 	"golang.org/x/net/bpf":         {"netio/steer"},
 }
 
