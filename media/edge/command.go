@@ -14,7 +14,7 @@ import (
 // connection's end, are let go.
 func (s *shard) command(now mono.Time, c *Conn, cmd command) {
 	if c == nil {
-		s.tapCommand(cmd)
+		s.ownCommand(cmd)
 		return
 	}
 	l := s.live[c.index]

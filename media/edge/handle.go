@@ -16,10 +16,19 @@ var ErrTooOften = errors.New("edge: too many ICE restarts")
 // EventKind tells one event of a connection from another.
 type EventKind uint8
 
-// The events. Each comes at most once, and nothing comes after Closed.
+// The events. Established and Closed come at most once, TransportChanged only between the two,
+// and nothing comes after Closed.
 const (
 	Established EventKind = iota + 1 // a path, the keys, and the right certificate
 	Closed
+	TransportChanged // the selected path is carried by something else than it was said to be
+)
+
+// What carries the selected path: UDP, or a TCP connection or TLS, whether directly or
+// through TURN.
+const (
+	TransportUDP = "udp"
+	TransportTCP = "tcp"
 )
 
 // Why a connection was closed.
@@ -38,8 +47,9 @@ var reasons = [...]string{
 
 // Event is what signaling is told of a connection.
 type Event struct {
-	Kind   EventKind
-	Reason string // of Closed
+	Kind      EventKind
+	Reason    string // of Closed
+	Transport string // of Established and TransportChanged: TransportUDP or TransportTCP
 }
 
 // credentials of a connection: those that the latest offer names, and those before them,
@@ -59,12 +69,16 @@ type Conn struct {
 	serial uint32
 	notify func(Event)
 
-	creds atomic.Pointer[credentials]
-	inbox inbox
+	creds   atomic.Pointer[credentials]
+	account account
+	inbox   inbox
 
 	shut   atomic.Bool   // Close was called: only Closed is told from now on
 	silent atomic.Bool   // and not even that
+	dead   atomic.Bool   // closed, for whatever reason
+	stream atomic.Bool   // the selected path is carried by a stream, as far as is known
 	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
+	said   string        // the transport that was told last; dispatcher only
 	told   bool          // Established was delivered; dispatcher only
 	over   bool          // Closed was delivered; dispatcher only
 	freed  bool          // released; dispatcher only
@@ -73,7 +87,8 @@ type Conn struct {
 const (
 	happenEstablished = 1 << 0
 	happenReleased    = 1 << 1 // no shard holds anything of the connection any more
-	happenReason      = 8      // shift
+	happenTransport   = 1 << 2
+	happenReason      = 8 // shift
 )
 
 // Open makes a connection that waits for its peer. notify is called on the plane's event
@@ -89,6 +104,7 @@ func (p *Plane) Open(notify func(Event)) (*Conn, error) {
 	s := &p.slots[i]
 	c := &Conn{plane: p, index: i, serial: s.serial.Add(1), notify: notify}
 	c.creds.Store(&credentials{Credentials: ice.NewCredentials(i)})
+	c.account.draw()
 	s.conn.Store(c)
 	if p.ended.Load() {
 		// Plane.Close may have passed this slot by already. The caller gets an error and
@@ -191,7 +207,23 @@ func (c *Conn) Close() {
 func (c *Conn) established() { c.signal(happenEstablished) }
 func (c *Conn) released()    { c.signal(happenReleased) }
 
+// carriedBy notes whether the selected path is carried by a stream. Of several changes that
+// signaling was not told of yet it is told the last, or nothing if that is none.
+func (c *Conn) carriedBy(stream bool) {
+	if c.stream.Swap(stream) != stream {
+		c.signal(happenTransport)
+	}
+}
+
+func (c *Conn) transport() string {
+	if c.stream.Load() {
+		return TransportTCP
+	}
+	return TransportUDP
+}
+
 func (c *Conn) closed(reason string) {
+	c.dead.Store(true)
 	for i, r := range reasons {
 		if r == reason {
 			c.signal(uint32(i) << happenReason)
@@ -212,8 +244,12 @@ func (c *Conn) signal(bits uint32) {
 func (c *Conn) deliver() {
 	h := c.happen.Swap(0)
 	if h&happenEstablished != 0 && !c.told && !c.over && !c.shut.Load() {
-		c.told = true
-		c.notify(Event{Kind: Established})
+		c.told, c.said = true, c.transport()
+		c.notify(Event{Kind: Established, Transport: c.said})
+	}
+	if now := c.transport(); c.told && !c.over && now != c.said && !c.shut.Load() {
+		c.said = now
+		c.notify(Event{Kind: TransportChanged, Transport: now})
 	}
 	if r := h >> happenReason; r != 0 && !c.over {
 		c.over = true

@@ -24,6 +24,7 @@ const (
 	opDTLSClosed // the peer said goodbye
 	opTap
 	opUntap
+	opAddresses // the plane's have changed
 )
 
 // command is one thing that a control goroutine wants of a connection. Pointers in it are

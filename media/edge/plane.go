@@ -98,6 +98,8 @@ type Plane struct {
 	slots []slot // by connection index
 	free  *ring.IndexPool
 
+	addresses atomic.Pointer[addresses]
+
 	events     *ring.Flags // connections with an event that signaling has not been told
 	wakeEvents *ring.Waker
 	ended      atomic.Bool
@@ -164,6 +166,7 @@ func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker
 		free:   ring.NewIndexPool(cfg.MaxConnections),
 		events: ring.NewFlags(cfg.MaxConnections), wakeEvents: wake,
 	}
+	p.addresses.Store(new(addresses))
 	for i := range shards {
 		p.shards = append(p.shards, newShard(p, i, shards, waker(i), now))
 	}

@@ -27,6 +27,15 @@ func (p *Plane) tellTap(op op, id param.TrackID, tap *router.Tap) {
 	}
 }
 
+// ownCommand does what is asked of the shard itself.
+func (s *shard) ownCommand(cmd command) {
+	if cmd.op == opAddresses {
+		s.addressesChanged()
+		return
+	}
+	s.tapCommand(cmd)
+}
+
 func (s *shard) tapCommand(cmd command) {
 	sink := router.Sink{Tap: cmd.tap}
 	if cmd.op == opUntap {
