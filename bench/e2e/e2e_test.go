@@ -233,6 +233,16 @@ func (f *leaky) Counters() (map[string]uint64, error) {
 	return c, err
 }
 
+func TestARowSaysWhyPeersFailed(t *testing.T) {
+	r := worse(t, "storm-one-room", func(r *report.Result) {
+		r.Connected, r.Failed, r.Failures = r.Connected-3, 3, []report.Failure{{Cause: "closed by the server", Count: 2}, {Cause: "no path", Count: 1}}
+	})
+	notes := strings.Join(r.Notes, "\n")
+	if !strings.Contains(notes, "2 failed: closed by the server\n1 failed: no path") {
+		t.Errorf("%q", r.Notes)
+	}
+}
+
 func TestWhatCannotBeReadIsNotMeasured(t *testing.T) {
 	for key, change := range map[string]func(*report.Result){
 		"memory-viewer":  func(r *report.Result) { r.ServerPSS = 0 },

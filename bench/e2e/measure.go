@@ -89,6 +89,7 @@ func healthy(r *report.Row, all ...*report.Result) bool {
 	for _, one := range all {
 		if one.Connected < one.Peers || one.Failed > 0 {
 			r.Notes = append(r.Notes, fmt.Sprintf("%d of %d peers connected, %d failed", one.Connected, one.Peers, one.Failed))
+			r.Notes = append(r.Notes, failures(one)...)
 			good = false
 		}
 		if lost := one.ServerLost(); lost > 0 {
@@ -100,6 +101,15 @@ func healthy(r *report.Row, all ...*report.Result) bool {
 		}
 	}
 	return good
+}
+
+// failures says how many peers failed for which cause.
+func failures(one *report.Result) []string {
+	var all []string
+	for _, f := range one.Failures {
+		all = append(all, fmt.Sprintf("%s failed: %s", report.Count(uint64(f.Count)), f.Cause))
+	}
+	return all
 }
 
 // ratio divides two costs; 0 if there is nothing to divide by.

@@ -34,7 +34,7 @@ func viewers5000(ctx context.Context, l *lab, r *report.Row) error {
 	r.Busy = busy(out.Result)
 	if out.gaveUp != "" {
 		r.Got = fmt.Sprintf("%s of %s, ended early", report.Count(uint64(max(0, out.Connected-out.Failed))), report.Count(uint64(out.Peers)))
-		r.Notes = append(r.Notes, out.gaveUp)
+		r.Notes = append(append(r.Notes, out.gaveUp), failures(out.Result)...)
 		r.Verdict = report.NotReached
 		return nil
 	}
@@ -126,7 +126,7 @@ func (l *lab) tryAudience(ctx context.Context, r *report.Row, n int) (bool, erro
 	}
 	r.Busy = busy(out.Result)
 	if out.gaveUp != "" {
-		r.Notes = append(r.Notes, fmt.Sprintf("%d viewers: %s", n, out.gaveUp))
+		r.Notes = append(append(r.Notes, fmt.Sprintf("%d viewers: %s", n, out.gaveUp)), failures(out.Result)...)
 		return false, nil
 	}
 	var one report.Row

@@ -105,7 +105,7 @@ func (m *meter) start(ctx context.Context) (stop func() []report.Sample) {
 func (m *meter) sample(a, b reading) report.Sample {
 	return report.Sample{
 		At: b.at.Sub(m.began), Span: b.at.Sub(a.at), Phase: m.phase.Load().(report.Phase),
-		Connected: int(m.engine.up.Load()), Failed: int(m.engine.failures.Load()),
+		Connected: int(m.engine.up.Load()), Failed: int(m.engine.failures.Load()), Failures: m.engine.failed(),
 		Sent: b.sent - a.sent, Forwarded: b.forwarded - a.forwarded, Bytes: b.bytes - a.bytes, Lost: b.gaps - a.gaps,
 		ServerCPU: b.server - a.server, MachineCPU: b.machine - a.machine, ClientCPU: b.client - a.client,
 	}

@@ -62,6 +62,7 @@ type engine struct {
 	problems []string
 	first    error // of a client
 	hurt     map[*client]bool
+	why      causes // of the failures
 }
 
 func (e *engine) phase() phase { return phase(e.at.Load()) }
@@ -88,7 +89,7 @@ func RunProtocol(ctx context.Context, sc Scenario, protocol Protocol, progress r
 	e := &engine{
 		scenario: sc, protocol: protocol, profiles: profiles, ctx: ctx, capacity: sc.Rooms * sc.Clients,
 		progress: progress, places: make(chan struct{}, maxInflight), fatal: make(chan error, 1),
-		hurt: make(map[*client]bool),
+		hurt: make(map[*client]bool), why: causes{},
 	}
 	e.ended = make(chan struct{}, 2*e.capacity)
 	if err := e.build(); err != nil {
@@ -428,6 +429,7 @@ func (e *engine) joined(c *client, err error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	before := c.counted && !e.hurt[c]
 	if !c.counted {
 		c.counted = true
 		e.ended <- struct{}{} // it has room for all
@@ -439,6 +441,7 @@ func (e *engine) joined(c *client, err error) {
 		return
 	}
 	e.hurt[c] = true
+	e.why.add(causeOf(err, before))
 	if e.first == nil {
 		e.first = err
 	}
@@ -451,6 +454,13 @@ func (e *engine) joined(c *client, err error) {
 		default:
 		}
 	}
+}
+
+// failed returns the causes of failures so far.
+func (e *engine) failed() []report.Failure {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.why.list()
 }
 
 func (e *engine) firstError() error {
@@ -490,6 +500,7 @@ func (e *engine) results(r *report.Result) {
 	r.Audio = pick(func(t *total) *histogram { return &t.audio })
 	r.FrameFirst = pick(func(t *total) *histogram { return &t.frameFirst })
 	r.FrameLast = pick(func(t *total) *histogram { return &t.frameLast })
+	r.Failures = e.failed()
 	e.mu.Lock()
 	r.Problems = append(r.Problems, e.problems...)
 	e.mu.Unlock()

@@ -10,7 +10,7 @@ func Partial(name string, started time.Time, peers int, samples []Sample) *Resul
 	r := &Result{Name: name, Started: started, Peers: peers, Samples: samples, Interrupted: true}
 	for i := range samples {
 		s := &samples[i]
-		r.Connected, r.Failed = s.Connected, s.Failed
+		r.Connected, r.Failed, r.Failures = s.Connected, s.Failed, s.Failures
 		if s.Phase != Measuring {
 			continue
 		}

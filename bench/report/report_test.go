@@ -91,7 +91,7 @@ func TestEndTable(t *testing.T) {
 
 func TestWhatWasNotMeasuredIsLeftOut(t *testing.T) {
 	var b strings.Builder
-	if err := (&Result{Name: "storm", Peers: 5, Connected: 4, Failed: 1}).WriteText(&b); err != nil {
+	if err := (&Result{Name: "storm", Peers: 5, Connected: 4, Failed: 1, Failures: []Failure{{"no check was answered", 1}}}).WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, not := range []string{"packets", "cost", "latency", "memory", "NaN", "Inf"} {
@@ -99,8 +99,8 @@ func TestWhatWasNotMeasuredIsLeftOut(t *testing.T) {
 			t.Errorf("%q is in\n%s", not, b.String())
 		}
 	}
-	if !strings.Contains(b.String(), "  failed                            1\n") {
-		t.Errorf("no failed peer in\n%s", b.String())
+	if !strings.Contains(b.String(), "  failed                            1\n                                    1  no check was answered\n") {
+		t.Errorf("no failed peer, or no cause, in\n%s", b.String())
 	}
 }
 
@@ -255,7 +255,11 @@ func TestStandardTable(t *testing.T) {
 
 func TestPartialResultIsWhatTheSamplesSayAndSaysSo(t *testing.T) {
 	whole := example()
+	whole.Samples[19].Failures = []Failure{{"no path", 1}}
 	r := Partial("x", whole.Started, 40, whole.Samples[:20])
+	if len(r.Failures) != 1 || r.Failures[0] != whole.Samples[19].Failures[0] {
+		t.Errorf("failures %v", r.Failures)
+	}
 	var forwarded uint64
 	for _, s := range whole.Samples[9:20] {
 		forwarded += s.Forwarded

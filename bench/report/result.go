@@ -13,9 +13,10 @@ type Result struct {
 	Duration time.Duration `json:"duration"` // of the measured part
 	Machine  Machine       `json:"machine"`
 
-	Peers     int `json:"peers"`
-	Connected int `json:"connected"`
-	Failed    int `json:"failed"`
+	Peers     int       `json:"peers"`
+	Connected int       `json:"connected"`
+	Failed    int       `json:"failed"`
+	Failures  []Failure `json:"failures,omitempty"` // by cause, the most frequent first
 
 	Join     Distribution `json:"join"`      // connect message to DTLS done
 	Media    Distribution `json:"media"`     // connect message to the first media packet
@@ -54,6 +55,12 @@ type Result struct {
 	Samples  []Sample `json:"samples,omitempty"`  // of each second of the run
 }
 
+// Failure is how many peers failed for one cause.
+type Failure struct {
+	Cause string `json:"cause"`
+	Count int    `json:"count"`
+}
+
 // Phase is a part of a run.
 type Phase string
 
@@ -71,8 +78,9 @@ type Sample struct {
 	Span  time.Duration `json:"span"` // how long it was; 0: one second
 	Phase Phase         `json:"phase"`
 
-	Connected int `json:"connected"`
-	Failed    int `json:"failed"` // so far
+	Connected int       `json:"connected"`
+	Failed    int       `json:"failed"`             // so far
+	Failures  []Failure `json:"failures,omitempty"` // likewise, by cause, the most frequent first
 
 	Sent      uint64 `json:"sent"`
 	Forwarded uint64 `json:"forwarded"`

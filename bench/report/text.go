@@ -83,6 +83,9 @@ func (r *Result) sections() []section {
 	if r.Failed > 0 {
 		peers.facts = append(peers.facts, fact{"failed", Count(uint64(r.Failed)), ""})
 	}
+	for _, f := range r.Failures {
+		peers.facts = append(peers.facts, fact{"", Count(uint64(f.Count)), f.Cause})
+	}
 	if r.JoinTime > 0 {
 		peers.facts = append(peers.facts, fact{"joined in", Time(r.JoinTime), digits(perSecond(uint64(r.Connected), r.JoinTime)) + " a second"})
 	}
