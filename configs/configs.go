@@ -18,6 +18,8 @@ type Config struct {
 	Session   Session
 	Addresses Addresses
 	Media     Media
+	TURN      TURN
+	TCP       TCP
 	Debug     Debug
 	Log       Log
 }
@@ -102,6 +104,41 @@ type Media struct {
 	Equalise    bool          // pad packets of a frame to one length, so that they make one run
 	CPUs        []int         // that shards are bound to, by turns; empty: to none
 	DTLSParking bool          // keep only the state of a DTLS endpoint that has nothing to do
+}
+
+// TURN is for the TURN server that is built in, and for the URLs by which clients find it.
+type TURN struct {
+	On        bool
+	RelayOnly bool // clients are told to send nothing but through it
+	Realm     string
+	FQDN      string // host in URLs instead of the addresses; empty: none
+	TCP       bool
+	TCPPort   uint16 // in URLs
+	TLS       bool   // mint a URL for TLS
+	TLSFQDN   string // host of that URL; empty: FQDN
+	TLSPort   uint16 // in that URL
+	TCPOnly   bool   // for tests: mint URLs for TCP only
+	TLSOnly   bool   // for tests: mint the URL for TLS only
+}
+
+// TCP is for media over TCP, and for the one port that everything can share.
+type TCP struct {
+	ListenPort uint16         // plain: TURN and ICE; 0: any
+	ICE        bool           // ICE candidates for it
+	QueueBytes int            // what may wait for one client that reads slowly
+	Proxies    []netip.Prefix // whose PROXY protocol is believed
+	TLSPort    uint16         // TLS, and all that is inside; 0: off
+	// Where the certificate comes from: files, or ACME for the domains.
+	CertificateFile string
+	PrivateKeyFile  string
+	ACMEDomains     []string
+	ACMEEmail       string
+	ACMEDirectory   string // https URL of the authority
+	ACMEStorage     string // folder of keys and certificates
+	Passthrough     string // HOST:PORT of the server for names that are not ours; empty: none
+	// PassthroughProxy is the version, 1 or 2, of the PROXY protocol that it is spoken to in;
+	// 0: none.
+	PassthroughProxy int
 }
 
 // Debug is for those who look into the running process.

@@ -51,6 +51,9 @@ func TestReferenceFileHasEveryKeyWithItsDefault(t *testing.T) {
 		if !commented && line != k.name+" = "+k.def {
 			t.Errorf("%q, want default %q", line, k.def)
 		}
+		if k.name == "tls_port" {
+			line += "\ntls_acme_domains = turn.example.com" // it needs some certificate
+		}
 		// The example of a commented key has to be valid too.
 		if _, warnings, err := Parse("x", []byte(line)); err != nil || len(warnings) != 0 {
 			t.Errorf("%q: %v %v", line, err, warnings)
@@ -64,6 +67,10 @@ func TestReferenceFileHasEveryKeyWithItsDefault(t *testing.T) {
 
 func TestDefaultsSaidInWords(t *testing.T) {
 	c := Defaults()
+	if tu, tcp := c.TURN, c.TCP; !tu.On || tu.RelayOnly || tu.Realm != "tsubame" || tu.FQDN != "" || !tu.TCP || tu.TCPPort != 3478 || tu.TLS || tu.TLSPort != 5349 ||
+		tu.TCPOnly || tu.TLSOnly || tcp.ListenPort != 3478 || !tcp.ICE || tcp.QueueBytes != 256<<10 || tcp.TLSPort != 0 || tcp.Proxies != nil {
+		t.Errorf("TURN %+v, TCP %+v", tu, tcp)
+	}
 	if c.Signaling.Port != 5000 || c.Media.Port != 3478 || c.Session.PingInterval != 5*time.Second ||
 		c.Session.PongTimeout != time.Minute || !c.Session.Notify || c.Session.Allow.BundleID || !c.Media.Steering ||
 		c.Session.DefaultVideoBPS != 500_000 || c.Addresses.IPv4 != nil || c.Addresses.Public != "" {
@@ -110,7 +117,19 @@ default_video_codec_type = H264
 frame_window = 0 ms
 shard_cpus = 3 1
 debug_listen = off
+ice_transport_policy = relay
+turn_realm = Our realm
+turn_fqdn = turn.example.com
+turn_tcp_listen_port = 0
+tls_port = 443
+tls_acme_domains = a.example.com b.example.com
+tls_passthrough = [2001:db8::1]:8443
+proxy_protocol_peers = 127.0.0.1
 `)
+	if tu, tcp := c.TURN, c.TCP; !tu.RelayOnly || tu.Realm != "Our realm" || tu.FQDN != "turn.example.com" || tcp.ListenPort != 0 || tcp.TLSPort != 443 ||
+		!slices.Equal(tcp.ACMEDomains, []string{"a.example.com", "b.example.com"}) || tcp.Passthrough != "[2001:db8::1]:8443" || len(tcp.Proxies) != 1 {
+		t.Errorf("TURN %+v, TCP %+v", tu, tcp)
+	}
 	if c.Media.FrameWindow != 0 || !slices.Equal(c.Media.CPUs, []int{3, 1}) || c.Debug.Listen != "" {
 		t.Errorf("media %+v, debug %+v", c.Media, c.Debug)
 	}
@@ -189,10 +208,71 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"shard_cpus = 1024":                                      "f:1: shard_cpus: ",
 		"debug_listen = localhost:6060":                          `f:1: debug_listen: "localhost:6060" is neither`,
 		"debug_listen =":                                         "f:1: debug_listen: ",
+		"ice_transport_policy = host":                            `f:1: ice_transport_policy: "host" is none of all, relay`,
+		"ice_transport_policy = relay\nturn = false":             "f:2: ice_transport_policy: is relay, but turn is false",
+		"turn_realm =":                                           "f:1: turn_realm: not 1..127 characters",
+		`turn_realm = a"b`:                                       "f:1: turn_realm: ",
+		"turn_realm = réalm":                                     "f:1: turn_realm: ",
+		"turn_realm = " + strings.Repeat("x", 128):               "f:1: turn_realm: ",
+		"turn_fqdn = turn.example.com.":                          `f:1: turn_fqdn: "turn.example.com." ends with a dot: leave it out`,
+		"turn_fqdn =":                                            "f:1: turn_fqdn: ",
+		"turn_fqdn = 192.0.2.1":                                  `f:1: turn_fqdn: "192.0.2.1" is an address and no name`,
+		"turn_fqdn = [2001:db8::1]":                              "f:1: turn_fqdn: ",
+		"turn_fqdn = turn:example.com":                           `f:1: turn_fqdn: "turn:example.com" is more than a name`,
+		"turn_fqdn = turn..example.com":                          "f:1: turn_fqdn: ",
+		"turn_fqdn = -turn.example.com":                          "f:1: turn_fqdn: ",
+		"turn_fqdn = türn.example.com":                           "f:1: turn_fqdn: ",
+		"turn_fqdn = " + strings.Repeat("a", 64) + ".example":    "f:1: turn_fqdn: ",
+		"turn_fqdn = " + strings.Repeat("a.", 127) + "example":   "f:1: turn_fqdn: longer than 253",
+		"turn_tls_fqdn = turn.example.com.":                      "f:1: turn_tls_fqdn: ",
+		"turn_tcp_port = 0":                                      "f:1: turn_tcp_port: 0 is not in 1..65535",
+		"turn_tls_port = 0":                                      "f:1: turn_tls_port: ",
+		"turn_tcp_queue = 1000":                                  "f:1: turn_tcp_queue: ",
+		"tls_port = 0":                                           "f:1: tls_port: ",
+		"tls_port = 443":                                         "f:1: tls_port: needs a certificate",
+		"tls_port = 443\ntls_certificate_file = a":               "f:2: tls_certificate_file: needs tls_private_key_file",
+		"tls_port = 443\ntls_private_key_file = a":               "f:2: tls_port: needs a certificate",
+		"tls_port = 443\ntls_certificate_file = a\ntls_private_key_file = b\ntls_acme_domains = a.example": "f:4: tls_acme_domains: there is a certificate",
+		"tls_acme_domains = ,":                                       "f:1: tls_acme_domains: ",
+		"tls_acme_domains = a.example b.example.":                    "f:1: tls_acme_domains: ",
+		"tls_acme_directory = http://acme.example":                   "f:1: tls_acme_directory: ",
+		"tls_certificate_file =":                                     "f:1: tls_certificate_file: ",
+		"tls_passthrough = web.example":                              "f:1: tls_passthrough: ",
+		"tls_passthrough = web.example.:443":                         "f:1: tls_passthrough: ",
+		"tls_passthrough = web.example:0":                            "f:1: tls_passthrough: port of ",
+		"tls_passthrough_proxy_protocol = 3":                         "f:1: tls_passthrough_proxy_protocol: ",
+		"proxy_protocol_peers = nginx":                               "f:1: proxy_protocol_peers: ",
+		"turn_tls = true":                                            "f:1: turn_tls: needs turn_tls_fqdn or turn_fqdn",
+		"turn_tls = true\nturn_fqdn = a.example\nturn_tcp = false":   "f:3: turn_tls: needs turn_tcp = true, which a proxy",
+		"turn_tcp_only = true\nturn_tls_only = true":                 "f:2: turn_tcp_only: is true, and so is turn_tls_only",
+		"turn_tcp_only = true\nturn_tcp = false":                     "f:2: turn_tcp_only: is true, but turn_tcp is false",
+		"turn_tls_only = true":                                       "f:1: turn_tls_only: is true, but turn_tls is false",
+		"turn_tcp_listen_port = 5000":                                "f:1: turn_tcp_listen_port: is the same port as signaling_port",
+		"tls_port = 3478\ntls_acme_domains = a.example":              "f:1: turn_tcp_listen_port: is the same port as tls_port",
+		"signaling_port = 443\ntls_port=443\ntls_acme_domains = a.b": "f:2: tls_port: is the same port as signaling_port",
 	} {
 		_, _, err := Parse("f", []byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestWhatTURNNeedsIsNotAskedForWithoutIt(t *testing.T) {
+	parse(t, "turn = false\nturn_tls = true\nturn_tls_only = true\nturn_tcp_only = true")
+	parse(t, "turn_tls = true\nturn_tls_fqdn = a.example\nturn_tcp = false\ntls_port = 443\ntls_acme_domains = a.example")
+	parse(t, "signaling_port = 0\nturn_tcp_listen_port = 0")
+}
+
+func TestThePlainTCPPortIsForTURNOrICE(t *testing.T) {
+	for text, want := range map[string]bool{
+		"turn = true": true, "ice_tcp = false": true, "turn_tcp = false": true, "turn = false": true,
+		"turn_tcp = false\nice_tcp = false": false, "turn = false\nice_tcp = false": false,
+		// Nobody listens, so that another may have the number.
+		"turn_tcp = false\nice_tcp = false\nsignaling_port = 3478": false,
+	} {
+		if c := parse(t, text); c.PlainPort() != want {
+			t.Errorf("%q: %v", text, !want)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (c *Config) contradiction() (key, other, problem string) {
 	if c.Session.PongTimeout <= c.Session.PingInterval {
 		return "websocket_signaling_pong_timeout", "websocket_signaling_ping_interval", "is not longer than websocket_signaling_ping_interval"
 	}
-	return "", "", ""
+	return c.portContradiction()
 }
 
 // parseLine returns an empty key for a line without content. A # after the start of a line
