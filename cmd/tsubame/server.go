@@ -155,7 +155,7 @@ func (s *server) chooseCandidates() error {
 	if err != nil {
 		return err
 	}
-	values := candidate.Values(addresses, uint16(s.plane.Port()))
+	values := candidate.Values(addresses, uint16(s.plane.Port()), 0)
 	s.candidates.Store(&values)
 	s.log.Info("addresses advertised", "addresses", addressStrings(addresses))
 	return nil

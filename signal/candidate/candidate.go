@@ -161,15 +161,27 @@ func (c *chosen) reserve(loop4, loop6 []netip.Addr) {
 }
 
 // Values returns the values of the a=candidate lines (RFC 8839 section 5.1) for the
-// addresses, on the one UDP port of the server. ICE-lite has host candidates only
-// (RFC 8445 section 2.5).
-func Values(addresses []netip.Addr, port uint16) []string {
+// addresses, on the one UDP port of the server and, behind those, on its TCP port, where it
+// waits for connections (RFC 6544 section 4.5); tcp 0: there is none. ICE-lite has host
+// candidates only (RFC 8445 section 2.5).
+func Values(addresses []netip.Addr, udp, tcp uint16) []string {
 	var out []string
 	for i, a := range addresses {
-		out = append(out, strconv.Itoa(i+1)+" 1 udp "+strconv.FormatUint(uint64(priority(i)), 10)+" "+
-			a.String()+" "+strconv.Itoa(int(port))+" typ host")
+		out = append(out, value(i+1, "udp", priority(i), a, udp))
+	}
+	if tcp == 0 {
+		return out
+	}
+	for i, a := range addresses {
+		// Another transport is another foundation (RFC 8445 section 5.1.1.3).
+		out = append(out, value(len(addresses)+i+1, "tcp", passivePriority(i), a, tcp)+" tcptype passive")
 	}
 	return out
+}
+
+func value(foundation int, transport string, priority uint32, a netip.Addr, port uint16) string {
+	return strconv.Itoa(foundation) + " 1 " + transport + " " + strconv.FormatUint(uint64(priority), 10) + " " +
+		a.String() + " " + strconv.Itoa(int(port)) + " typ host"
 }
 
 // priority is the formula of RFC 8445 section 5.1.2 for the i-th host candidate of
@@ -178,4 +190,16 @@ func priority(i int) uint32 {
 	const hostPreference = 126
 	localPreference := uint32(65535 - i)
 	return hostPreference<<24 | localPreference<<8 | (256 - 1)
+}
+
+// passivePriority is the same for TCP (RFC 6544 section 4.2). The type preference is below that
+// of every candidate over UDP that a client may have of itself, but relayed ones: media over TCP
+// waits for what is lost, so it is for those who cannot do without.
+func passivePriority(i int) uint32 {
+	const (
+		hostPreference    = 90
+		passivePreference = 4
+	)
+	otherPreference := uint32(8191 - i)
+	return hostPreference<<24 | (passivePreference<<13|otherPreference)<<8 | (256 - 1)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pion/ice/v4"
 )
 
 func list(texts ...string) []netip.Addr {
@@ -64,13 +66,52 @@ func TestNoAddressIsAnErrorThatSaysWhatToDo(t *testing.T) {
 }
 
 func TestValuesAreInTheGrammar(t *testing.T) {
-	got := Values(list("192.0.2.1", "2001:db8::1"), 3478)
+	got := Values(list("192.0.2.1", "2001:db8::1"), 3478, 0)
 	want := []string{
 		"1 1 udp 2130706431 192.0.2.1 3478 typ host", // 126<<24 | 65535<<8 | 255
 		"2 1 udp 2130706175 2001:db8::1 3478 typ host",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestPassiveCandidatesFollowWithLowerPriorities(t *testing.T) {
+	got := Values(list("192.0.2.1", "2001:db8::1"), 3478, 443)[2:]
+	want := []string{
+		"3 1 tcp 1520435199 192.0.2.1 443 typ host tcptype passive", // 90<<24 | (4<<13 + 8191)<<8 | 255
+		"4 1 tcp 1520434943 2001:db8::1 443 typ host tcptype passive",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAnICEAgentUnderstandsEveryValue(t *testing.T) {
+	addresses := list("192.0.2.1", "2001:db8::1")
+	before := uint32(1<<32 - 1)
+	foundations := map[string]bool{}
+	for i, v := range Values(addresses, 3478, 443) {
+		c, err := ice.UnmarshalCandidate(v)
+		if err != nil {
+			t.Fatalf("%s: %v", v, err)
+		}
+		network, tcp := ice.NetworkTypeUDP4, ice.TCPTypeUnspecified
+		switch i {
+		case 1:
+			network = ice.NetworkTypeUDP6
+		case 2:
+			network, tcp = ice.NetworkTypeTCP4, ice.TCPTypePassive
+		case 3:
+			network, tcp = ice.NetworkTypeTCP6, ice.TCPTypePassive
+		}
+		if c.NetworkType() != network || c.TCPType() != tcp || c.Type() != ice.CandidateTypeHost || c.Address() != addresses[i%2].String() {
+			t.Errorf("%s: understood as %v", v, c)
+		}
+		if c.Priority() >= before || foundations[c.Foundation()] {
+			t.Errorf("%s: its priority is not below the one before, or its foundation is not new", v)
+		}
+		before, foundations[c.Foundation()] = c.Priority(), true
 	}
 }
 
