@@ -210,6 +210,11 @@ func (s *Stream) Retarget() {
 	s.waiting, s.same, s.wait = true, false, wait{}
 }
 
+// Interrupt makes the stream wait as after a loss too long to be repaired: the viewer was not
+// sent packets that have their numbers already, because of what is between us and it. Video
+// goes on at the next key frame, anything else with the next packet; numbers continue.
+func (s *Stream) Interrupt() { s.waiting, s.same, s.wait = true, true, wait{} }
+
 // Original returns which packet of the source the viewer knows by the sequence number seq;
 // false when there is none within Window. The packet need not have been sent: it may have
 // been lost on its way to us, and may be in the retransmission ring by now.

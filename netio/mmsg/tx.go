@@ -8,8 +8,9 @@ import (
 )
 
 // TxQueue holds datagrams that wait to be sent, in permanent slots and in the order of their
-// Commits. One queue serves the sockets of both families. It belongs to one goroutine; only
-// Dropped and Refused may be called by others.
+// Commits. One queue serves the sockets of both families. What goes to a stream (flow.Via) never
+// waits here: it is handed on at its Commit. It belongs to one goroutine; only Dropped and
+// Refused may be called by others.
 type TxQueue struct {
 	slab    []byte
 	entries []txEntry // by slot
@@ -18,6 +19,7 @@ type TxQueue struct {
 	video   int       // queued datagrams of class Video
 	open    bool      // Slot handed one out that has not been committed
 	flusher func()
+	streams func(to flow.Key, c Class, b []byte) bool
 
 	hand, places [maxHand]uint16 // flush's: slots, and where in order they stand
 
@@ -54,6 +56,11 @@ func NewTxQueue(slots int) *TxQueue {
 // it should send. It must not call Slot or Commit.
 func (q *TxQueue) SetFlusher(f func()) { q.flusher = f }
 
+// SetStreams names the function that Commit gives datagrams to whose flow is over a stream. It
+// reports whether the stream has taken the datagram, keeps no reference to it, and must not call
+// Slot or Commit. Without one nothing is taken.
+func (q *TxQueue) SetStreams(f func(to flow.Key, c Class, b []byte) bool) { q.streams = f }
+
 // Slot returns the next free slot, SlotSize bytes of arbitrary content, to be filled and
 // committed, or not; it is the caller's until its Commit or the next Slot.
 //
@@ -75,9 +82,10 @@ func (q *TxQueue) Slot() []byte {
 }
 
 // Commit queues the first n bytes of the slot that the last Slot returned, to be sent to
-// to.Remote from to.Local (the zero Addr: from wherever the routing table says). It panics if
-// there is no such slot or n is not in 1..SlotSize.
-func (q *TxQueue) Commit(n int, to flow.Key, c Class) {
+// to.Remote from to.Local (the zero Addr: from wherever the routing table says); or hands them
+// to the stream that to goes over. It reports whether the datagram was taken, which only a
+// stream may refuse. It panics if there is no such slot or n is not in 1..SlotSize.
+func (q *TxQueue) Commit(n int, to flow.Key, c Class) bool {
 	if !q.open {
 		panic("mmsg: Commit without Slot")
 	}
@@ -87,12 +95,17 @@ func (q *TxQueue) Commit(n int, to flow.Key, c Class) {
 	q.open = false
 	last := len(q.free) - 1
 	slot := q.free[last]
+	if to.Via.IsStream() {
+		start := int(slot) * SlotSize
+		return q.streams != nil && q.streams(to, c, q.slab[start:start+n:start+n])
+	}
 	q.free = q.free[:last]
 	q.entries[slot] = txEntry{to: to, size: uint16(n), class: c, v6: !to.Is4()}
 	q.order = append(q.order, slot)
 	if c == Video {
 		q.video++
 	}
+	return true
 }
 
 // Len returns the number of queued datagrams.
