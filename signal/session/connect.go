@@ -45,7 +45,7 @@ func (s *Session) opened(e Opened) {
 	if s.state != Opening {
 		return
 	}
-	s.mediaOpen = true
+	s.mediaOpen, s.server = true, e.ICEServer
 	s.offer = offer.New(s.offerConfig(e))
 	s.state, s.inChannel = Joining, true
 	s.do(Join{Member: s.member})
@@ -72,8 +72,9 @@ func (s *Session) onJoined(now time.Time, e Joined) {
 	*text = s.offer.AppendOffer((*text)[:0])
 	o := sora.Offer{
 		SDP: *text, ChannelID: s.member.ChannelID, ConnectionID: s.member.ConnectionID,
-		SessionID: e.SessionID, Version: s.cfg.Version,
+		SessionID: e.SessionID, Version: s.cfg.Version, ICEServer: s.server, RelayOnly: s.cfg.RelayOnly,
 	}
+	s.server = sora.ICEServer{} // re-offers do not repeat it
 	o.AudioMID, o.VideoMID = s.offer.MIDs()
 	s.settings.describe(&o, s.member.Role)
 	s.send(o.Append(nil))

@@ -52,11 +52,12 @@ type Config struct {
 	StatsInterval  time.Duration // between pings that ask for statistics; 0: none does
 	// Gather is the most that a change of streams waits for others to share its re-offer; 0:
 	// none waits.
-	Gather   time.Duration
-	Allow    Allow
-	Defaults Defaults
-	Rand     io.Reader     // of mids and SSRCs; nil: crypto/rand
-	NewID    func() string // of connections; nil: sora.NewID
+	Gather    time.Duration
+	RelayOnly bool // clients are told to send nothing but through our TURN server
+	Allow     Allow
+	Defaults  Defaults
+	Rand      io.Reader     // of mids and SSRCs; nil: crypto/rand
+	NewID     func() string // of connections; nil: sora.NewID
 }
 
 // Allow says what clients may ask for.
@@ -101,7 +102,8 @@ type Session struct {
 	cfg      *Config
 	state    State
 	member   Member
-	settings Settings // from connect on
+	settings Settings       // from connect on
+	server   sora.ICEServer // until the offer
 	offer    *offer.State
 
 	mediaOpen  bool

@@ -39,7 +39,7 @@ import (
 //	client: answer                         with what a browser would answer to the last offer
 //	client: answer, own-video inactive     the same but for a section, which may be declined too
 //	client: vanishes
-//	media: opened, full, established, published audio 1, published audio full, closed consent-lost
+//	media: opened, opened with TURN, full, established, published audio 1, published audio full, closed consent-lost
 //	channel: joined, joined with A 10      A publishes the tracks 10 (audio) and 11 (video)
 //	channel: refused SERVER-BUSY
 //	channel: announced, announced silently
@@ -181,7 +181,11 @@ func (p *transcript) answer(what string) string {
 func (p *transcript) mediaEvent(word, rest string) Event {
 	switch word {
 	case "opened":
-		return opened
+		o := opened
+		if rest == "with TURN" {
+			o.ICEServer = sora.ICEServer{URLs: []string{"turn:192.0.2.1:3478?transport=udp"}, Username: "user", Credential: "secret"}
+		}
+		return o
 	case "full":
 		return OpenFailed{}
 	case "established":

@@ -25,11 +25,12 @@ type (
 		Reason string
 	}
 
-	// Opened is the result of OpenMedia: our ICE credentials, and the values of the
-	// a=candidate lines that hold at this moment.
+	// Opened is the result of OpenMedia: our ICE credentials, the values of the a=candidate
+	// lines that hold at this moment, and the TURN server with this connection's credentials.
 	Opened struct {
 		Ufrag, Password string
 		Candidates      []string
+		ICEServer       sora.ICEServer
 	}
 	// OpenFailed is the other result of OpenMedia.
 	OpenFailed struct{}

@@ -18,6 +18,9 @@ type Offer struct {
 	SessionID    string
 	Version      string // of the server
 
+	ICEServer ICEServer
+	RelayOnly bool // the client is to send nothing but through the ICE server
+
 	// The mids of the sections on which this client sends; empty ones are left out.
 	AudioMID string
 	VideoMID string
@@ -37,9 +40,25 @@ type Offer struct {
 	Metadata []byte // JSON from whoever authenticated the client; nil: none
 }
 
+// ICEServer is the TURN server that a client is told of, and what it has to say there.
+type ICEServer struct {
+	URLs       []string // none: there is no server
+	Username   string
+	Credential string
+}
+
+// size is how long it is in an offer, without escapes.
+func (s *ICEServer) size() int {
+	n := 64 + len(s.Username) + len(s.Credential)
+	for _, u := range s.URLs {
+		n += len(u) + 3
+	}
+	return n
+}
+
 // Append appends the message to dst. The order of the members is fixed.
 func (o *Offer) Append(dst []byte) []byte {
-	w := writer{b: slices.Grow(dst, escaped(o.SDP)+len(o.Metadata)+1024)}
+	w := writer{b: slices.Grow(dst, escaped(o.SDP)+len(o.Metadata)+o.ICEServer.size()+1024)}
 	w.open()
 	w.str("type", "offer")
 	w.text("sdp", o.SDP)
@@ -49,9 +68,7 @@ func (o *Offer) Append(dst []byte) []byte {
 	w.str("connection_id", o.ConnectionID)
 	w.str("session_id", o.SessionID)
 	w.str("version", o.Version)
-	// Without a TURN server of ours the candidates are in the SDP. Clients insist on both
-	// members: some throw without iceServers, others cannot decode a null policy.
-	w.raw("config", `{"iceTransportPolicy":"all","iceServers":[]}`)
+	w.config(o.ICEServer, o.RelayOnly)
 	w.key("mid")
 	w.open()
 	w.strIf("audio", o.AudioMID)
@@ -72,6 +89,30 @@ func (o *Offer) Append(dst []byte) []byte {
 	w.rawIf("metadata", o.Metadata)
 	w.close()
 	return w.b
+}
+
+// config is the configuration of the client's RTCPeerConnection. Clients insist on both
+// members: some throw without iceServers, others cannot decode a null policy. Of a server they
+// insist on all three, and on a list of URLs where one text would do for browsers.
+func (w *writer) config(server ICEServer, relayOnly bool) {
+	w.key("config")
+	w.open()
+	if relayOnly {
+		w.str("iceTransportPolicy", "relay")
+	} else {
+		w.str("iceTransportPolicy", "all")
+	}
+	w.key("iceServers")
+	w.b = append(w.b, '[')
+	if len(server.URLs) > 0 {
+		w.open()
+		w.strs("urls", server.URLs)
+		w.str("username", server.Username)
+		w.str("credential", server.Credential)
+		w.close()
+	}
+	w.b = append(w.b, ']')
+	w.close()
 }
 
 // AppendReOffer appends a re-offer to dst.
@@ -182,6 +223,18 @@ func (w *writer) strIf(name, value string) {
 	}
 }
 
+func (w *writer) strs(name string, values []string) {
+	w.key(name)
+	w.b = append(w.b, '[')
+	for i, v := range values {
+		if i > 0 {
+			w.b = append(w.b, ',')
+		}
+		w.b = AppendString(w.b, v)
+	}
+	w.b = append(w.b, ']')
+}
+
 func (w *writer) boolean(name string, value bool) {
 	w.key(name)
 	w.b = strconv.AppendBool(w.b, value)
@@ -196,11 +249,6 @@ func (w *writer) integerIf(name string, value int) {
 	if value != 0 {
 		w.integer(name, value)
 	}
-}
-
-func (w *writer) raw(name, json string) {
-	w.key(name)
-	w.b = append(w.b, json...)
 }
 
 func (w *writer) rawIf(name string, json []byte) {

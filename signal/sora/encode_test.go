@@ -38,6 +38,28 @@ func TestOfferHasWhatClientsRead(t *testing.T) {
 	}
 }
 
+// Some clients read the members of a server one by one and throw over any that is missing, or
+// over urls that is no list.
+func TestOfferTellsOfTheTURNServer(t *testing.T) {
+	o := Offer{RelayOnly: true, ICEServer: ICEServer{
+		URLs: []string{"turn:192.0.2.1:3478?transport=udp", "turns:turn.example.com:443?transport=tcp"}, Username: `u"1`, Credential: "p/+="}}
+	got := object(t, o.Append(nil))["config"]
+	want := map[string]any{"iceTransportPolicy": "relay", "iceServers": []any{map[string]any{
+		"urls":     []any{"turn:192.0.2.1:3478?transport=udp", "turns:turn.example.com:443?transport=tcp"},
+		"username": `u"1`, "credential": "p/+=",
+	}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestAServerWithoutCredentialsStillHasTheMembers(t *testing.T) {
+	o := Offer{ICEServer: ICEServer{URLs: []string{"turn:192.0.2.1:3478?transport=udp"}}}
+	if b := string(o.Append(nil)); !strings.Contains(b, `"config":{"iceTransportPolicy":"all","iceServers":[{"urls":["turn:192.0.2.1:3478?transport=udp"],"username":"","credential":""}]}`) {
+		t.Errorf("got %s", b)
+	}
+}
+
 func TestOfferToAViewerHasAnEmptyMid(t *testing.T) {
 	got := object(t, (&Offer{}).Append(nil))
 	if mid, ok := got["mid"].(map[string]any); !ok || len(mid) != 0 {
@@ -101,7 +123,7 @@ func TestEncodersAppend(t *testing.T) {
 func encoders(s string) []func(dst []byte) []byte {
 	raw := AppendString(nil, s)
 	offer := Offer{SDP: []byte(s), ChannelID: s, ClientID: s, BundleID: s, ConnectionID: s, SessionID: s, Version: s, AudioMID: s, VideoMID: s,
-		AudioCodecType: s, VideoCodecType: s, Metadata: raw}
+		AudioCodecType: s, VideoCodecType: s, Metadata: raw, ICEServer: ICEServer{[]string{s, s}, s, s}}
 	event := ConnectionEvent{EventType: EventCreated, SessionID: s, ClientID: s, BundleID: s, ConnectionID: s, AuthnMetadata: raw, AuthzMetadata: raw,
 		Metadata: raw, TURNTransportType: s, Data: []Present{{s, s, s, raw, raw, raw}}}
 	return []func(dst []byte) []byte{
