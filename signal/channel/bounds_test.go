@@ -61,6 +61,9 @@ func TestAJoinIsRefusedWhenTheChannelIsTooBusy(t *testing.T) {
 		t.Errorf("closed with %s", reason)
 	}
 	<-p.Done()
+	if n := r.Counters()["signal_join_waited"]; n != 1 {
+		t.Errorf("%d counted", n)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if stuck.refs != 1 || r.channels["room"] != stuck {
@@ -84,6 +87,9 @@ func TestTheQueueOfASessionIsBounded(t *testing.T) {
 	q := p.take()
 	if len(q) != 2 || q[0] != (session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}) {
 		t.Errorf("%d events, first %+v", len(q), q[0])
+	}
+	if n := r.Counters()["signal_behind_its_channel"]; n != 1 {
+		t.Errorf("%d counted", n)
 	}
 }
 

@@ -7,6 +7,12 @@ import (
 	"sync"
 )
 
+// Why a session that ends with SERVER-BUSY ended so; CountEvent counts them.
+const (
+	eventOverrun    = "behind its channel" // maxQueue
+	eventJoinWaited = "join waited"        // joinWait
+)
+
 // Tally counts by name. Names come from our own constants, so their number is bounded.
 type Tally struct {
 	mu sync.Mutex

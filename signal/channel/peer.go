@@ -31,6 +31,7 @@ type Peer struct {
 	remote    string        // address of the client
 	began     time.Time     // when its connect was accepted
 	joining   *list.Element // in registry.joining, guarded by its mu; nil: not there
+	overTCP   overTCP
 	inbox     chan session.Event
 	done      chan struct{}
 
@@ -116,6 +117,7 @@ func (p *Peer) post(events ...session.Event) {
 	case p.overrun, p.over:
 	case len(p.queue)+len(events) > maxQueue:
 		p.overrun = true
+		p.registry.Closes.CountEvent(eventOverrun)
 		p.queue = []session.Event{session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}}
 	default:
 		p.queue = append(p.queue, events...)
@@ -339,10 +341,11 @@ func (p *Peer) open() session.Event {
 	}
 	p.conn = conn
 	ufrag, password := conn.Credentials()
-	return session.Opened{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates()}
+	return session.Opened{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates(), ICEServer: p.iceServer()}
 }
 
 func (p *Peer) mediaEvent(e MediaEvent) {
+	p.overTCP.note(e) // before the channel is told
 	switch e.Kind {
 	case MediaEstablished:
 		p.mustPost(session.MediaEstablished{})
@@ -360,6 +363,7 @@ func (p *Peer) join(m session.Member) {
 		p.actor = a
 	case <-wait.C:
 		p.registry.release(a)
+		p.registry.Closes.CountEvent(eventJoinWaited)
 		p.result(session.JoinRefused{Reason: session.ReasonServerBusy})
 	}
 }
