@@ -1,0 +1,126 @@
+// Package acme has certificates from an ACME server (RFC 8555), by certmagic. It answers
+// TLS-ALPN-01 challenges (RFC 8737) through GetCertificate, on the TLS port that the server
+// has anyway, and opens no port: the HTTP-01 and DNS-01 challenges are not offered. Keys and
+// certificates are kept in a directory, so that a restart asks for nothing.
+//
+// It has goroutines of its own between Start and Close, for obtaining and renewing, and talks
+// to nobody but the ACME server and, as that says in the certificates, its OCSP responders.
+// Everything exported may be called from any goroutine.
+package acme
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// Config is for New.
+type Config struct {
+	Domains   []string // host names, no wildcards: TLS-ALPN-01 cannot prove those
+	Email     string   // of the account, for the CA's warnings; may be empty
+	Directory string   // URL of the ACME directory; empty: Let's Encrypt
+	Storage   string   // directory of keys and certificates, 0700
+	// Port is where the TLS port listens, if the CA's connections to 443 are forwarded
+	// elsewhere; 0: 443. It must listen before Start.
+	Port int
+	// Roots verify the ACME server; nil: the system's.
+	Roots *x509.CertPool
+	Log   *slog.Logger // nil: none
+}
+
+// Manager obtains, renews and hands out certificates.
+type Manager struct {
+	domains []string
+	cache   *certmagic.Cache
+	magic   *certmagic.Config
+	cancel  context.CancelFunc
+	ctx     context.Context
+}
+
+// New checks the configuration. It sends nothing.
+func New(cfg Config) (*Manager, error) {
+	domains, err := checkDomains(cfg.Domains)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Storage == "" {
+		return nil, errors.New("ACME: no directory for keys and certificates")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{domains: domains}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	quiet := zap.NewNop() // what an operator has to know comes as events
+	m.cache = certmagic.NewCache(certmagic.CacheOptions{
+		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
+		Logger:           quiet,
+	})
+	m.magic = certmagic.New(m.cache, certmagic.Config{
+		Storage: &certmagic.FileStorage{Path: cfg.Storage},
+		Logger:  quiet,
+		OnEvent: events{cfg.Log}.on,
+		// Clients that send no name get the first domain's.
+		DefaultServerName: domains[0],
+	})
+	m.magic.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(m.magic, certmagic.ACMEIssuer{
+		CA: cfg.Directory, Email: cfg.Email, Agreed: true,
+		DisableHTTPChallenge: true, AltTLSALPNPort: cfg.Port, DisableDistributedSolvers: true,
+		TrustedRoots: cfg.Roots, Logger: quiet,
+	})}
+	return m, nil
+}
+
+// checkDomains returns the names in lower case.
+func checkDomains(list []string) ([]string, error) {
+	if len(list) == 0 {
+		return nil, errors.New("ACME: no domains")
+	}
+	out := make([]string, len(list))
+	for i, name := range list {
+		name = strings.ToLower(name)
+		if strings.Contains(name, "*") || !certmagic.SubjectQualifiesForPublicCert(name) || certmagic.SubjectIsIP(name) {
+			return nil, fmt.Errorf("ACME: %q: not a host name that a public CA certifies by TLS-ALPN-01", list[i])
+		}
+		out[i] = name
+	}
+	return out, nil
+}
+
+// Names returns the domains, for entry.Config.Names.
+func (m *Manager) Names() []string { return m.domains }
+
+// GetCertificate is for entry.Config.GetCertificate.
+func (m *Manager) GetCertificate(info *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return m.magic.GetCertificate(info)
+}
+
+// Start loads what there is and obtains what is missing, in the background: what fails is
+// logged and tried again for a month, at growing intervals. An error is one of the directory.
+func (m *Manager) Start() error { return m.magic.ManageAsync(m.ctx, m.domains) }
+
+// Close ends renewing. What is being obtained is given up.
+func (m *Manager) Close() {
+	m.cancel()
+	m.cache.Stop()
+}
+
+// events turns certmagic's into log lines.
+type events struct{ log *slog.Logger }
+
+func (e events) on(_ context.Context, event string, data map[string]any) error {
+	switch event {
+	case "cert_obtained":
+		e.log.Info("ACME: certificate obtained", "domain", data["identifier"], "renewal", data["renewal"])
+	case "cert_failed":
+		e.log.Error("ACME: no certificate", "domain", data["identifier"], "renewal", data["renewal"], "err", data["error"])
+	}
+	return nil
+}
