@@ -199,10 +199,13 @@ type plane struct{ *edge.Plane }
 func (p plane) Open(notify func(channel.MediaEvent)) (channel.Conn, error) {
 	c, err := p.Plane.Open(func(e edge.Event) {
 		kind := channel.MediaEstablished
-		if e.Kind == edge.Closed {
+		switch e.Kind {
+		case edge.Closed:
 			kind = channel.MediaClosed
+		case edge.TransportChanged:
+			kind = channel.MediaMoved
 		}
-		notify(channel.MediaEvent{Kind: kind, Reason: e.Reason})
+		notify(channel.MediaEvent{Kind: kind, Reason: e.Reason, TCP: e.Transport == edge.TransportTCP})
 	})
 	if err != nil {
 		return nil, err

@@ -192,7 +192,7 @@ func (a *actor) event(kind string, m *member) sora.ConnectionEvent {
 		EventType: kind, Timestamp: now, Role: m.Role, SessionID: a.sessionID, ClientID: m.ClientID, BundleID: m.BundleID,
 		ConnectionID: m.ConnectionID, Audio: m.Audio, Video: m.Video, Minutes: int(now.Sub(m.since) / time.Minute),
 		AuthnMetadata: m.NotifyMetadata, Total: a.counts[0], SendRecv: a.counts[sora.SendRecv],
-		SendOnly: a.counts[sora.SendOnly], RecvOnly: a.counts[sora.RecvOnly],
+		SendOnly: a.counts[sora.SendOnly], RecvOnly: a.counts[sora.RecvOnly], TURNTransportType: m.peer.transportType(),
 	}
 }
 

@@ -27,6 +27,7 @@ func (nullPlane) Open(func(MediaEvent)) (Conn, error) { return nullConn{}, nil }
 type nullConn struct{}
 
 func (nullConn) Credentials() (string, string)                { return "ufrag", "passwordpasswordpassword" }
+func (nullConn) TURNCredentials() (string, string)            { return "user", "password" }
 func (nullConn) SetRemote(param.Remote)                       {}
 func (nullConn) Publish(param.Publish) (param.TrackID, error) { return param.TrackID{}, nil }
 func (nullConn) Unpublish(param.TrackID)                      {}

@@ -25,8 +25,8 @@ import (
 type Plane interface {
 	// Fingerprint is of the certificate that the plane shows in every handshake.
 	Fingerprint() param.Fingerprint
-	// Open opens a connection. notify is called at most once per kind of event, from any
-	// goroutine, and does not block. An error means that there is no room.
+	// Open opens a connection. notify is called from any goroutine, never by two of them at
+	// once, and does not block. An error means that there is no room.
 	Open(notify func(MediaEvent)) (Conn, error)
 }
 
@@ -34,6 +34,8 @@ type Plane interface {
 // may wait for room.
 type Conn interface {
 	Credentials() (ufrag, password string)
+	// TURNCredentials are for our TURN server, and good for as long as the connection lives.
+	TURNCredentials() (username, password string)
 	SetRemote(param.Remote)
 	Publish(param.Publish) (param.TrackID, error)
 	Unpublish(param.TrackID)
@@ -46,15 +48,17 @@ type Conn interface {
 type MediaEvent struct {
 	Kind   MediaKind
 	Reason string // of MediaClosed: one of session's Media constants
+	TCP    bool   // of MediaEstablished and MediaMoved: it is TCP or TLS that carries media
 }
 
 // MediaKind is the kind of a MediaEvent.
 type MediaKind uint8
 
-// The kinds.
+// The kinds. Established and Closed come at most once, Moved only between the two.
 const (
 	MediaEstablished MediaKind = iota + 1 // ICE, DTLS and the fingerprint are fine
 	MediaClosed                           // the connection has ended
+	MediaMoved                            // something else carries it from now on
 )
 
 // Transport carries the messages of one session. Its methods never block.
@@ -71,6 +75,7 @@ type Transport interface {
 type Config struct {
 	Plane      Plane
 	Candidates func() []string // values of the a=candidate lines that hold now
+	TURNURLs   func() []string // of our TURN server, as they are now; nil or none: clients are told of none
 	// Session holds for all sessions; Fingerprint is taken from the plane, JoinTimeout is
 	// 10 s unless given, Gather 200 ms.
 	Session        session.Config

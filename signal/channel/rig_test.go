@@ -99,6 +99,8 @@ type message struct {
 	Minutes      *int            `json:"minutes"`
 	Data         []message       `json:"data"`
 	Metadata     json.RawMessage `json:"authn_metadata"`
+	Transport    string          `json:"turn_transport_type"`
+	Config       json.RawMessage `json:"config"`
 }
 
 // client is the other end of a session: a transport in memory.

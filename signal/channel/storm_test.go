@@ -217,6 +217,8 @@ func (c *countingConn) Credentials() (ufrag, password string) {
 	return "ufragufrag", "serverpasswordserverpass"
 }
 
+func (c *countingConn) TURNCredentials() (username, password string) { return "user", "password" }
+
 func (c *countingConn) SetRemote(param.Remote) {
 	if !c.up {
 		c.up = true

@@ -98,6 +98,11 @@ func (c *Conn) Credentials() (ufrag, password string) {
 	return fmt.Sprintf("ufrag%04d", c.index), "serverpasswordserverpass"
 }
 
+// TURNCredentials implements channel.Conn.
+func (c *Conn) TURNCredentials() (username, password string) {
+	return fmt.Sprintf("user%04d", c.index), "turnpassword"
+}
+
 // SetRemote implements channel.Conn.
 func (c *Conn) SetRemote(r param.Remote) {
 	c.plane.mu.Lock()

@@ -1,0 +1,40 @@
+package channel
+
+import (
+	"sync/atomic"
+
+	"tsubame/signal/sora"
+)
+
+// overTCP is whether a connection's media goes over TCP or TLS, through TURN or not. Media
+// writes it whenever that changes; the channel reads it when it tells of the connection, and
+// nobody waits for anybody.
+type overTCP struct{ atomic.Bool }
+
+func (o *overTCP) note(e MediaEvent) {
+	if e.Kind != MediaClosed {
+		o.Store(e.TCP)
+	}
+}
+
+// transportType is for turn_transport_type of notifications. Media that goes without TURN is
+// said to go over what carries it, since clients know these two words only.
+func (p *Peer) transportType() string {
+	if p.overTCP.Load() {
+		return "tcp"
+	}
+	return "udp"
+}
+
+// iceServer is what the client is told of our TURN server. Called once conn is there.
+func (p *Peer) iceServer() sora.ICEServer {
+	urls := p.registry.cfg.TURNURLs
+	if urls == nil {
+		return sora.ICEServer{}
+	}
+	s := sora.ICEServer{URLs: urls()}
+	if len(s.URLs) > 0 {
+		s.Username, s.Credential = p.conn.TURNCredentials()
+	}
+	return s
+}
