@@ -45,6 +45,7 @@ type actor struct {
 	updates updates
 	gathering
 	begun   int            // members that were ever established
+	between int            // commands since members were told last
 	armed   time.Time      // what the timer is set to; zero: nothing
 	scratch []sora.Present // what present returned; empty values in between
 }
@@ -54,7 +55,7 @@ type member struct {
 	session.Member
 	peer        *Peer
 	established bool
-	from        int       // how many notifications there had been before establishment
+	told        int       // how many of the channel's notifications, those before establishment included
 	since       time.Time // of establishment
 	tracks      []offer.Track
 	updateAt    time.Time // of the next connection.updated
@@ -71,6 +72,10 @@ func (a *actor) run() {
 	timer.Stop()
 	for {
 		a.arm(timer)
+		if a.telling && !a.waiting() {
+			a.tellOn(time.Now())
+			continue
+		}
 		select {
 		case c := <-a.mail:
 			a.handle(c)
@@ -78,13 +83,24 @@ func (a *actor) run() {
 			a.armed = time.Time{}
 			now := time.Now() // the timer's own time is when it was due, however long ago
 			if !a.due.IsZero() && !now.Before(a.due) {
-				a.tellAll(now)
+				a.beginTelling(now)
 			}
 			a.update(now)
 		case <-a.stop:
 			return
 		}
 	}
+}
+
+// waiting reports whether a command is to be handled before more is told: as many as the mailbox
+// holds are, each time.
+func (a *actor) waiting() bool {
+	if len(a.mail) == 0 || a.between >= mailboxSize {
+		a.between = 0
+		return false
+	}
+	a.between++
+	return true
 }
 
 func (a *actor) handle(c command) {
@@ -137,7 +153,7 @@ func (a *actor) tellTracks(m *member, tracks []offer.Track) {
 // announce makes m visible: its streams first, then the notification, since clients expect
 // to be offered the streams before they hear of the connection.
 func (a *actor) announce(m *member, tracks []offer.Track) {
-	m.established, m.since, m.tracks, m.from = true, time.Now(), tracks, a.all
+	m.established, m.since, m.tracks, m.told = true, time.Now(), tracks, a.all
 	a.count(m, 1)
 	a.updatesBegin(m)
 	e := a.event(sora.EventCreated, m)
@@ -159,6 +175,7 @@ func (a *actor) leave(m *member) {
 	for i, o := range a.members {
 		if o == m {
 			a.members = append(a.members[:i], a.members[i+1:]...)
+			a.gone(i)
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"runtime"
 	"time"
 
 	"tsubame/signal/session"
@@ -12,25 +13,36 @@ import (
 // re-offers, the first is told at once, and the next ones the further apart the more there
 // are, up to session.Config.Gather, and up to five times that in a channel of thousands, where
 // one telling costs thousands of writes.
+//
+// A telling goes round the members a few at a time, and between two of these the channel looks
+// after its mailbox and lets those run who were told. All at once, they would stand in front of
+// everybody in the queue of the processors, of the channel itself too: with 4,000 members for
+// longer than joins wait.
 const (
 	gatherFirst = 25 * time.Millisecond
 	gatherQuiet = 800 * time.Millisecond // beyond the longest gap
-	// maxGathered bounds what is gathered; at the bound it is told at once.
+	// maxGathered bounds what is gathered; at the bound it is told to all at once.
 	maxGathered = 1024
+	// tellStep is how many members are told before the mailbox is looked at. A channel of so
+	// many is told without interruption.
+	tellStep = 64
 )
 
-// gathering is what a channel has not told yet. It is for the actor's goroutine only.
+// gathering is what a channel has not told everybody yet. It is for the actor's goroutine only.
 type gathering struct {
 	pending []pendingNotify
-	all     int // ever added, the pending ones included
-	told    time.Time
-	gap     time.Duration // from told to the next time
-	due     time.Time     // zero: nothing is pending
+	all     int           // ever added, the pending ones included
+	told    time.Time     // when the last telling ended
+	gap     time.Duration // from told to the next one
+	due     time.Time     // zero: nothing is pending, or it is being told
+	telling bool          // members from next on have not been told yet of the first until
+	next    int           // in members
+	until   int           // all at the beginning of the telling
 	scratch []session.Event
 }
 
 // pendingNotify is for all established members but by and its bundle; those who came later
-// are left out by member.from.
+// are left out by member.told.
 type pendingNotify struct {
 	event session.Event
 	by    *member
@@ -41,42 +53,103 @@ func (a *actor) tell(now time.Time, by *member, n session.Notify) {
 	g := &a.gathering
 	g.pending = append(g.pending, pendingNotify{n, by}) // one event for all
 	g.all++
+	if len(g.pending) >= maxGathered {
+		a.tellAll(now)
+		return
+	}
+	if g.telling {
+		return // due is set when that has ended
+	}
 	if g.due.IsZero() {
 		g.due = g.told.Add(g.gap)
 	}
-	if len(g.pending) >= maxGathered || !now.Before(g.due) {
-		a.tellAll(now)
+	if !now.Before(g.due) {
+		a.beginTelling(now)
 	}
 }
 
-// tellAll tells what is pending.
+// beginTelling tells the first few members what is pending, and with them everybody of a small
+// channel. The others are told by tellOn.
+func (a *actor) beginTelling(now time.Time) {
+	g := &a.gathering
+	if len(g.pending) == 0 || g.telling {
+		return
+	}
+	a.begin(now)
+	a.tellOn(now)
+}
+
+// begin begins a telling of all that is pending.
+func (a *actor) begin(now time.Time) {
+	g := &a.gathering
+	if !g.telling {
+		most := a.registry.session.Gather * time.Duration(min(max(len(a.members)/1000, 1), 5))
+		g.gap = min(max(2*g.gap, gatherFirst), most)
+		if now.Sub(g.told) >= gatherQuiet+most {
+			g.gap = min(gatherFirst, most)
+		}
+	}
+	g.telling, g.next, g.until, g.due = true, 0, g.all, time.Time{}
+}
+
+// tellOn tells the next few members. Those have the processors before the actor goes on.
+func (a *actor) tellOn(now time.Time) {
+	a.tellUpTo(now, a.gathering.next+tellStep)
+	if a.gathering.telling {
+		runtime.Gosched()
+	}
+}
+
+// tellAll tells everybody all that is pending, without interruption.
 func (a *actor) tellAll(now time.Time) {
 	g := &a.gathering
 	if len(g.pending) == 0 {
 		return
 	}
-	before := g.all - len(g.pending)
-	for _, o := range a.members {
-		if !o.established {
-			continue
-		}
-		g.scratch = g.scratch[:0]
-		for _, p := range g.pending[max(0, o.from-before):] {
-			if related(p.by, o) {
-				g.scratch = append(g.scratch, p.event)
-			}
-		}
-		if len(g.scratch) > 0 {
-			o.peer.post(g.scratch...)
+	a.begin(now)
+	a.tellUpTo(now, len(a.members))
+}
+
+// tellUpTo tells the members before the one at end, and ends the telling with the last member.
+func (a *actor) tellUpTo(now time.Time, end int) {
+	g := &a.gathering
+	for ; g.next < min(end, len(a.members)); g.next++ {
+		if o := a.members[g.next]; o.established {
+			a.catchUp(o)
 		}
 	}
-	clear(g.pending)
+	if g.next < len(a.members) {
+		return
+	}
+	n := len(g.pending) - (g.all - g.until) // these everybody has been told
+	rest := copy(g.pending, g.pending[n:])
+	clear(g.pending[rest:])
 	clear(g.scratch[:cap(g.scratch)])
-	g.pending, g.due = g.pending[:0], time.Time{}
-	most := a.registry.session.Gather * time.Duration(min(max(len(a.members)/1000, 1), 5))
-	g.gap = min(max(2*g.gap, gatherFirst), most)
-	if now.Sub(g.told) >= gatherQuiet+most {
-		g.gap = min(gatherFirst, most)
+	g.pending, g.telling = g.pending[:rest], false
+	if g.told = now; rest > 0 {
+		g.due = now.Add(g.gap)
 	}
-	g.told = now
+}
+
+// catchUp tells a member what it has not been told of what is pending.
+func (a *actor) catchUp(o *member) {
+	g := &a.gathering
+	first := g.all - len(g.pending)
+	g.scratch = g.scratch[:0]
+	for _, p := range g.pending[max(0, o.told-first):] {
+		if related(p.by, o) {
+			g.scratch = append(g.scratch, p.event)
+		}
+	}
+	o.told = g.all
+	if len(g.scratch) > 0 {
+		o.peer.post(g.scratch...)
+	}
+}
+
+// gone tells a telling that is under way that the member at i has been removed.
+func (g *gathering) gone(i int) {
+	if i < g.next {
+		g.next--
+	}
 }

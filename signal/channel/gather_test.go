@@ -95,6 +95,69 @@ func TestManyWhoComeAtOnceAreToldTogether(t *testing.T) {
 	}
 }
 
+// A large channel looks after its mailbox while it tells, and whatever happens meanwhile,
+// everybody is told everything once, in its order.
+func TestALargeChannelTellsAFewAtATime(t *testing.T) {
+	c := newCrew(t)
+	a, b := c.enter("A"), c.enter("B")
+	for len(c.a.members) < 2*tellStep {
+		c.enter(fmt.Sprint(len(c.a.members)))
+	}
+	last := c.enter("Z")
+	now := time.Now().Add(time.Hour)
+	c.a.tellAll(now.Add(-time.Minute))
+	for _, m := range c.a.members {
+		m.peer.take()
+	}
+	c.say(now, a, "1")
+	c.hears("B", b, "1")
+	c.hears("the last one", last)
+	c.say(now, a, "2") // who has not been told of the first hears both
+	left := c.a.members[2]
+	c.a.leave(left) // one of those who have been told leaves: nobody is skipped
+	gone := string(c.a.pending[2].event.(session.Notify).JSON)
+	late := c.enter("L")
+	created := string(c.a.pending[3].event.(session.Notify).JSON)
+	if first := c.a.members[tellStep-1]; len(first.peer.queue) != 0 {
+		t.Errorf("%d events for one who is not to be told yet", len(first.peer.queue))
+	}
+	for c.a.telling {
+		c.a.tellOn(now)
+	}
+	c.hears("the last one", last, "1", "2", gone, created)
+	c.hears("the late one", late)
+	c.hears("B", b)
+	if len(c.a.pending) != 3 || c.a.due.Sub(now) != c.a.gap {
+		t.Fatalf("%d are pending, due after %v", len(c.a.pending), c.a.due.Sub(now))
+	}
+	c.a.beginTelling(c.a.due)
+	for c.a.telling {
+		c.a.tellOn(now)
+	}
+	c.hears("B", b, "2", gone, created)
+	c.hears("A", a, gone, created)
+	c.hears("the last one", last)
+	for i, m := range c.a.members[3:] {
+		if m == last || m == late {
+			continue
+		}
+		c.hears(fmt.Sprint(i), m, "1", "2", gone, created)
+	}
+}
+
+// While members come, they are told all the same.
+func TestAFullMailboxDoesNotKeepMembersFromBeingTold(t *testing.T) {
+	c := newCrew(t)
+	for range mailboxSize {
+		c.a.mail <- command{}
+	}
+	for i := range 2 * (mailboxSize + 1) {
+		if want := i%(mailboxSize+1) != mailboxSize; c.a.waiting() != want {
+			t.Fatalf("look %d at the mailbox: want %v", i, want)
+		}
+	}
+}
+
 // In a channel of thousands one telling is thousands of writes.
 func TestTheLargerTheChannelTheLongerIsGathered(t *testing.T) {
 	for n, want := range map[int]time.Duration{1: 100, 999: 100, 2000: 200, 5000: 500, 20000: 500} {

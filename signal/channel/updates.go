@@ -102,11 +102,13 @@ func (a *actor) update(now time.Time) {
 func (a *actor) tellUpdated(m *member) {
 	e := a.event(sora.EventUpdated, m)
 	var n session.Event = session.Notify{JSON: e.Append(nil)}
-	a.tellAll(e.Timestamp) // what was before
-	m.peer.post(n)
 	if a.counts[0] > maxUpdatedToAll {
+		a.catchUp(m) // what was before
+		m.peer.post(n)
 		return
 	}
+	a.tellAll(e.Timestamp)
+	m.peer.post(n)
 	for _, o := range a.members {
 		if o.established && related(m, o) {
 			o.peer.post(n)
