@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Brings what the tests need beside Go: a C compiler (the race detector), Chromium,
-# Firefox, and npm for the official client SDK, which goes into node_modules here. What is
-# there already stays as it is. Without the right to install packages it prints
-# the command that somebody with the right has to run, and fails.
+# Firefox, npm for the official client SDK, which goes into node_modules here, nginx with its
+# module for streams, coturn's client, and small tools. What is there already stays as it is,
+# and no service is started. Without the right to install packages it prints the command that
+# somebody with the right has to run, and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
+PATH=$PATH:/usr/sbin:/sbin # where nginx and sysctl are
 
 missing=()
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
@@ -13,23 +15,42 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
   command -v google-chrome >/dev/null || missing+=(chromium)
 command -v firefox-esr >/dev/null || command -v firefox >/dev/null || missing+=(firefox-esr)
 command -v npm >/dev/null || missing+=(nodejs npm)
+command -v nginx >/dev/null || missing+=(nginx)
+# Where nginx is not Debian's, the module may be part of it.
+[ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || nginx -V 2>&1 | grep -qE -- '--with-stream( |$)' ||
+  missing+=(libnginx-mod-stream)
+command -v turnutils_uclient >/dev/null || missing+=(coturn)
+command -v nft >/dev/null || missing+=(nftables)
+command -v strace >/dev/null || missing+=(strace)
+command -v sysctl >/dev/null || missing+=(procps)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 
 if [ ${#missing[@]} -gt 0 ]; then
   command="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "The tests need programs that are not installed. Run this first, with the right to do so:" >&2
     echo "  sudo sh -c '$command'" >&2
+    [[ " ${missing[*]} " =~ \ (nginx|coturn)\  ]] &&
+      echo "nginx and coturn start as services then; the tests do not need that (systemctl disable --now)." >&2
     exit 1
   fi
   echo "installing: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   log=$(mktemp)
+  # Packages start their services when they are installed, unless this file says not to. The
+  # tests need the programs only. A policy that is there already stays, and holds.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy" "$log"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 0755 "$policy"
+  else
+    trap 'rm -f "$log"' EXIT
+  fi
   if ! sh -c "$command" >"$log" 2>&1; then
     cat "$log" >&2
-    rm -f "$log"
     exit 1
   fi
-  rm -f "$log"
 fi
 
 # The copy of the lock file says which version node_modules holds.
