@@ -127,7 +127,9 @@ type TCP struct {
 	ICE        bool           // ICE candidates for it
 	QueueBytes int            // what may wait for one client that reads slowly
 	Proxies    []netip.Prefix // whose PROXY protocol is believed
-	TLSPort    uint16         // TLS, and all that is inside; 0: off
+	// MaxPerAddress bounds the connections of one source address; 0: no bound of its own.
+	MaxPerAddress int
+	TLSPort       uint16 // TLS, and all that is inside; 0: off
 	// Where the certificate comes from: files, or ACME for the domains.
 	CertificateFile string
 	PrivateKeyFile  string

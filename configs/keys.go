@@ -78,7 +78,7 @@ var keys = []key{
 
 	{name: "turn", def: "true", set: boolean(func(c *Config) *bool { return &c.TURN.On })},
 	{name: "ice_transport_policy", def: "all", set: either(func(c *Config) *bool { return &c.TURN.RelayOnly }, "all", "relay")},
-	{name: "turn_realm", def: "tsubame", set: quotable(func(c *Config) *string { return &c.TURN.Realm }, 127)},
+	{name: "turn_realm", def: "tsubame", set: quotable(func(c *Config) *string { return &c.TURN.Realm }, 32)},
 	{name: "turn_fqdn", set: fqdn(func(c *Config) *string { return &c.TURN.FQDN })},
 	{name: "turn_tcp", def: "true", set: boolean(func(c *Config) *bool { return &c.TURN.TCP })},
 	{name: "turn_tcp_listen_port", def: "3478", set: port(func(c *Config) *uint16 { return &c.TCP.ListenPort })},
@@ -92,6 +92,7 @@ var keys = []key{
 	{name: "turn_tls_only", def: "false", set: boolean(func(c *Config) *bool { return &c.TURN.TLSOnly })},
 
 	{name: "proxy_protocol_peers", set: prefixes(func(c *Config) *[]netip.Prefix { return &c.TCP.Proxies })},
+	{name: "tcp_max_connections_per_address", def: "4096", set: integer(func(c *Config) *int { return &c.TCP.MaxPerAddress }, 0, 1_000_000)},
 	{name: "tls_port", set: portInUse(func(c *Config) *uint16 { return &c.TCP.TLSPort })},
 	{name: "tls_certificate_file", set: file(func(c *Config) *string { return &c.TCP.CertificateFile })},
 	{name: "tls_private_key_file", set: file(func(c *Config) *string { return &c.TCP.PrivateKeyFile })},
