@@ -1,6 +1,7 @@
 package turnsrv
 
 import (
+	"cmp"
 	"time"
 
 	"tsubame/netio/flow"
@@ -13,7 +14,9 @@ const (
 	MaxRealm = 32
 	// MaxSoftware keeps every answer within MaxResponse.
 	MaxSoftware = 32
-	// MaxResponse is the room that an answer may need.
+	// MaxResponse is the room that an answer may need: that to an Allocate has 20 bytes of
+	// header, 72 of IPv6 addresses, 16 of lifetime and error code, 36 of SOFTWARE, 24 of
+	// integrity and 8 of fingerprint, and every other has less.
 	MaxResponse = 256
 )
 
@@ -32,10 +35,31 @@ type Config struct {
 	Burst       int // how many of those at once; 128
 }
 
-// Address is one of our candidates: what a client may send to. Port is in host byte order.
-type Address struct {
-	Addr flow.Addr
-	Port uint16
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	c.DefaultLifetime = cmp.Or(c.DefaultLifetime, 10*time.Minute)
+	c.MaxLifetime = cmp.Or(c.MaxLifetime, time.Hour)
+	c.NonceLifetime = cmp.Or(c.NonceLifetime, 10*time.Minute)
+	c.Allocations = cmp.Or(c.Allocations, 1<<14)
+	c.Rate = cmp.Or(c.Rate, 32)
+	c.Burst = cmp.Or(c.Burst, 128)
+	return c
+}
+
+// check panics if the caller has made a mistake.
+func (c Config) check() {
+	switch {
+	case c.Realm == "" || len(c.Realm) > MaxRealm:
+		panic("turnsrv: no realm, or one that is too long")
+	case len(c.Software) > MaxSoftware:
+		panic("turnsrv: the software's name is too long")
+	case c.Secret == [32]byte{}:
+		panic("turnsrv: no secret for nonces")
+	case c.DefaultLifetime < time.Second || c.MaxLifetime < c.DefaultLifetime || c.NonceLifetime < time.Second:
+		panic("turnsrv: lifetimes out of order")
+	case c.Allocations < 0 || c.Rate < 0 || c.Burst < 0:
+		panic("turnsrv: negative bounds")
+	}
 }
 
 // Account is what a username leads to: the one-time credentials of one connection.
@@ -68,63 +92,132 @@ type Result struct {
 	Payload []byte   // a view into the message, never empty if there is data
 }
 
+// drop is the result of what is not answered.
+func drop(r Reason) Result { return Result{Outcome: Dropped, Reason: r} }
+
 // Server is the TURN server of one shard.
 type Server struct {
 	Counters Counters
 
-	cfg    Config
-	lookup Lookup
+	cfg     Config
+	lookup  Lookup
+	signer  signer
+	nonces  nonces
+	sources sources
+	peers   peers
+	table   table
 }
 
 // NewServer makes a server without addresses: until SetAddresses every Allocate is refused with
-// 440. It panics if cfg has no secret, no realm, or one of its texts is too long.
+// 440. It panics if cfg has no secret, no realm, a text that is too long or negative numbers.
 func NewServer(cfg Config, lookup Lookup) *Server {
-	return &Server{cfg: cfg, lookup: lookup}
+	cfg = cfg.withDefaults()
+	cfg.check()
+	s := &Server{cfg: cfg, lookup: lookup}
+	s.signer.init()
+	s.nonces.init(cfg.Secret, cfg.NonceLifetime)
+	s.sources.init(cfg.Secret, cfg.Rate, cfg.Burst)
+	s.table.init(cfg.Allocations)
+	return s
 }
-
-// SetAddresses says which our candidates are, as they are advertised: at most flow.MaxPeers,
-// those beyond are not relayed to. An address that was one before keeps its place, which is
-// what Via.Peer names; the allocations whose relayed address is one that is gone end, and so do
-// permissions and channels for it. All shards have to be told the same lists in the same order,
-// so that places agree.
-func (s *Server) SetAddresses(addresses []Address) {}
-
-// Peer returns our address that a relayed path goes to; false if it is ours no more.
-func (s *Server) Peer(v flow.Via) (Address, bool) { return Address{}, false }
 
 // Handle takes one STUN message that came on flow k and for which Is is true. An answer is
 // written to out, which must have room for MaxResponse bytes.
 func (s *Server) Handle(now mono.Time, k flow.Key, b, out []byte) Result {
-	return Result{Outcome: Dropped, Reason: Unexpected}
+	_ = out[MaxResponse-1] // less would make answers of what is appended elsewhere
+	r := s.handle(now, k, b, out)
+	s.Counters.Reasons[r.Reason].Inc()
+	return r
 }
 
-// ChannelData takes one ChannelData message that came on flow k: a datagram, or a frame of a
-// stream. It returns the path by which payload, a view into b that is not empty, came to us. It
-// is one look into one table. Channels end in Expire, so that has to be called in time.
-func (s *Server) ChannelData(k flow.Key, b []byte) (path flow.Key, payload []byte, ok bool) {
-	return flow.Key{}, nil, false
+func (s *Server) handle(now mono.Time, k flow.Key, b, out []byte) Result {
+	// A relay in a relay would go in circles; ICE over TCP is framed as no TURN client frames.
+	if k.Via.IsRelayed() || k.Via.Carrier() == flow.FramedStream {
+		return drop(Unexpected)
+	}
+	x := exchange{now: now, k: k, out: out}
+	if reason, ok := x.parse(b); !ok {
+		return drop(reason)
+	}
+	if x.class() == classIndication && x.method() == methodSend {
+		return s.send(&x)
+	}
+	if x.class() != classRequest {
+		return drop(Unexpected)
+	}
+	switch x.method() {
+	case methodBinding:
+		return s.binding(&x)
+	case methodAllocate, methodRefresh, methodCreatePermission, methodChannelBind:
+		return s.authenticated(&x)
+	}
+	return drop(Unexpected)
 }
 
-// Relayed returns the relayed transport address of the allocation that path goes through: what
-// an ICE agent behind the relay sees as the client's address, and so answers to a check as
-// XOR-MAPPED-ADDRESS. It reports false if the allocation has ended.
-func (s *Server) Relayed(path flow.Key) (addr flow.Addr, port uint16, ok bool) {
-	return flow.Addr{}, 0, false
+// binding answers a plain STUN Binding request (RFC 8489 section 12): who asks proves nothing.
+func (s *Server) binding(x *exchange) Result {
+	if x.numUnknown > 0 {
+		return s.refuse(x, stunUnknownAttribute)
+	}
+	if !s.sources.allow(x.now, x.k) {
+		return drop(Limited)
+	}
+	return s.reply(x, x.mapped(x.success()), Bound)
 }
 
-// Owner returns whose allocation path goes through. A connection must not take a check that
-// came through another's: row TURN-03.
-func (s *Server) Owner(path flow.Key) (connection, serial uint32, ok bool) { return 0, 0, false }
+// authenticated answers a request that needs credentials, in the order of RFC 8489 sections
+// 9.2.4 and 6.3 and RFC 8656 section 5.
+func (s *Server) authenticated(x *exchange) Result {
+	account, refusal := s.authenticate(x)
+	if refusal != nil {
+		return s.refuse(x, *refusal)
+	}
+	x.key = &account.Key
+	if x.numUnknown > 0 {
+		return s.refuse(x, stunUnknownAttribute)
+	}
+	if x.bad {
+		return s.refuse(x, stunBadRequest)
+	}
+	a := s.table.find(x.k)
+	if a != nil && a.expires.Due(x.now) {
+		s.remove(a)
+		a = nil
+	}
+	if x.method() == methodAllocate {
+		return s.allocate(x, account, a)
+	}
+	if a == nil {
+		return s.refuse(x, turnNoAllocation)
+	}
+	if !a.of(account) {
+		return s.refuse(x, turnWrongCredentials)
+	}
+	switch x.method() {
+	case methodRefresh:
+		return s.refresh(x, a)
+	case methodCreatePermission:
+		return s.createPermission(x, a)
+	}
+	return s.channelBind(x, a)
+}
 
-// Expire ends what has lived its time at now.
-func (s *Server) Expire(now mono.Time) {}
-
-// Deadline returns when Expire is to be called next, mono.Never if there is nothing to wait for.
-func (s *Server) Deadline() mono.Time { return mono.Never }
-
-// End ends the allocations that a connection has on this shard. Its credentials end by Lookup.
-func (s *Server) End(connection, serial uint32) {}
-
-// StreamClosed ends the allocation that was made over stream k, if there is one (RFC 8656
-// section 7.2: a connection that closes ends the allocation).
-func (s *Server) StreamClosed(k flow.Key) {}
+// authenticate checks the long-term credentials. The nonce comes first, as RFC 5389 section
+// 10.2.2 has it: who cannot receive at his address learns nothing about credentials. An unknown
+// username and a wrong password give the same answer after the same work.
+func (s *Server) authenticate(x *exchange) (Account, *refusal) {
+	const all = hasUsername | hasRealm | hasNonce
+	switch {
+	case !x.has(hasIntegrity):
+		return Account{}, &stunChallenge
+	case !x.has(all):
+		return Account{}, &stunBadRequest
+	case !s.nonces.valid(x.now, x.k, x.nonce):
+		return Account{}, &stunStaleNonce
+	}
+	account, known := s.lookup(x.username)
+	if !s.signer.verify(&x.message, &account.Key) || !known || string(x.realm) != s.cfg.Realm {
+		return Account{}, &stunUnauthorised
+	}
+	return account, nil
+}
