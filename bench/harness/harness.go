@@ -78,6 +78,12 @@ func (s *Server) SignalingURL() string { return s.p.SignalingURL() }
 // UDPPort is the port of all media.
 func (s *Server) UDPPort() int { return s.p.UDPPort() }
 
+// TCPPort is the port of TURN and ICE over TCP; 0: it is off.
+func (s *Server) TCPPort() int { return s.p.TCPPort() }
+
+// TLSPort is the port of TLS and all that is inside; 0: it is off.
+func (s *Server) TLSPort() int { return s.p.TLSPort() }
+
 // PID is the server's process id.
 func (s *Server) PID() int { return s.p.PID() }
 

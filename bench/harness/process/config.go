@@ -16,7 +16,9 @@ import (
 // writeConfig fills in ports and log format and writes the file.
 func (p *Process) writeConfig(file string, given map[string]string) error {
 	config := map[string]string{
-		"log_format": "json", "debug_listen": "off", // the default port of the latter is for one server only
+		"log_format": "json",
+		// The default ports of these are for one server on a machine.
+		"debug_listen": "off", "turn_tcp_listen_port": "0",
 	}
 	maps.Copy(config, given)
 	var err error

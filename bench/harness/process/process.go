@@ -31,8 +31,8 @@ type Options struct {
 	Binary string
 	Dir    string // the server's working directory, where its configuration is written too; the caller's
 	// Config is written to the server's configuration file, one "key = value" a
-	// line. Ports and the log format are filled in where they are missing, and
-	// debug_listen is off.
+	// line. Ports and the log format are filled in where they are missing,
+	// debug_listen is off, and turn_tcp_listen_port any.
 	Config map[string]string
 	// Args are put behind "-c FILE".
 	Args []string
@@ -53,6 +53,8 @@ type Process struct {
 
 	signalingPort int
 	udpPort       int
+	tcpPort       int
+	tlsPort       int
 
 	stopOnce sync.Once
 	stopErr  error
@@ -132,11 +134,12 @@ func (p *Process) waitReady(ctx context.Context) error {
 	found := p.log.waitFor(ctx, 0, readyTimeout, p.exited, func(l Line) bool { return l.Msg == "ready" })
 	switch {
 	case found != nil:
-		if port, ok := portOf(found.Attrs["signaling"]); ok {
-			p.signalingPort = port
-		}
-		if port, ok := portOf(found.Attrs["udp_port"]); ok {
-			p.udpPort = port
+		for name, field := range map[string]*int{
+			"signaling": &p.signalingPort, "udp_port": &p.udpPort, "tcp_port": &p.tcpPort, "tls_port": &p.tlsPort,
+		} {
+			if port, ok := portOf(found.Attrs[name]); ok {
+				*field = port
+			}
 		}
 		return nil
 	case ctx.Err() != nil:
@@ -153,6 +156,12 @@ func (p *Process) SignalingPort() int { return p.signalingPort }
 
 // UDPPort is the port of all media.
 func (p *Process) UDPPort() int { return p.udpPort }
+
+// TCPPort is the port of TURN and ICE over TCP; 0: it is off.
+func (p *Process) TCPPort() int { return p.tcpPort }
+
+// TLSPort is the port of TLS and all that is inside; 0: it is off.
+func (p *Process) TLSPort() int { return p.tlsPort }
 
 // SignalingURL is what clients connect to, ws://127.0.0.1:PORT/signaling.
 func (p *Process) SignalingURL() string {
