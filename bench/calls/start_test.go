@@ -23,6 +23,9 @@ func command(t *testing.T, lines ...string) (*exec.Cmd, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "tsubame.conf")
+	if text := strings.Join(lines, "\n"); !strings.Contains(text, "turn_tcp_listen_port") {
+		lines = append(lines, "turn_tcp_listen_port = 0") // others on this machine have the default
+	}
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

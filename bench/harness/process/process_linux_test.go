@@ -20,7 +20,7 @@ func script(t *testing.T, text string) Options {
 	return o
 }
 
-const ready = `echo '{"msg":"ready","signaling":"127.0.0.1:4321","udp_port":1234}'` + "\n"
+const ready = `echo '{"msg":"ready","signaling":"127.0.0.1:4321","udp_port":1234,"tcp_port":3478,"tls_port":443}'` + "\n"
 
 // obedient is a server that does what it is told by signals.
 func obedient(t *testing.T, atEnd string) Options {
@@ -41,8 +41,11 @@ func TestServerIsStartedAskedAndStopped(t *testing.T) {
 	if p.SignalingURL() != "ws://127.0.0.1:4321/signaling" || p.UDPPort() != 1234 || !p.Running() || p.PID() <= 0 {
 		t.Errorf("%s, %d, %d", p.SignalingURL(), p.UDPPort(), p.PID())
 	}
+	if p.TCPPort() != 3478 || p.TLSPort() != 443 {
+		t.Errorf("TCP %d, TLS %d", p.TCPPort(), p.TLSPort())
+	}
 	text, err := os.ReadFile(filepath.Join(o.Dir, "tsubame.conf"))
-	for _, want := range []string{"debug_listen = off\n", "log_format = json\n", "notify = true\n", "signaling_port = 2", "udp_port = "} {
+	for _, want := range []string{"debug_listen = off\n", "log_format = json\n", "notify = true\n", "signaling_port = ", "udp_port = ", "turn_tcp_listen_port = 0\n"} {
 		if err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%v, %q does not have %q", err, text, want)
 		}
