@@ -13,6 +13,7 @@ import (
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/mono"
+	"tsubame/turnsrv"
 )
 
 // ErrBadFingerprint says that the peer's certificate is not the one that signaling named.
@@ -49,6 +50,9 @@ type Conn struct {
 	// its table of flows in step.
 	ICE ice.Agent
 
+	// Book knows the channels of the peer's TURN allocations. It is the connection's for life.
+	Book *turnsrv.Book
+
 	// DTLS is the endpoint, once the first record has come; nil before.
 	DTLS *dtls.Endpoint
 
@@ -78,9 +82,10 @@ type Conn struct {
 	reduced bool              // the peer takes RTCP of reduced size
 }
 
-// New makes the connection that the peer at some path has just proven to own.
-func New(index uint32, now mono.Time) *Conn {
-	c := &Conn{Index: index, bySSRC: make(map[uint32]uint32), rtt: defaultRTT}
+// New makes the connection that the peer at some path has just proven to own. book is that of
+// its TURN allocations; nil: it makes none.
+func New(index uint32, now mono.Time, book *turnsrv.Book) *Conn {
+	c := &Conn{Index: index, Book: book, bySSRC: make(map[uint32]uint32), rtt: defaultRTT}
 	c.ICE.Init(now)
 	c.policer.Init(0, 0)
 	c.control.Init(controlBitrate, controlRate)
@@ -105,19 +110,38 @@ func (c *Conn) SendPath() (flow.Key, bool) {
 	return c.dtlsKey, c.hasDTLS && !c.lost
 }
 
-// SendDTLS queues one DTLS datagram for the peer.
-func (c *Conn) SendDTLS(env *Env, datagram []byte) {
-	to, ok := c.SendPath()
+// Forget takes a path that can carry nothing any more: see ice.Agent.
+func (c *Conn) Forget(k flow.Key) {
+	c.ICE.Forget(k)
+	if c.dtlsKey == k {
+		c.hasDTLS = false
+	}
+}
+
+// way returns the path to send on and what it wants written around each datagram. When there is
+// none, that is counted.
+func (c *Conn) way(env *Env) (to flow.Key, f Frame, ok bool) {
+	if to, ok = c.SendPath(); ok {
+		f, ok = env.Frame(c.Book, to)
+	}
 	if !ok {
 		env.Count.DropNoPath.Inc()
+	}
+	return to, f, ok
+}
+
+// SendDTLS queues one DTLS datagram for the peer.
+func (c *Conn) SendDTLS(env *Env, datagram []byte) {
+	to, f, ok := c.way(env)
+	if !ok {
 		return
 	}
 	slot := env.Out.Slot()
-	if slot == nil || len(datagram) > len(slot) {
+	if slot == nil || len(datagram)+MaxFrame > len(slot) {
 		env.Count.DropTxFull.Inc()
 		return
 	}
-	env.Out.Commit(copy(slot, datagram), to, mmsg.Control)
+	env.Commit(f.Close(slot, copy(slot[f.head:], datagram)), to, mmsg.Control)
 }
 
 // SetRemote takes what the answer said about the peer. It returns whether that has

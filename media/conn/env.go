@@ -18,8 +18,10 @@ import (
 	"tsubame/media/send"
 	"tsubame/media/srtp"
 	"tsubame/netio/count"
+	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/packet"
+	"tsubame/turnsrv"
 )
 
 // Env is what a shard lends to its connections while it calls them. It belongs to the
@@ -34,6 +36,9 @@ type Env struct {
 	Fanout *router.Fanout
 	Out    *mmsg.TxQueue
 	Count  *Counters
+
+	// Peers are the addresses of ours that relayed flows go to, by flow.Via.Peer.
+	Peers [flow.MaxPeers]turnsrv.Address
 
 	// Missing is what the publishers' streams take their lists of missing packets from.
 	Missing recv.Tables
@@ -127,27 +132,29 @@ func (e *Env) Equalise(run *router.Run) {
 
 // maxPadded is how long a payload may get by padding: what fits a slot with all that is
 // added to it.
-const maxPadded = mmsg.SlotSize - send.MaxHeader - srtp.MaxRTPOverhead
+const maxPadded = mmsg.SlotSize - send.MaxHeader - srtp.MaxRTPOverhead - MaxFrame
 
 // Counters are what the connections of one shard count, by reason.
 type Counters struct {
-	RTPIn       count.Word // RTP packets received on a validated path
-	RTPInBytes  count.Word
-	RTPOut      count.Word // RTP packets sealed and queued
-	RTPOutBytes count.Word
-	RTCPIn      count.Word
-	RTCPOut     count.Word
-	RTXOut      count.Word // retransmissions served from the ring
-	NACKIn      count.Word // sequence numbers that subscribers asked for
-	NACKOut     count.Word // sequence numbers that we asked publishers for
-	NACKMiss    count.Word // asked for, but no longer in the ring
-	NACKOld     count.Word // of those, older than all that is in the ring: nobody looked
-	NACKCovered count.Word // NACKs with such numbers that a key frame sent since makes up for
-	NACKOver    count.Word // asked for beyond what one peer may
-	NACKAwaited count.Word // asked for, but the publisher has yet to repeat it itself
-	NACKRefused count.Word // asked for too often, or never sent
-	PLIIn       count.Word
-	PLIOut      count.Word
+	RTPIn           count.Word // RTP packets received on a validated path
+	RTPInBytes      count.Word
+	RTPOut          count.Word // RTP packets sealed and queued
+	RTPOutBytes     count.Word
+	TurnUDPOut      count.Word // datagrams of any kind that went through a relay over UDP, and
+	TurnUDPOutBytes count.Word // their bytes, framed
+	RTCPIn          count.Word
+	RTCPOut         count.Word
+	RTXOut          count.Word // retransmissions served from the ring
+	NACKIn          count.Word // sequence numbers that subscribers asked for
+	NACKOut         count.Word // sequence numbers that we asked publishers for
+	NACKMiss        count.Word // asked for, but no longer in the ring
+	NACKOld         count.Word // of those, older than all that is in the ring: nobody looked
+	NACKCovered     count.Word // NACKs with such numbers that a key frame sent since makes up for
+	NACKOver        count.Word // asked for beyond what one peer may
+	NACKAwaited     count.Word // asked for, but the publisher has yet to repeat it itself
+	NACKRefused     count.Word // asked for too often, or never sent
+	PLIIn           count.Word
+	PLIOut          count.Word
 
 	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
 	PaddedBytes   count.Word // by so much
@@ -172,6 +179,7 @@ type Counters struct {
 	DropPolicer     count.Word // the peer sends more than it may
 	DropTxFull      count.Word // no room in the transmit queue
 	DropNoPath      count.Word // nothing to send on
+	Interrupted     count.Word // video packets that a stream refused: their viewers wait for a key frame
 	DropSeal        count.Word // the sealer refused: a second seal of one index
 	DropNotReady    count.Word // the subscriber waits for a key frame
 	RTXMalformed    count.Word

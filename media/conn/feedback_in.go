@@ -69,7 +69,7 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 		var f rtcp.Feedback
 		if f, err = p.PLI(); err == nil {
 			n.PLIIn.Inc()
-			if s := c.sending(f.Media); s != nil && s.waiting && s.stream.KeyFrameRequest(now) {
+			if s := c.sending(f.Media); s != nil && s.waiting && s.mayAsk(now) && s.stream.KeyFrameRequest(now) {
 				env.wantKeyFrame(s.spec.Track)
 			}
 		}
@@ -79,7 +79,7 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 			for i := range f.Len() {
 				n.PLIIn.Inc()
 				s := c.sending(f.At(i).SSRC)
-				if s != nil && s.waiting && s.stream.FullIntraRequest(now, f.At(i).Seq) {
+				if s != nil && s.waiting && s.mayAsk(now) && s.stream.FullIntraRequest(now, f.At(i).Seq) {
 					env.wantKeyFrame(s.spec.Track)
 				}
 			}

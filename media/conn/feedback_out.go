@@ -35,6 +35,7 @@ type compound struct {
 	c    *Conn
 	env  *Env
 	to   flow.Key
+	f    Frame
 	slot []byte
 	buf  []byte
 	head int // of buf: what begin has put there, which is nothing to send by itself
@@ -42,12 +43,8 @@ type compound struct {
 
 // compose begins a compound; false when there is no path to send it on.
 func (c *Conn) compose(env *Env) (compound, bool) {
-	to, ok := c.SendPath()
-	if !ok {
-		env.Count.DropNoPath.Inc()
-		return compound{}, false
-	}
-	return compound{c: c, env: env, to: to}, true
+	to, f, ok := c.way(env)
+	return compound{c: c, env: env, to: to, f: f}, ok
 }
 
 // begin returns the buffer to append a part of at most so many bytes to; nil when the
@@ -63,7 +60,7 @@ func (w *compound) begin(reduced bool, size int) []byte {
 			w.env.Count.DropTxFull.Inc()
 			return nil
 		}
-		w.buf = w.slot[:0]
+		w.buf = w.slot[w.f.head:w.f.head]
 		if !reduced {
 			w.buf = rtcp.AppendRR(w.buf, senderSSRC, nil)
 		}
@@ -78,13 +75,14 @@ func (w *compound) flush() {
 	if w.buf = nil; size <= w.head {
 		return
 	}
-	n, err := w.c.session.SealRTCP(w.slot, size)
+	n, err := w.c.session.SealRTCP(w.slot[w.f.head:], size)
 	if err != nil {
 		w.env.Count.DropSeal.Inc()
 		return
 	}
-	w.env.Out.Commit(n, w.to, mmsg.Control)
-	w.env.Count.RTCPOut.Inc()
+	if w.env.Commit(w.f.Close(w.slot, n), w.to, mmsg.Control) {
+		w.env.Count.RTCPOut.Inc()
+	}
 }
 
 // sendFeedback sends what publishers have to be told now: transport-wide feedback, NACKs,

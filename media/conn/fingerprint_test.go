@@ -43,7 +43,7 @@ func TestKeysAreTakenWithTheRightCertificateOnly(t *testing.T) {
 				LocalSalt: make([]byte, 12), RemoteSalt: make([]byte, 12)}
 			result := &dtls.Result{Keys: keys, PeerCertificate: der}
 			remote := &param.Remote{Fingerprints: c.fingerprints}
-			k := New(1, r.now)
+			k := New(1, r.now, nil)
 			first := func() (bool, error) { return k.HandshakeDone(&r.env, r.now, result) }
 			second := func() (bool, error) { return k.SetRemote(&r.env, r.now, remote) }
 			if answerFirst {

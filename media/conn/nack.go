@@ -95,7 +95,7 @@ func (c *Conn) nacked(env *Env, now mono.Time, s *subscriber, nack *rtcp.NACK) {
 		n.NACKCovered.Inc()
 		return
 	}
-	if s.stream.KeyFrameRequest(now) {
+	if s.mayAsk(now) && s.stream.KeyFrameRequest(now) {
 		env.wantKeyFrame(s.spec.Track)
 	}
 }
@@ -116,16 +116,16 @@ func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16, orig u
 // is no resending.
 func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, ref packet.Ref) {
 	n := env.Count
-	to, ok := c.SendPath()
+	to, f, ok := c.way(env)
 	if !ok {
-		n.DropNoPath.Inc()
 		return
 	}
-	buf := env.Out.Slot()
-	if buf == nil {
+	slot := env.Out.Slot()
+	if slot == nil {
 		n.DropTxFull.Inc()
 		return
 	}
+	buf := slot[f.head:]
 	if !s.stream.AllowResend(now, seq, len(env.Arena.Data(ref)), c.rtt) {
 		n.NACKRefused.Inc()
 		return
@@ -138,6 +138,7 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		return
 	}
 	c.twccOut++
-	env.Out.Commit(size, to, s.class)
-	n.RTXOut.Inc()
+	if env.Commit(f.Close(slot, size), to, s.class) {
+		n.RTXOut.Inc()
+	}
 }

@@ -55,7 +55,7 @@ type peer struct {
 // connect makes an established connection.
 func (r *rig) connect(index uint32, profile srtp.Profile) *peer {
 	r.t.Helper()
-	c := New(index, r.now)
+	c := New(index, r.now, nil)
 	k := flow.KeyOf(netip.MustParseAddr("127.0.0.1"), netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(10000+index)))
 	c.ICE.HandleCheck(r.now, k, &ice.Request{UseCandidate: true})
 	material := func(seed byte, n int) []byte { return bytes.Repeat([]byte{seed, byte(index)}, 16)[:n] }

@@ -28,6 +28,7 @@ type subscriber struct {
 	info   router.Info
 	shared *router.Track
 	keyed  uint64 // Meta.Seq of the last packet sent that begins a key frame; 0: none
+	jam    jam
 }
 
 // retryInterval is how soon a subscription looks again for a track that is not there yet.
@@ -172,11 +173,15 @@ func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
 func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	s := c.subs[slot]
 	to, ok := c.SendPath()
+	var f Frame
+	if ok && to.Via != 0 {
+		f, ok = env.Frame(c.Book, to)
+	}
 	if !ok {
 		env.Count.DropNoPath.Add(uint64(len(run)))
 		return
 	}
-	sent, size := uint64(0), uint64(0) // counters cost an atomic store each: once a run
+	var sent, size, framed uint64 // counters cost an atomic store each: once a run
 	for i := range run {
 		m, pad := run[i].Meta, run[i].Pad
 		if len(run[i].Body) == 0 && s.stream.Skip(m) {
@@ -185,7 +190,7 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		waited := s.stream.Waiting()
 		out, ok := s.stream.Munge(m)
 		if !ok {
-			c.notSent(env, s)
+			c.notSent(env, now, s)
 			continue
 		}
 		if m.Flags&packet.FlagKeyFrame != 0 {
@@ -193,11 +198,12 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		} else if waited && s.spec.Kind == param.Video {
 			env.Count.BlindStarts.Inc()
 		}
-		buf := env.Out.Slot()
-		if buf == nil {
+		slot := env.Out.Slot()
+		if slot == nil {
 			env.Count.DropTxFull.Inc()
 			continue
 		}
+		buf := slot[f.head:]
 		h := s.stream.PutHeader(buf, m, out, now, env.NTP, c.twccOut)
 		if pad > 0 {
 			rtp.SetPadded(buf)
@@ -209,8 +215,19 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		}
 		c.twccOut++
 		s.stream.Sent(n - int(pad))
-		env.Out.Commit(n, to, s.class)
-		sent, size = sent+1, size+uint64(n)
+		sealed := n
+		if f.head != 0 {
+			n = f.Close(slot, n)
+		}
+		if !env.Out.Commit(n, to, s.class) {
+			s.interrupted(env, now)
+			continue
+		}
+		sent, size, framed = sent+1, size+uint64(sealed), framed+uint64(n)
+	}
+	if f.head != 0 && !to.Via.IsStream() {
+		env.Count.TurnUDPOut.Add(sent)
+		env.Count.TurnUDPOutBytes.Add(framed)
 	}
 	env.Count.RTPOut.Add(sent)
 	env.Count.RTPOutBytes.Add(size)
@@ -218,13 +235,13 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 
 // notSent counts a packet that the munger has no number for: the viewer waits for a key
 // frame, or the packet comes too late for it.
-func (c *Conn) notSent(env *Env, s *subscriber) {
+func (c *Conn) notSent(env *Env, now mono.Time, s *subscriber) {
 	if !s.stream.Waiting() {
 		env.Count.DropLate.Inc()
 		return
 	}
 	env.Count.DropNotReady.Inc()
-	if s.spec.Kind == param.Video {
+	if s.spec.Kind == param.Video && s.mayAsk(now) {
 		env.wantKeyFrame(s.spec.Track)
 	}
 }

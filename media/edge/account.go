@@ -1,12 +1,13 @@
 package edge
 
 import (
-	"crypto/md5"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
 	"sync/atomic"
+
+	"tsubame/turnsrv"
 )
 
 // account is what a connection's client shows to the TURN server: a name and a password that
@@ -15,7 +16,8 @@ import (
 type account struct {
 	random   [8]byte  // of the name: nobody guesses it, so that nobody learns who is here
 	password [16]byte // 128 bits
-	key      atomic.Pointer[[md5.Size]byte]
+	key      atomic.Pointer[[16]byte]
+	book     turnsrv.Book
 }
 
 // The name is 16 bytes in letters: the connection's index, its serial, random.
@@ -64,15 +66,14 @@ func (p *Plane) byUsername(username []byte) *Conn {
 	return c
 }
 
-// turnKey returns the key that the client signs with (RFC 8489 section 9.2.2), which is made
-// when it is asked for first: most connections of a server that hands out host candidates
-// never use TURN.
-func (c *Conn) turnKey(realm string) [md5.Size]byte {
+// turnKey returns the key that the client signs with, which is made when it is asked for first:
+// most connections of a server that hands out host candidates never use TURN.
+func (c *Conn) turnKey(realm string) [16]byte {
 	if k := c.account.key.Load(); k != nil {
 		return *k
 	}
 	username, password := c.TURNCredentials()
-	k := md5.Sum([]byte(username + ":" + realm + ":" + password))
+	k := turnsrv.LongTermKey(username, realm, password)
 	c.account.key.Store(&k)
 	return k
 }

@@ -84,6 +84,7 @@ func (s *shard) progress(now mono.Time, l *live, up bool, err error) {
 	case up:
 		s.count.Established.Inc()
 		s.settleAll(l)
+		s.followPath(l)
 		l.handle.established()
 		s.arm(l, l.Deadline())
 	}
@@ -115,6 +116,8 @@ func (s *shard) forget(l *live) {
 	}
 	s.timers.Cancel(l.Index)
 	s.live[l.Index] = nil
+	s.turn.End(l.Index, l.handle.serial)
+	s.plane.endRelays(l.handle, s.index)
 	s.count.Connections.Set(s.count.Connections.Load() - 1)
 	l.handle.disown()
 	l.handle.released()

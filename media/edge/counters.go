@@ -12,6 +12,7 @@ import (
 	"tsubame/media/router"
 	"tsubame/netio/count"
 	"tsubame/netio/mmsg"
+	"tsubame/turnsrv"
 )
 
 // Counters are what one shard counts. Names are fixed; nothing a peer sends becomes one.
@@ -37,6 +38,19 @@ type Counters struct {
 	PublishRefused   count.Word
 	SubscribeRefused count.Word
 
+	TurnUDP Traffic    // through TURN over UDP; what goes out is conn's to count
+	TurnTCP Traffic    // over TCP,
+	TurnTLS Traffic    // over TLS
+	IceTCP  Traffic    // ICE over TCP or TLS, without TURN
+	Streams count.Word // gauge: streams at home here
+
+	DropStreamVideo   count.Word // datagrams that a stream had no room for
+	DropStreamAudio   count.Word
+	DropStreamControl count.Word
+	DropStreamGone    count.Word // datagrams for a stream that is no more
+	DropRingStream    count.Word // datagrams for another shard's stream, when its media lane was full
+	DropForeignRelay  count.Word // checks that came through another connection's allocation
+
 	DropUnknown     count.Word // first byte of no protocol of ours
 	DropSTUN        count.Word // malformed
 	DropSTUNType    count.Word // a response or indication that nobody asked for, another method
@@ -52,6 +66,22 @@ type Counters struct {
 	DropTrack       count.Word // packets of a track that had ended meanwhile
 }
 
+// Traffic is what went over one kind of carrier: TURN messages and what they carried, framing
+// included.
+type Traffic struct {
+	In, InBytes, Out, OutBytes count.Word
+}
+
+func (t *Traffic) in(n int) {
+	t.In.Inc()
+	t.InBytes.Add(uint64(n))
+}
+
+func (t *Traffic) out(n int) {
+	t.Out.Inc()
+	t.OutBytes.Add(uint64(n))
+}
+
 func (c *Counters) stunError(err error) {
 	if errors.Is(err, ice.ErrNotRequest) {
 		c.DropSTUNType.Inc()
@@ -61,11 +91,17 @@ func (c *Counters) stunError(err error) {
 }
 
 // Counters returns the sums over all shards, by name, with those of the sockets (net_), of
-// the arena (buffers_) and of the handshakes (dtls_).
+// the arena (buffers_), of the handshakes (dtls_) and of the TURN servers (turn_).
 func (p *Plane) Counters() map[string]uint64 {
 	sum := make(map[string]uint64)
 	for i, s := range p.shards {
 		addWords(sum, "", reflect.ValueOf(&s.count).Elem())
+		t := &s.turn.Counters
+		for r := range t.Reasons {
+			sum["turn_"+turnsrv.Reason(r).String()] += t.Reasons[r].Load()
+		}
+		sum["turn_channel_data"] += t.ChannelData.Load()
+		sum["turn_allocations"] += t.Allocations.Load()
 		if p.group != nil {
 			stats := p.group.Stats(i)
 			addWords(sum, "net_", reflect.ValueOf(&stats).Elem())
@@ -75,6 +111,7 @@ func (p *Plane) Counters() map[string]uint64 {
 	addWords(sum, "dtls_", reflect.ValueOf(&handshakes).Elem())
 	sum["buffers_out"] = uint64(p.arena.Outstanding())
 	sum["connections_free"] = uint64(p.free.Free())
+	sum["streams_free"] = uint64(p.streams.free.Free())
 	sum["tracks_free"] = uint64(p.tracks.Free())
 	return sum
 }
@@ -111,9 +148,12 @@ func addWords(sum map[string]uint64, prefix string, v reflect.Value) {
 				sum[prefix+snake(name)+"_"+at] += f.Index(j).Uint()
 			}
 		case f.Kind() == reflect.Struct:
-			if w, ok := f.Addr().Interface().(*count.Word); ok {
+			switch w := f.Addr().Interface().(type) {
+			case *count.Word:
 				sum[prefix+snake(name)] += w.Load()
-			} else {
+			case *Traffic:
+				addWords(sum, prefix+snake(name)+"_", f)
+			default:
 				addWords(sum, prefix, f)
 			}
 		}

@@ -112,10 +112,10 @@ type had struct {
 type audience struct {
 	*peer
 	loses   uint64
-	streams [publishers]stream
+	streams [publishers]viewed
 }
 
-type stream struct {
+type viewed struct {
 	highest    uint64
 	lowest     uint64
 	got        map[uint64]had // by the packet's number in the script

@@ -6,6 +6,7 @@ import (
 	"tsubame/media/dtls"
 	"tsubame/media/param"
 	"tsubame/media/router"
+	"tsubame/turnsrv"
 )
 
 // op says what a command asks for.
@@ -24,7 +25,7 @@ const (
 	opDTLSClosed // the peer said goodbye
 	opTap
 	opUntap
-	opAddresses // the plane's have changed
+	opAddresses // our candidates' addresses have changed
 )
 
 // command is one thing that a control goroutine wants of a connection. Pointers in it are
@@ -40,6 +41,7 @@ type command struct {
 	result    *dtls.Result
 	err       error
 	tap       *router.Tap
+	addresses []turnsrv.Address
 }
 
 // control is an entry of a shard's control lane.
@@ -85,6 +87,7 @@ func (c *Conn) post(cmd command) {
 					c.discard(head.cmd)
 				}
 				c.closed(ReasonRequested)
+				c.plane.endRelays(c, nobody)
 				c.released()
 				return
 			}

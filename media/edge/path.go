@@ -33,8 +33,11 @@ func (s *shard) handleSTUN(now mono.Time, k flow.Key, b []byte) {
 		s.count.DropIntegrity.Inc()
 		return
 	}
+	if !s.source(k, &req, c) {
+		return
+	}
 	if err != nil {
-		s.reply(k, &req, cr, ice.CodeUnknownAttribute)
+		s.reply(k, &req, c, cr, ice.CodeUnknownAttribute)
 		return
 	}
 	req.Generation = cr.generation
@@ -46,7 +49,7 @@ func (s *shard) handleSTUN(now mono.Time, k flow.Key, b []byte) {
 		s.check(now, k, &req, s.live[c.index], cr)
 		return
 	}
-	s.checkElsewhere(now, k, c, b)
+	s.checkElsewhere(now, k, &req, c, b)
 }
 
 // find returns the connection that a user fragment of ours names, and the credentials.
@@ -83,7 +86,8 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 		s.count.PathSwitches.Inc()
 	}
 	l.handle.retire(l.ICE.Generation())
-	s.reply(k, req, cr, out.ErrorCode)
+	s.followPath(l)
+	s.reply(k, req, l.handle, cr, out.ErrorCode)
 	s.arm(l, l.ICE.Deadline())
 }
 
@@ -93,7 +97,7 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 // otherwise.
 func (s *shard) checkUnowned(now mono.Time, k flow.Key, req *ice.Request, c *Conn, cr *credentials) bool {
 	if req.Controlled {
-		s.reply(k, req, cr, ice.CodeRoleConflict)
+		s.reply(k, req, c, cr, ice.CodeRoleConflict)
 		return true
 	}
 	if req.UseCandidate {
@@ -104,34 +108,47 @@ func (s *shard) checkUnowned(now mono.Time, k flow.Key, req *ice.Request, c *Con
 		return l != nil
 	}
 	s.remember(now, k, c)
-	s.reply(k, req, cr, 0)
+	s.reply(k, req, c, cr, 0)
 	return true
 }
 
 // checkElsewhere hands a valid check to the shard that owns the connection.
-func (s *shard) checkElsewhere(now mono.Time, k flow.Key, c *Conn, b []byte) {
+func (s *shard) checkElsewhere(now mono.Time, k flow.Key, req *ice.Request, c *Conn, b []byte) {
 	if owner, _ := c.owner(); owner == nobody {
 		s.count.DropUfrag.Inc()
 		return
 	}
-	s.forward(now, k, s.remember(now, k, c), b)
+	s.forward(now, k, s.remember(now, k, c), &req.Mapped, b)
 }
 
-func (s *shard) reply(k flow.Key, req *ice.Request, cr *credentials, code int) {
+// reply answers a check by the way it came.
+func (s *shard) reply(k flow.Key, req *ice.Request, c *Conn, cr *credentials, code int) {
+	f, ok := s.env.Frame(&c.account.book, k)
+	if !ok {
+		s.count.Conn.DropNoPath.Inc()
+		return
+	}
 	slot := s.env.Out.Slot()
 	if slot == nil {
 		s.count.Conn.DropTxFull.Inc()
 		return
 	}
-	var msg []byte
+	msg := slot[f.Head():f.Head()]
 	if code == 0 {
-		msg = s.ice.AppendSuccess(slot[:0], req, k, cr.Password)
+		msg = s.ice.AppendSuccess(msg, req, req.Mapped, cr.Password)
 		s.count.STUNReplies.Inc()
 	} else {
-		msg = s.ice.AppendError(slot[:0], req, code, cr.Password)
+		msg = s.ice.AppendError(msg, req, code, cr.Password)
 		s.count.STUNErrors.Inc()
 	}
-	s.env.Out.Commit(len(msg), k, mmsg.Control)
+	s.env.Commit(f.Close(slot, len(msg)), k, mmsg.Control)
+}
+
+// followPath tells signaling when the path that is sent on is carried by something else.
+func (s *shard) followPath(l *live) {
+	if k, ok := l.SendPath(); ok {
+		l.handle.carriedBy(k.Via.IsStream())
+	}
 }
 
 // remember keeps a validated path of a connection that this shard does not own. The path
@@ -182,7 +199,7 @@ func (s *shard) adopt(now mono.Time, k flow.Key, c *Conn) *live {
 	if !won {
 		return nil
 	}
-	l := &live{Conn: conn.New(c.index, now), handle: c}
+	l := &live{Conn: conn.New(c.index, now, &c.account.book), handle: c}
 	s.live[c.index] = l
 	s.count.Adopted.Inc()
 	s.count.Connections.Set(s.count.Connections.Load() + 1)
@@ -232,7 +249,7 @@ func (s *shard) handleDTLS(now mono.Time, k flow.Key, b []byte) {
 			l = s.adopt(now, k, st.conn)
 		}
 		if l == nil {
-			s.forward(now, k, st, b)
+			s.forward(now, k, st, nil, b)
 			return
 		}
 	}
@@ -264,7 +281,7 @@ func (s *shard) feed(k flow.Key, l *live, b []byte) {
 func (s *shard) handleMedia(now mono.Time, k flow.Key, b []byte) {
 	l, st := s.own(now, k)
 	if st != nil {
-		s.forward(now, k, st, b)
+		s.forward(now, k, st, nil, b)
 		return
 	}
 	if l == nil {

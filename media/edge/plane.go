@@ -6,18 +6,21 @@
 // called from a shard. Behind it stands one shard for every netio shard: the Handler that
 // owns the flow table, the connections that were adopted there and their share of the
 // fan-out. Only its own goroutine touches a shard; what others want of it comes through
-// four mailboxes, each with a bound and a rule for what happens there:
+// six mailboxes, each with a bound and a rule for what happens there:
 //
 //	control   commands, keys, records of handshakes: never dropped, the sender waits
 //	media     runs of packets and datagrams of roamed flows: dropped when full, counted
 //	keyFrames one bit a track: latest state wins
 //	ended     one bit a track: to drop its sinks, or to reap it; latest state wins
+//	readable  one bit a stream: frames wait in it, or it is over
+//	relays    one bit a connection: it has ended, and its TURN allocations with it
 //
 // The package never parses SDP, never blocks a shard and never reads a clock.
 package edge
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,9 +33,11 @@ import (
 	"tsubame/media/router"
 	"tsubame/media/rtx"
 	"tsubame/netio"
+	"tsubame/netio/flow"
 	"tsubame/netio/mono"
 	"tsubame/netio/packet"
 	"tsubame/netio/ring"
+	"tsubame/turnsrv"
 )
 
 // ErrFull says that the plane holds as many connections or tracks as it may.
@@ -48,9 +53,12 @@ type Config struct {
 	Buffers        packet.Config
 	RTX            rtx.Config
 	DTLS           dtls.Config
-	FrameWindow    time.Duration // how long a video packet may wait for the rest of its frame; 0: not at all
-	NoPadding      bool          // do not bring the packets of a frame to one length
-	NoParking      bool          // keep DTLS endpoints that have nothing to do
+	Turn           turnsrv.Config // without a realm it is "tsubame", without a secret it is drawn
+	NoTURN         bool           // no TURN server, nor answers to STUN
+	MaxStreams     int            // 2 for each connection
+	FrameWindow    time.Duration  // how long a video packet may wait for the rest of its frame; 0: not at all
+	NoPadding      bool           // do not bring the packets of a frame to one length
+	NoParking      bool           // keep DTLS endpoints that have nothing to do
 	Log            *slog.Logger
 }
 
@@ -69,6 +77,15 @@ func (c *Config) defaults() {
 	}
 	if c.MaxTracks == 0 {
 		c.MaxTracks = 2 * c.MaxConnections
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = 2 * c.MaxConnections
+	}
+	if c.Turn.Realm == "" {
+		c.Turn.Realm = defaultRealm
+	}
+	if c.Turn.Secret == [32]byte{} {
+		rand.Read(c.Turn.Secret[:]) // never fails (crypto/rand)
 	}
 	if c.ControlLane == 0 {
 		c.ControlLane = 4096
@@ -98,7 +115,7 @@ type Plane struct {
 	slots []slot // by connection index
 	free  *ring.IndexPool
 
-	addresses atomic.Pointer[addresses]
+	streams streams
 
 	events     *ring.Flags // connections with an event that signaling has not been told
 	wakeEvents *ring.Waker
@@ -108,8 +125,9 @@ type Plane struct {
 
 // slot is one place for a connection. The serial tells a reused place from the one before.
 type slot struct {
-	conn   atomic.Pointer[Conn]
-	serial atomic.Uint32
+	conn    atomic.Pointer[Conn]
+	serial  atomic.Uint32
+	relayed atomic.Uint32 // serial of the last connection that ended with TURN allocations
 }
 
 // Open opens the sockets and starts the shards.
@@ -146,6 +164,9 @@ func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker
 		return nil, fmt.Errorf("edge: %d connections, but a user fragment names at most %d: set max_connections",
 			cfg.MaxConnections, ice.MaxIndex+1)
 	}
+	if cfg.MaxStreams > flow.MaxStreams {
+		return nil, fmt.Errorf("edge: %d streams, but the most are %d: set max_connections", cfg.MaxStreams, flow.MaxStreams)
+	}
 	arena, err := packet.New(cfg.Buffers)
 	if err != nil {
 		return nil, fmt.Errorf("packet arena: %w", err)
@@ -165,8 +186,8 @@ func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker
 		slots:  make([]slot, cfg.MaxConnections),
 		free:   ring.NewIndexPool(cfg.MaxConnections),
 		events: ring.NewFlags(cfg.MaxConnections), wakeEvents: wake,
+		streams: newStreams(cfg.MaxStreams),
 	}
-	p.addresses.Store(new(addresses))
 	for i := range shards {
 		p.shards = append(p.shards, newShard(p, i, shards, waker(i), now))
 	}
@@ -198,6 +219,7 @@ func (p *Plane) Close(ctx context.Context) error {
 			c.Close()
 		}
 	}
+	p.streams.close()
 	waitErr := waitUntil(ctx, func() bool {
 		return p.free.Free() == len(p.slots) && p.tracks.Free() == p.tracks.Len()
 	})

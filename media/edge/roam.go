@@ -17,7 +17,10 @@ import (
 // Nothing has been decrypted yet, so audio is not told from video here: all RTP counts as
 // video, that is as what goes first when there is no room; and of the lane it may have only
 // half, so that no peer's roaming costs the owner's viewers their media.
-func (s *shard) forward(now mono.Time, k flow.Key, st *stranger, b []byte) {
+//
+// mapped goes with a check, and is nil otherwise: only this shard knows what a relay's client
+// has to be told.
+func (s *shard) forward(now mono.Time, k flow.Key, st *stranger, mapped *flow.Key, b []byte) {
 	owner, owned := st.conn.owner()
 	if !owned || owner == nobody {
 		s.count.DropPath.Inc()
@@ -47,6 +50,9 @@ func (s *shard) forward(now mono.Time, k flow.Key, st *stranger, b []byte) {
 		kind: mediaForward, run: router.Run{N: 1},
 		conn: st.conn.index, serial: st.conn.serial, checked: st.checked, key: k,
 	}
+	if mapped != nil {
+		m.mapped = *mapped
+	}
 	m.run.Refs[0] = ref
 	if !lane.TryPush(m) {
 		s.env.Mag.Release(ref)
@@ -73,7 +79,7 @@ func (s *shard) forwarded(now mono.Time, m *media) {
 func (s *shard) arrived(now mono.Time, l *live, m *media, b []byte) {
 	class := rtp.Classify(b)
 	if class == rtp.ClassSTUN {
-		s.checkArrived(now, l, m.key, b)
+		s.checkArrived(now, l, m, b)
 		return
 	}
 	if !l.ICE.Validated(m.key) {
@@ -95,7 +101,7 @@ func (s *shard) arrived(now mono.Time, l *live, m *media, b []byte) {
 
 // checkArrived reads a check once more, whose views did not travel with it. What does not
 // verify any longer was overtaken by a nomination under newer credentials.
-func (s *shard) checkArrived(now mono.Time, l *live, k flow.Key, b []byte) {
+func (s *shard) checkArrived(now mono.Time, l *live, m *media, b []byte) {
 	req, err := s.ice.Parse(b)
 	if err != nil {
 		s.count.stunError(err)
@@ -110,8 +116,8 @@ func (s *shard) checkArrived(now mono.Time, l *live, k flow.Key, b []byte) {
 		s.count.DropIntegrity.Inc()
 		return
 	}
-	req.Generation = cr.generation
-	s.check(now, k, &req, l, cr)
+	req.Generation, req.Mapped = cr.generation, m.mapped
+	s.check(now, m.key, &req, l, cr)
 }
 
 // consented says whether a path that was checked then may still carry media.

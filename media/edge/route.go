@@ -105,8 +105,12 @@ func (s *shard) drop(run *router.Run) {
 
 // receive takes an entry of the media lane.
 func (s *shard) receive(now mono.Time, m *media) {
-	if m.kind == mediaForward {
+	switch m.kind {
+	case mediaForward:
 		s.forwarded(now, m)
+		return
+	case mediaSend:
+		s.sendFor(m)
 		return
 	}
 	s.fanOut(now, &m.run)

@@ -14,6 +14,7 @@ import (
 	"tsubame/netio/mono"
 	"tsubame/netio/ring"
 	"tsubame/netio/wheel"
+	"tsubame/turnsrv"
 )
 
 // Budgets of one iteration, so that no mailbox can keep a shard from its sockets.
@@ -43,6 +44,9 @@ type media struct {
 	serial  uint32    // of the connection: its place may be another's by now
 	checked mono.Time // the path's last valid check, on the shard that received this
 	key     flow.Key
+	mapped  flow.Key // of a check: see ice.Request
+	// Of a datagram for a stream: where it goes is key, and
+	class mmsg.Class
 }
 
 type mediaKind uint8
@@ -50,6 +54,7 @@ type mediaKind uint8
 const (
 	mediaRun mediaKind = iota
 	mediaForward
+	mediaSend // a framed datagram for a stream whose home this shard is
 )
 
 // shard is one thread's part of the plane; it implements netio.Handler. Only its own
@@ -60,6 +65,7 @@ type shard struct {
 	env   conn.Env
 	count Counters
 	ice   ice.Codec
+	turn  *turnsrv.Server
 
 	live    []*live   // by connection index; nil: not owned here
 	flows   flowTable // validated paths of connections owned here
@@ -72,11 +78,18 @@ type shard struct {
 	wakeSet []bool         // shards to wake at the end of this iteration
 
 	// The mailboxes. Others write, this shard reads.
-	waker     *ring.Waker
-	commands  *ring.MPSC[control]
-	media     *ring.MPSC[media]
-	keyFrames *ring.Flags
-	ended     *ring.Flags
+	waker       *ring.Waker
+	commands    *ring.MPSC[control]
+	media       *ring.MPSC[media]
+	keyFrames   *ring.Flags
+	ended       *ring.Flags
+	readable    *ring.Flags
+	relaysEnded *ring.Flags
+
+	sendStream func(flow.Key, mmsg.Class, []byte) bool // toStream, bound once
+
+	dirty []*link    // streams that something was sent to in this iteration
+	dead  []flow.Key // paths over streams that are no more, to be forgotten
 
 	// Scratch, kept to be used again.
 	run     router.Run
@@ -100,16 +113,20 @@ type live struct {
 func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *shard {
 	s := &shard{
 		plane: p, index: index, waker: waker,
-		live:      make([]*live, len(p.slots)),
-		flows:     newFlowTable(),
-		foreign:   newStrangers(),
-		timers:    wheel.New(now, len(p.slots)),
-		wakeSet:   make([]bool, shards),
-		commands:  ring.NewMPSC[control](p.cfg.ControlLane),
-		media:     ring.NewMPSC[media](p.cfg.MediaLane),
-		keyFrames: ring.NewFlags(p.tracks.Len()),
-		ended:     ring.NewFlags(p.tracks.Len()),
+		live:        make([]*live, len(p.slots)),
+		flows:       newFlowTable(),
+		foreign:     newStrangers(),
+		timers:      wheel.New(now, len(p.slots)),
+		wakeSet:     make([]bool, shards),
+		commands:    ring.NewMPSC[control](p.cfg.ControlLane),
+		media:       ring.NewMPSC[media](p.cfg.MediaLane),
+		keyFrames:   ring.NewFlags(p.tracks.Len()),
+		ended:       ring.NewFlags(p.tracks.Len()),
+		readable:    ring.NewFlags(len(p.streams.links)),
+		relaysEnded: ring.NewFlags(len(p.slots)),
 	}
+	s.turn = turnsrv.NewServer(p.cfg.Turn, s.lookup)
+	s.sendStream = s.toStream
 	s.window = router.NewWindow(p.tracks.Len(), p.cfg.FrameWindow, &s.count.Window)
 	s.env = conn.Env{
 		Shard: index, Arena: p.arena, Mag: p.arena.Magazine(), RTX: p.rings,
@@ -130,6 +147,7 @@ func (s *shard) push(c control) bool {
 // begin prepares for one of the Handler's calls.
 func (s *shard) begin(now mono.Time, out *mmsg.TxQueue) {
 	s.env.Out = out
+	out.SetStreams(s.sendStream)
 	s.env.NTP = netio.NTP(now)
 }
 
@@ -162,11 +180,17 @@ func (s *shard) HandleBatch(now mono.Time, in *mmsg.RxBatch, out *mmsg.TxQueue) 
 func (s *shard) datagram(now mono.Time, k flow.Key, b []byte) {
 	switch rtp.Classify(b) {
 	case rtp.ClassSTUN:
+		if turnsrv.Is(b) {
+			s.handleTURN(now, k, b)
+			return
+		}
 		s.handleSTUN(now, k, b)
 	case rtp.ClassDTLS:
 		s.handleDTLS(now, k, b)
 	case rtp.ClassRTP:
 		s.handleMedia(now, k, b)
+	case rtp.ClassChannelData:
+		s.handleChannelData(now, k, b)
 	default:
 		s.count.DropUnknown.Inc()
 	}
@@ -176,6 +200,7 @@ func (s *shard) datagram(now mono.Time, k flow.Key, b []byte) {
 // shards that were given something: each once.
 func (s *shard) finish(now mono.Time) {
 	s.route(now)
+	s.forgetDead()
 	s.askKeyFrames(now)
 	s.wake()
 }
@@ -215,6 +240,20 @@ func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
 		s.receive(now, &m)
 	}
 	for range flagBudget {
+		i, ok := s.readable.Next()
+		if !ok {
+			break
+		}
+		s.readStream(now, i)
+	}
+	for range flagBudget {
+		i, ok := s.relaysEnded.Next()
+		if !ok {
+			break
+		}
+		s.turn.End(i, s.plane.slots[i].relayed.Load())
+	}
+	for range flagBudget {
 		i, ok := s.keyFrames.Next()
 		if !ok {
 			break
@@ -235,7 +274,8 @@ func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
 
 // Pending reports whether a mailbox has something.
 func (s *shard) Pending() bool {
-	return !s.commands.Empty() || !s.media.Empty() || !s.keyFrames.Empty() || !s.ended.Empty()
+	return !s.commands.Empty() || !s.media.Empty() || !s.keyFrames.Empty() || !s.ended.Empty() ||
+		!s.readable.Empty() || !s.relaysEnded.Empty()
 }
 
 // HandleTimers serves the connections and the frames whose time has come.
@@ -258,6 +298,7 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 			s.end(now, l, ReasonConsentLost)
 		default:
 			s.settleAll(l)
+			s.followPath(l)
 			// What could not be done now (no path, no room) is not tried again at once.
 			s.rearm(l, max(l.Deadline(), now.Add(tickInterval)))
 		}
@@ -266,7 +307,11 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 	s.release(now)
 	s.finish(now)
 	s.sweep(now)
-	next := mono.Earliest(s.timers.Next(), s.window.Deadline())
+	if s.turn.Deadline().Due(now) {
+		s.turn.Expire(now)
+	}
+	s.flushStreams()
+	next := mono.Earliest(mono.Earliest(s.timers.Next(), s.window.Deadline()), s.turn.Deadline())
 	if len(s.foreign.paths) > 0 {
 		next = mono.Earliest(next, s.swept.Add(sweepInterval))
 	}

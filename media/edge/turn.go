@@ -3,72 +3,157 @@ package edge
 import (
 	"net/netip"
 
+	"tsubame/media/ice"
+	"tsubame/media/rtp"
 	"tsubame/netio/flow"
+	"tsubame/netio/mmsg"
+	"tsubame/netio/mono"
+	"tsubame/turnsrv"
 )
 
-// addresses are those that our candidates name, and so those that clients may reach through
-// a relay. Each keeps its place for as long as it is one, since the keys of relayed flows
-// have the place in them (flow.Via.Peer). An invalid one is a free place.
-type addresses [flow.MaxPeers]netip.Addr
+// A client whose network lets nothing else through reaches us through our own TURN server. Each
+// shard has one for the flows that land on it; which connection's allocations they are makes no
+// difference to it. What comes through a relay is unwrapped here and goes on as a datagram that
+// came by a path of its own: the same flow, with a Via that names the allocation and which
+// address of ours it was sent to. What is sent to such a path is wrapped by conn.Frame.
 
-// with returns the places of the given addresses: those that are among a already keep theirs.
-// What is more than fits is returned as left.
-func (a *addresses) with(all []netip.Addr) (next *addresses, left []netip.Addr) {
-	next = new(addresses)
-	var fresh []netip.Addr
-	for _, addr := range all {
-		if addr = addr.Unmap().WithZone(""); !addr.IsValid() || next.has(addr) {
-			continue
-		}
-		if i := a.find(addr); i >= 0 {
-			next[i] = addr
-			continue
-		}
-		fresh = append(fresh, addr)
-	}
-	for _, addr := range fresh {
-		switch i := next.find(netip.Addr{}); {
-		case next.has(addr):
-		case i < 0:
-			left = append(left, addr)
-		default:
-			next[i] = addr
-		}
-	}
-	return next, left
-}
-
-func (a *addresses) has(addr netip.Addr) bool { return a.find(addr) >= 0 }
-
-func (a *addresses) find(addr netip.Addr) int {
-	for i, x := range a {
-		if x == addr {
-			return i
-		}
-	}
-	return -1
-}
+// defaultRealm is that of a plane whose configuration names none.
+const defaultRealm = "tsubame"
 
 // SetAddresses names the addresses of our candidates: with the plane's port they are all that
-// a client can reach through TURN, and what its relayed candidates have. It may be called at
-// any time and replaces what was named before; allocations keep going for addresses that stay.
-// At most flow.MaxPeers are taken, in the order given; what is beyond that is logged.
+// a client can reach through TURN, and what its relayed candidates have. It replaces what was
+// named before; allocations go on for addresses that stay. At most flow.MaxPeers are taken, in
+// the order given; what is beyond that is logged. It may be called at any time, but not by two
+// goroutines at once.
 func (p *Plane) SetAddresses(all []netip.Addr) {
-	for {
-		old := p.addresses.Load()
-		next, left := old.with(all)
-		if !p.addresses.CompareAndSwap(old, next) {
-			continue
+	var list []turnsrv.Address
+	for _, a := range all {
+		switch {
+		case !a.IsValid():
+		case len(list) == flow.MaxPeers:
+			p.log.Warn("TURN: more addresses than can be relayed to", "address", a, "max", flow.MaxPeers)
+		default:
+			list = append(list, turnsrv.Address{Addr: flow.AddrOf(a.WithZone("")), Port: p.port()})
 		}
-		for _, addr := range left {
-			p.log.Warn("TURN: more addresses than it can serve", "address", addr, "max", flow.MaxPeers)
-		}
-		break
 	}
 	for _, s := range p.shards {
-		s.push(control{cmd: command{op: opAddresses}})
+		s.push(control{cmd: command{op: opAddresses, addresses: list}})
 	}
 }
 
-// addressesChanged takes over what SetAddresses has named last.
-func (s *shard) addressesChanged() {}
+// port returns the UDP port. Planes that are run by hand, which have no sockets, make it up.
+func (p *Plane) port() uint16 {
+	if p.group == nil {
+		return 3478
+	}
+	return uint16(p.group.Port())
+}
+
+// setAddresses takes over what SetAddresses has named.
+func (s *shard) setAddresses(list []turnsrv.Address) {
+	s.turn.SetAddresses(list)
+	for i := range s.env.Peers {
+		s.env.Peers[i], _ = s.turn.Peer(flow.Via(0).Relayed(0, i))
+	}
+}
+
+// lookup tells the TURN server who a username is.
+func (s *shard) lookup(username []byte) (turnsrv.Account, bool) {
+	c := s.plane.byUsername(username)
+	if c == nil {
+		return turnsrv.Account{}, false
+	}
+	return turnsrv.Account{
+		Connection: c.index, Serial: c.serial, Key: c.turnKey(s.plane.cfg.Turn.Realm), Book: &c.account.book,
+	}, true
+}
+
+// handleTURN takes a STUN message that is the TURN server's.
+func (s *shard) handleTURN(now mono.Time, k flow.Key, b []byte) {
+	if s.plane.cfg.NoTURN {
+		s.count.DropSTUNType.Inc()
+		return
+	}
+	slot := s.env.Out.Slot()
+	if slot == nil {
+		s.count.Conn.DropTxFull.Inc()
+		return
+	}
+	s.cameByTURN(k, len(b))
+	switch res := s.turn.Handle(now, k, b, slot); res.Outcome {
+	case turnsrv.Reply:
+		s.answer(k, res.Size)
+	case turnsrv.Data:
+		s.inner(now, res.Path, res.Payload)
+	}
+}
+
+// answer sends what the TURN server has written into the slot.
+func (s *shard) answer(k flow.Key, n int) {
+	if !k.Via.IsStream() {
+		s.count.Conn.TurnUDPOut.Inc()
+		s.count.Conn.TurnUDPOutBytes.Add(uint64(n))
+	}
+	s.env.Out.Commit(n, k, mmsg.Control)
+}
+
+// handleChannelData takes ChannelData (RFC 8656 section 12.4).
+func (s *shard) handleChannelData(now mono.Time, k flow.Key, b []byte) {
+	s.cameByTURN(k, len(b))
+	if path, payload, ok := s.turn.ChannelData(k, b); ok {
+		s.inner(now, path, payload)
+	}
+}
+
+// cameByTURN counts what came over UDP for the TURN server; what came over a stream is counted
+// with its stream.
+func (s *shard) cameByTURN(k flow.Key, n int) {
+	if !k.Via.IsStream() {
+		s.count.TurnUDP.in(n)
+	}
+}
+
+// inner handles a datagram that was inside something else. There is no relaying twice.
+func (s *shard) inner(now mono.Time, k flow.Key, b []byte) {
+	switch rtp.Classify(b) {
+	case rtp.ClassSTUN:
+		s.handleSTUN(now, k, b)
+	case rtp.ClassDTLS:
+		s.handleDTLS(now, k, b)
+	case rtp.ClassRTP:
+		s.handleMedia(now, k, b)
+	default:
+		s.count.DropUnknown.Inc()
+	}
+}
+
+// source fills in what a check's peer is to learn that its address is. It returns false for
+// what came through the relay of another connection (row TURN-03) or of none any more.
+func (s *shard) source(k flow.Key, req *ice.Request, c *Conn) bool {
+	req.Mapped = k
+	if !k.Via.IsRelayed() {
+		return true
+	}
+	index, serial, ok := s.turn.Owner(k)
+	if !ok || index != c.index || serial != c.serial {
+		s.count.DropForeignRelay.Inc()
+		return false
+	}
+	req.Mapped.Remote, req.Mapped.Port, ok = s.turn.Relayed(k)
+	return ok
+}
+
+// endRelays ends the allocations of a connection that is no more, on all shards but the one
+// given, which has seen to its own. Any goroutine may call it.
+func (p *Plane) endRelays(c *Conn, but int) {
+	if c.account.book.Allocations() == 0 {
+		return
+	}
+	p.slots[c.index].relayed.Store(c.serial)
+	for i, s := range p.shards {
+		if i != but {
+			s.relaysEnded.Set(c.index)
+			s.waker.Wake()
+		}
+	}
+}

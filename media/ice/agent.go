@@ -34,7 +34,7 @@ type Agent struct {
 	selected   int8      // index into paths, or none
 	held       int8      // the path whose nomination waits for the hold to end, or none
 	generation uint32    // of the credentials that the last nomination was made with
-	began      mono.Time // Init
+	began      mono.Time // Init, or the last check of a path that Forget has removed
 	switched   mono.Time // when selected changed last
 	rtt        time.Duration
 }
@@ -101,6 +101,40 @@ func (a *Agent) Validate(now mono.Time, k flow.Key) (evicted flow.Key, hasEvicte
 	return evicted, hasEvicted
 }
 
+// Forget removes path k, which can carry nothing any more: the stream that it goes over is
+// closed. If it was the selected one, the one that was about to be follows, or else the one with
+// the freshest consent, or none; Selected says which. The peer's consent counts on as if the
+// path were there, so that it has time to find another.
+func (a *Agent) Forget(k flow.Key) {
+	i := a.find(k)
+	if i == none {
+		return
+	}
+	a.began = max(a.began, a.paths[i].at)
+	last := a.count - 1
+	a.paths[i] = a.paths[last]
+	a.count = last
+	moved := func(j int8) int8 {
+		switch j {
+		case i:
+			return none
+		case last:
+			return i
+		}
+		return j
+	}
+	a.held = moved(a.held)
+	if a.selected == none {
+		return
+	}
+	if a.selected = moved(a.selected); a.selected != none {
+		return
+	}
+	if a.selected, a.held = a.held, none; a.selected == none {
+		a.selected = a.freshest()
+	}
+}
+
 // Validated reports whether a valid check has come over k and k has not been evicted since.
 func (a *Agent) Validated(k flow.Key) bool { return a.find(k) != none }
 
@@ -130,8 +164,8 @@ func (a *Agent) SetRTT(rtt time.Duration) { a.rtt = rtt }
 // Lost does what time alone brings about; call it when Deadline has come. It lets a held
 // nomination through, and when the selected path has had no valid check for
 // param.ConsentTimeout it falls back to the path with the freshest consent: Selected may answer
-// otherwise after it. It says true when no path has consent any more: nothing may be sent from
-// then on (RFC 7675 section 5.1), and Selected says so.
+// otherwise after it. It says true when no path has consent any more, nor one that was forgotten
+// would have: nothing may be sent from then on (RFC 7675 section 5.1), and Selected says so.
 func (a *Agent) Lost(now mono.Time) bool {
 	a.release(now)
 	if now.Before(a.consentEnd()) {
@@ -140,7 +174,7 @@ func (a *Agent) Lost(now mono.Time) bool {
 	best := a.freshest()
 	if best == none || !now.Before(a.paths[best].at.Add(param.ConsentTimeout)) {
 		a.selected, a.held = none, none
-		return true
+		return !now.Before(a.began.Add(param.ConsentTimeout)) // or Forget has left it some time
 	}
 	a.choose(now, best)
 	return false

@@ -21,6 +21,7 @@ type agentModel struct {
 	selected   flow.Key
 	switched   mono.Time
 	generation uint32
+	forgotten  mono.Time // the last valid check of the paths that were
 }
 
 // Whatever the peer does, the paths are bounded, media goes only where a fresh valid check came
@@ -30,7 +31,8 @@ func TestAgentKeepsItsPromises(t *testing.T) {
 		m := &agentModel{agent: new(Agent), now: start, last: map[flow.Key]mono.Time{}}
 		m.agent.Init(start)
 		t.Repeat(map[string]func(*rapid.T){
-			"check": m.check,
+			"check":  m.check,
+			"forget": m.forget,
 			"wait": func(t *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.Int64Range(0, int64(2*MinHold)).Draw(t, "short")))
 				m.tick(t)
@@ -85,6 +87,37 @@ func (m *agentModel) check(t *rapid.T) {
 	m.observe(t, out.Selected)
 }
 
+// forget removes a path, or one that is not there.
+func (m *agentModel) forget(t *rapid.T) {
+	k := keyAt(rapid.IntRange(1, 2*MaxPaths).Draw(t, "port"))
+	m.agent.Forget(k)
+	at, known := m.last[k]
+	delete(m.last, k)
+	if known {
+		m.forgotten = max(m.forgotten, at)
+	}
+	now, ok := m.agent.Selected()
+	switch {
+	case k != m.selected || m.selected == (flow.Key{}):
+		if now != m.selected {
+			t.Fatalf("forgetting port %d moved media from %d to %d", k.Port, m.selected.Port, now.Port)
+		}
+	case !ok && len(m.last) > 0:
+		t.Fatal("no path is selected though there are some")
+	case ok && now != m.nominated:
+		for other, at := range m.last {
+			if at > m.last[now] {
+				t.Fatalf("port %d follows, but port %d is fresher", now.Port, other.Port)
+			}
+		}
+		m.nominated = flow.Key{} // nobody asked for it
+	}
+	if m.nominated == k {
+		m.nominated = flow.Key{}
+	}
+	m.selected = now
+}
+
 // tick runs the timer if it is due.
 func (m *agentModel) tick(t *rapid.T) {
 	if !m.agent.Deadline().Due(m.now) {
@@ -100,8 +133,11 @@ func (m *agentModel) tick(t *rapid.T) {
 			t.Fatalf("lost with consent on port %d", k.Port)
 		}
 	}
+	if lost && m.now.Before(m.forgotten.Add(param.ConsentTimeout)) {
+		t.Fatal("lost though a path that was forgotten has consent")
+	}
 	k, ok := m.agent.Selected()
-	if lost == ok && m.selected != (flow.Key{}) {
+	if lost && ok || !lost && !ok && m.selected != (flow.Key{}) && !m.now.Before(m.forgotten.Add(param.ConsentTimeout)) {
 		t.Fatalf("lost %v, selected %v", lost, ok)
 	}
 	if ok && !consent(k) {

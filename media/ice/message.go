@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 
 	"github.com/pion/stun/v3"
+
+	"tsubame/netio/flow"
 )
 
 // Sizes of the STUN wire format (RFC 8489 section 5) and the limits that we set.
@@ -49,6 +51,10 @@ type Request struct {
 	// Generation counts the connection's ICE restarts. It is not on the wire: whoever found
 	// the credentials by LocalUfrag and verified the request fills it in for the Agent.
 	Generation uint32
+
+	// Mapped is the peer's transport address as the answer has to name it: that of its flow or,
+	// of a check that came through a relay, the relayed one. The caller fills it in too.
+	Mapped flow.Key
 
 	size       int // of the whole datagram
 	unknown    [maxUnknown]uint16

@@ -1,0 +1,44 @@
+package conn
+
+import (
+	"time"
+
+	"tsubame/media/param"
+	"tsubame/netio/mono"
+)
+
+// A viewer behind a stream that does not get through with what it is sent is sent no more video
+// until the next key frame (row ICE-14): what its decoder cannot use anyway makes room for audio.
+// The key frame is not asked for at once, and the later the more often it has come to that:
+// it is the largest thing of all to send, and all other viewers of the track pay for it too.
+const (
+	jamHold   = 500 * time.Millisecond // doubled with each time, up to
+	jamLonger = 4                      // so many times
+)
+
+// jam is what is known of that. The zero value: it has never happened.
+type jam struct {
+	until mono.Time // no key frame is asked for before
+	times uint8     // that it has come to that, without as long a time in between
+}
+
+// interrupted takes note that a stream has refused a packet of the subscription.
+func (s *subscriber) interrupted(env *Env, now mono.Time) {
+	if s.spec.Kind != param.Video {
+		return
+	}
+	env.Count.Interrupted.Inc()
+	s.stream.Interrupt()
+	j := &s.jam
+	hold := jamHold << j.times
+	switch {
+	case j.until != 0 && now.Sub(j.until) < hold:
+		j.times = min(j.times+1, jamLonger)
+	case j.until != 0:
+		j.times = 0
+	}
+	j.until = now.Add(jamHold << j.times)
+}
+
+// mayAsk reports whether a key frame may be asked for on behalf of the viewer.
+func (s *subscriber) mayAsk(now mono.Time) bool { return now >= s.jam.until }
