@@ -219,10 +219,10 @@ func (p *Plane) Close(ctx context.Context) error {
 			c.Close()
 		}
 	}
-	p.streams.close()
 	waitErr := waitUntil(ctx, func() bool {
 		return p.free.Free() == len(p.slots) && p.tracks.Free() == p.tracks.Len()
 	})
+	p.streams.close()
 	p.group.Stop()
 	for _, s := range p.shards {
 		s.shutdown()

@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 
 	"tsubame/media/rtcp"
+	"tsubame/media/rtp"
 	"tsubame/media/srtp"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/mono"
+	"tsubame/turnsrv"
 )
 
 // Thousands of viewers send tens of thousands of datagrams a second, nearly all of them
@@ -80,6 +82,9 @@ func (s *shard) leaveLane(now mono.Time) bool {
 // drops reports whether a datagram is to be dropped for others, and takes it off what this
 // batch may have otherwise.
 func (p *press) drops(b []byte) bool {
+	if rtp.Classify(b) == rtp.ClassChannelData && len(b) > turnsrv.ChannelHeader {
+		b = b[turnsrv.ChannelHeader:]
+	}
 	switch format, ok := soleFeedback(b); {
 	case !ok:
 		return false

@@ -86,8 +86,6 @@ type shard struct {
 	readable    *ring.Flags
 	relaysEnded *ring.Flags
 
-	sendStream func(flow.Key, mmsg.Class, []byte) bool // toStream, bound once
-
 	dirty []*link    // streams that something was sent to in this iteration
 	dead  []flow.Key // paths over streams that are no more, to be forgotten
 
@@ -126,7 +124,6 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 		relaysEnded: ring.NewFlags(len(p.slots)),
 	}
 	s.turn = turnsrv.NewServer(p.cfg.Turn, s.lookup)
-	s.sendStream = s.toStream
 	s.window = router.NewWindow(p.tracks.Len(), p.cfg.FrameWindow, &s.count.Window)
 	s.env = conn.Env{
 		Shard: index, Arena: p.arena, Mag: p.arena.Magazine(), RTX: p.rings,
@@ -146,8 +143,10 @@ func (s *shard) push(c control) bool {
 
 // begin prepares for one of the Handler's calls.
 func (s *shard) begin(now mono.Time, out *mmsg.TxQueue) {
-	s.env.Out = out
-	out.SetStreams(s.sendStream)
+	if s.env.Out != out {
+		s.env.Out = out
+		out.SetStreams(s.toStream)
+	}
 	s.env.NTP = netio.NTP(now)
 }
 

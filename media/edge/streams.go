@@ -91,6 +91,9 @@ func (p *Plane) Streams() stream.Sink { return sink{p} }
 type sink struct{ p *Plane }
 
 func (k sink) Open(s *stream.Stream) bool {
+	if k.p.ended.Load() {
+		return false
+	}
 	place, ok := k.p.streams.free.Get()
 	if !ok {
 		return false
