@@ -30,7 +30,6 @@ func (s *Stream) readLoop(first []byte) Reason {
 		}
 		pending += n
 		cut := s.cut(region[:pending])
-		s.in.advance(cut.bytes)
 		pending -= cut.bytes
 		s.publish(cut)
 		if cut.err != nil {
@@ -108,6 +107,7 @@ func (s *Stream) publish(c cuts) {
 	}
 	s.counters.FramesIn.Add(uint64(c.frames))
 	s.counters.BytesIn.Add(uint64(c.bytes))
+	s.in.advance(c.bytes)
 	s.in.publish()
 	if s.ready.CompareAndSwap(0, 1) {
 		s.sink.Ready(s)

@@ -24,7 +24,8 @@ type ring struct {
 	// The producer's. skip is the position from which it went on at the front. One word is
 	// enough: it is only set again when the consumer has come past the former one, because
 	// from one skip to the next it is more than the ring holds.
-	start uint64 // where the next entry begins; from tail to here nobody sees it yet
+	start uint64 // where the next entry begins
+	ended uint64 // where the last one ended: up to here the consumer may be shown
 	tail  atomic.Uint64
 	skip  atomic.Uint64
 
@@ -96,14 +97,17 @@ func (r *ring) place(pending, need int) []byte {
 
 // advance ends an entry of n bytes, of those that place returned. The consumer does not see
 // it yet.
-func (r *ring) advance(n int) { r.start += uint64(n) }
+func (r *ring) advance(n int) {
+	r.start += uint64(n)
+	r.ended = r.start
+}
 
 // publish shows the consumer all entries so far, and reports whether there are new ones.
 func (r *ring) publish() bool {
-	if r.tail.Load() == r.start {
+	if r.tail.Load() == r.ended {
 		return false
 	}
-	r.tail.Store(r.start)
+	r.tail.Store(r.ended)
 	return true
 }
 
@@ -138,9 +142,13 @@ func (r *ring) take(n int) { r.read += uint64(n) }
 // release gives everything that was taken back to the producer.
 func (r *ring) release() { r.head.Store(r.read) }
 
-// waiting returns how many bytes have been published and not been released, what is skipped
-// included. Any goroutine may call it; it is exact for the two ends' own part.
+// waiting returns how many bytes of the ring hold what was published and not released. Any
+// goroutine may call it; for the two ends it is exact as far as it is their own doing.
 func (r *ring) waiting() int {
 	head := r.head.Load() // first: it never passes the tail
-	return int(r.tail.Load() - head)
+	tail := r.tail.Load()
+	if head != tail && head == r.skip.Load() {
+		head = r.front(head)
+	}
+	return int(tail - head)
 }

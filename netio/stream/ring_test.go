@@ -141,6 +141,10 @@ func TestRingMatchesTheModel(t *testing.T) {
 
 func FuzzRing(f *testing.F) {
 	f.Add([]byte{opPut, 50, opPublish, 0, opTake, 50, opRelease, 0})
+	// A place at the front that nothing follows is no entry, and what is skipped is not waiting.
+	f.Add([]byte{0, 0, 2, 0, 3, 1, 4, 0, 1, 0, 2, 0})
+	f.Add([]byte{0, 0, 2, 0, 3, 1, 4, 0, 0, 0, 0, 0, 2, 0})
+	f.Add([]byte("272190200A20901020800x900A00"))
 	f.Add(bytes.Repeat([]byte{opPut, 59, opPublish, 0, opTake, 40, opRelease, 0, opPending, 0}, 20))
 	f.Fuzz(func(t *testing.T, script []byte) { runRing(t, script) })
 }
