@@ -3,27 +3,24 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"slices"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"tsubame/configs"
 	"tsubame/media/edge"
 	"tsubame/netio"
-	"tsubame/signal/candidate"
 	"tsubame/signal/channel"
 	"tsubame/signal/session"
 	"tsubame/signal/web"
 	"tsubame/signal/ws"
+	"tsubame/turnsrv"
 )
 
 // stunTimeout bounds the question for our public address at start and reload.
@@ -34,6 +31,7 @@ type server struct {
 	cfg      configs.Config
 	log      *slog.Logger
 	plane    *edge.Plane
+	tcp      *tcpPorts
 	http     *http.Server
 	sockets  *ws.Handler
 	listener net.Listener
@@ -42,7 +40,7 @@ type server struct {
 	garbage  *collector
 	failed   chan error // the HTTP server ended by itself
 
-	candidates atomic.Pointer[[]string] // values of the a=candidate lines
+	advertised atomic.Pointer[advertised]
 }
 
 // start brings everything up, in the order in which it depends on each other: what fails
@@ -57,24 +55,17 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	// signaling, handshakes and the collector have as many slots beside them as there are CPUs.
 	runtime.GOMAXPROCS(shards + max(2, cpus))
 
-	s := &server{cfg: cfg, log: log, failed: make(chan error, 1)}
-	listener, err := listenSignaling(cfg.Signaling)
-	if err != nil {
-		return nil, err
+	s := &server{cfg: cfg, log: log, failed: make(chan error, 2)}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.abandon())
 	}
-	s.listener = listener
-	if s.plane, err = edge.Open(mediaConfig(cfg, log)); err != nil {
-		listener.Close()
-		return nil, err
-	}
-	if err := s.chooseCandidates(); err != nil {
-		listener.Close()
-		return nil, errors.Join(err, s.plane.Close(context.Background()))
-	}
+	s.warnOfTests()
 	s.load = watchLoad(s.plane.LoadMeter())
 	registry := channel.NewRegistry(channel.Config{
-		Plane: plane{s.plane}, Candidates: func() []string { return *s.candidates.Load() },
-		Session: sessionConfig(cfg), Notify: cfg.Session.Notify,
+		Plane:      plane{s.plane},
+		Candidates: func() []string { return s.advertised.Load().candidates },
+		TURNURLs:   func() []string { return s.advertised.Load().turnURLs },
+		Session:    sessionConfig(cfg, s.relayOnly()), Notify: cfg.Session.Notify,
 		MaxConnections: cfg.Server.MaxConnections, MaxJoining: cfg.Signaling.MaxJoining,
 		UpdatedInterval: cfg.Session.UpdatedInterval, Log: log,
 	})
@@ -93,12 +84,50 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	s.http = ws.NewServer(s.sockets, routes)
 	s.garbage = watchGarbage(registry.Joining)
 	s.debug = serveDebug(cfg.Debug.Listen, log)
+	s.serveHTTP(s.listener)
+	if l := s.tcp.http(); l != nil {
+		s.serveHTTP(l)
+	}
+	s.tcp.serve(s.plane.Streams())
+	return s, nil
+}
+
+// open opens every port and decides what clients are told of them.
+func (s *server) open() (err error) {
+	if s.listener, err = listenSignaling(s.cfg.Signaling); err != nil {
+		return err
+	}
+	if s.tcp, err = openTCP(s.cfg, s.log); err != nil {
+		return err
+	}
+	if s.plane, err = edge.Open(mediaConfig(s.cfg, s.log)); err != nil {
+		return err
+	}
+	return s.advertise()
+}
+
+// abandon closes what an open that failed has opened.
+func (s *server) abandon() error {
+	if s.listener != nil {
+		s.listener.Close()
+	}
+	if s.tcp != nil {
+		s.tcp.close()
+	}
+	if s.plane != nil {
+		return s.plane.Close(context.Background())
+	}
+	return nil
+}
+
+// serveHTTP serves signaling and the page on a listener.
+func (s *server) serveHTTP(l net.Listener) {
 	go func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		// stop closes the listener before it ends the server.
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.failed <- err
 		}
 	}()
-	return s, nil
 }
 
 // shedAt returns the load, 0 to 1, beyond which joins are shed; 0: never. For development
@@ -111,8 +140,9 @@ func shedAt(c configs.Config) float64 {
 	return float64(c.Signaling.ShedAtLoad) / 100
 }
 
-func sessionConfig(c configs.Config) session.Config {
+func sessionConfig(c configs.Config, relayOnly bool) session.Config {
 	return session.Config{
+		RelayOnly:      relayOnly,
 		Version:        "tsubame " + buildVersion(),
 		ConnectTimeout: c.Signaling.ConnectTimeout,
 		AnswerTimeout:  c.Session.AnswerTimeout, CreatedTimeout: c.Session.CreatedTimeout,
@@ -129,57 +159,26 @@ func sessionConfig(c configs.Config) session.Config {
 func (s *server) ready() {
 	port := s.listener.Addr().(*net.TCPAddr).Port
 	page := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) + "/"
-	s.log.Info("ready", "page", page, "signaling", "ws"+page[len("http"):]+"signaling",
-		"signaling_port", port, "udp_port", s.plane.Port(), "shards", s.plane.Shards(),
-		"candidates", *s.candidates.Load())
-}
-
-// chooseCandidates decides what clients are told to send media to.
-func (s *server) chooseCandidates() error {
-	a := s.cfg.Addresses
-	c := candidate.Config{IPv4: a.IPv4, IPv6: a.IPv6, IPv6s: a.IPv6s, Dev: s.cfg.Server.Dev}
-	if a.Public != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), stunTimeout)
-		defer cancel()
-		public, err := candidate.Query{}.Public(ctx, a.Public)
-		if err != nil {
-			return fmt.Errorf("public_address: %w; set ipv4_address instead if the address is known", err)
-		}
-		c.Public = public
-	}
-	interfaces, err := candidate.Interfaces()
-	if err != nil {
-		return err
-	}
-	addresses, err := candidate.Choose(c, interfaces)
-	if err != nil {
-		return err
-	}
-	values := candidate.Values(addresses, uint16(s.plane.Port()), 0)
-	s.candidates.Store(&values)
-	s.log.Info("addresses advertised", "addresses", addressStrings(addresses))
-	return nil
-}
-
-func addressStrings(list []netip.Addr) []string {
-	out := make([]string, len(list))
-	for i, a := range list {
-		out[i] = a.String()
-	}
-	return out
+	attrs := []any{"page", page, "signaling", "ws" + page[len("http"):] + "signaling", "signaling_port", port, "udp_port", s.plane.Port()}
+	attrs = append(attrs, s.tcp.describe()...)
+	s.log.Info("ready", append(attrs, "shards", s.plane.Shards(), "candidates", s.advertised.Load().candidates)...)
 }
 
 // reload asks for our addresses again: an interface may have come, or the public address
-// changed. Connections that exist keep the addresses they were offered.
+// changed. Connections that exist keep the addresses they were offered. It reads the
+// certificates again too.
 func (s *server) reload() {
-	if err := s.chooseCandidates(); err != nil {
+	if err := s.advertise(); err != nil {
 		s.log.Error("reload: the addresses stay as they were", "err", err)
 	}
+	s.tcp.reload()
 }
 
-// stop ends signaling, which ends every session, then media, each within what ctx leaves.
+// stop ends signaling, which ends every session, then media, each within what ctx leaves. Before
+// all of that nobody comes in any more.
 func (s *server) stop(ctx context.Context) error {
 	s.listener.Close()
+	s.tcp.refuse()
 	err := s.sockets.Shutdown(ctx)
 	// It closes the listener once more if it has not yet seen that it is closed.
 	if e := s.http.Shutdown(ctx); !errors.Is(e, net.ErrClosed) {
@@ -187,7 +186,9 @@ func (s *server) stop(ctx context.Context) error {
 	}
 	s.load.end()
 	s.garbage.end()
-	err = errors.Join(err, s.plane.Close(ctx), s.debug.stop(ctx))
+	err = errors.Join(err, s.plane.Close(ctx)) // and with it every stream
+	s.tcp.shutdown(ctx)
+	err = errors.Join(err, s.debug.stop(ctx))
 	s.logCounters()
 	return err
 }
@@ -213,26 +214,13 @@ func (p plane) Open(notify func(channel.MediaEvent)) (channel.Conn, error) {
 	return c, nil
 }
 
-func listenAddress(c configs.Signaling) string {
+// listenSignaling opens the TCP port of signaling and the page.
+func listenSignaling(c configs.Signaling) (net.Listener, error) {
 	host := ""
 	if c.LoopbackOnly {
 		host = "127.0.0.1"
 	}
-	return net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
-}
-
-// listenSignaling opens the TCP port; its error says how to move it.
-func listenSignaling(c configs.Signaling) (net.Listener, error) {
-	l, err := net.Listen("tcp", listenAddress(c))
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("TCP port %d (signaling and the page) is taken by another program: stop it, or set signaling_port: %w", c.Port, err)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("TCP port %d (signaling and the page) needs more rights than this user has: use one above 1023 by signaling_port: %w", c.Port, err)
-	case err != nil:
-		return nil, fmt.Errorf("signaling_port: %w", err)
-	}
-	return l, nil
+	return listen("tcp", host, c.Port, "signaling_port", "signaling and the page")
 }
 
 func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
@@ -243,6 +231,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 			Plain: c.Media.PlainIO, NoSteering: !c.Media.Steering, NoGSO: !c.Media.GSO,
 			Share: c.Media.Share, CPUs: c.Media.CPUs, Log: log,
 		},
+		Turn: turnsrv.Config{Realm: c.TURN.Realm, Software: "tsubame"}, NoTURN: !c.TURN.On,
 		FrameWindow: c.Media.FrameWindow, NoPadding: !c.Media.Equalise, NoParking: !c.Media.DTLSParking,
 		MaxConnections: c.Server.MaxConnections,
 		Log:            log,
@@ -253,6 +242,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 func (s *server) logCounters() {
 	counters := s.plane.Counters()
 	maps.Copy(counters, s.sockets.Counters())
+	maps.Copy(counters, s.tcp.counters())
 	maps.Copy(counters, runtimeCounters())
 	counters["net_threads"] = uint64(s.plane.Threads())
 	attrs := make([]any, 0, 2*len(counters))

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"tsubame/signal/candidate"
+	"tsubame/signal/turnurl"
+)
+
+// advertised is how clients are told to reach us.
+type advertised struct {
+	candidates []string // values of the a=candidate lines
+	turnURLs   []string
+}
+
+// errNoURL is of a server whose clients could send nothing.
+var errNoURL = errors.New("clients are to send all media through TURN, but there is no TURN URL to tell them of")
+
+// advertise decides it, and tells media which addresses relayed media may go to.
+func (s *server) advertise() error {
+	addresses, err := s.addresses()
+	if err != nil {
+		return err
+	}
+	a := &advertised{turnURLs: s.turnURLs(addresses)}
+	tcp := uint16(0)
+	if s.cfg.TCP.ICE && !s.relayOnly() { // no relay leads to a TCP port of ours
+		tcp = s.tcp.seen()
+	}
+	a.candidates = candidate.Values(addresses, uint16(s.plane.Port()), tcp)
+	if s.relayOnly() && len(a.turnURLs) == 0 {
+		return errNoURL
+	}
+	s.plane.SetAddresses(addresses)
+	s.advertised.Store(a)
+	s.log.Info("addresses advertised", "addresses", addressStrings(addresses), "turn_urls", a.turnURLs)
+	return nil
+}
+
+// addresses asks what our addresses are now.
+func (s *server) addresses() ([]netip.Addr, error) {
+	a := s.cfg.Addresses
+	c := candidate.Config{IPv4: a.IPv4, IPv6: a.IPv6, IPv6s: a.IPv6s, Dev: s.cfg.Server.Dev}
+	if a.Public != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), stunTimeout)
+		defer cancel()
+		public, err := candidate.Query{}.Public(ctx, a.Public)
+		if err != nil {
+			return nil, fmt.Errorf("public_address: %w; set ipv4_address instead if the address is known", err)
+		}
+		c.Public = public
+	}
+	interfaces, err := candidate.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	return candidate.Choose(c, interfaces)
+}
+
+// turnURLs returns what clients are told of our TURN server; none: they are told of none.
+func (s *server) turnURLs(addresses []netip.Addr) []string {
+	t := &s.cfg.TURN
+	if !t.On {
+		return nil
+	}
+	c := turnurl.Config{FQDN: t.FQDN, TLSFQDN: t.TLSFQDN, UDPPort: uint16(s.plane.Port()), TCPOnly: t.TCPOnly, TLSOnly: t.TLSOnly}
+	if t.TCP {
+		c.TCPPort = s.tcp.seen()
+	}
+	if t.TLS {
+		c.TLSPort = t.TLSPort
+	}
+	return c.URLs(addresses)
+}
+
+// relayOnly reports whether clients are told to send all media through TURN. Whoever lets them
+// know of one kind of URL only wants to see that kind at work, which would not be if they could
+// send media directly.
+func (s *server) relayOnly() bool {
+	t := &s.cfg.TURN
+	return t.RelayOnly || t.On && (t.TCPOnly || t.TLSOnly)
+}
+
+// warnOfTests says which settings no server in production should have.
+func (s *server) warnOfTests() {
+	t := &s.cfg.TURN
+	if !t.On {
+		return
+	}
+	if t.TCPOnly {
+		s.log.Warn("turn_tcp_only is for tests: clients are told of TURN over TCP only, and to send all media through it")
+	}
+	if t.TLSOnly {
+		s.log.Warn("turn_tls_only is for tests: clients are told of TURN over TLS only, and to send all media through it")
+	}
+	if port := s.cfg.TCP.TLSPort; t.TLS && port != 0 && port != t.TLSPort {
+		s.log.Info("clients are told of TURN over TLS at turn_tls_port: something has to forward it to tls_port",
+			"turn_tls_port", t.TLSPort, "tls_port", port)
+	}
+}
+
+func addressStrings(list []netip.Addr) []string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.String()
+	}
+	return out
+}
