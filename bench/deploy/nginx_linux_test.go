@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -221,6 +223,28 @@ func TestHeadersAreReadStrictly(t *testing.T) {
 	} {
 		if _, err := parseHeader(bad); err == nil {
 			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+// What the comments tell an operator to write into tsubame.conf is taken without a warning.
+func TestNginxFilesNameSettingsThatThereAre(t *testing.T) {
+	for name, want := range map[string]int{"configs/nginx/nginx.conf": 7, "configs/nginx/passthrough.conf": 8} {
+		var settings []string
+		for line := range strings.Lines(repository(t, name)) {
+			if setting, ok := strings.CutPrefix(line, "#   "); ok && strings.Contains(setting, " = ") {
+				settings = append(settings, setting)
+			}
+		}
+		if len(settings) != want {
+			t.Errorf("%s: %d settings: %q", name, len(settings), settings)
+		}
+		file := filepath.Join(t.TempDir(), "tsubame.conf")
+		if err := os.WriteFile(file, []byte(strings.Join(settings, "")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, warnings, err := configs.Load(file); err != nil || len(warnings) != 0 {
+			t.Errorf("%s: %v, %v", name, err, warnings)
 		}
 	}
 }
