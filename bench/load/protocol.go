@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -67,6 +68,7 @@ const (
 	maxMessage   = 8 << 20 // bytes of a signaling message
 	dialTimeout  = 20 * time.Second
 	writeTimeout = 10 * time.Second
+	readBuffer   = 16 << 10 // in a large room hundreds of notifications come at once
 )
 
 // Sora is the signaling protocol of Sora over WebSocket. Whether there are notifications is
@@ -77,7 +79,7 @@ type Sora struct{}
 func (Sora) Dial(ctx context.Context, r Request) (Signaling, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: dialer(r).DialContext}
+	transport := &http.Transport{DisableKeepAlives: true, ReadBufferSize: readBuffer, DialContext: dialer(r).DialContext}
 	ws, response, err := websocket.Dial(ctx, r.URL, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
 		return nil, refusal(response, fmt.Errorf("load: signaling: %w", err))
@@ -162,14 +164,18 @@ func (s *sora) Connect(ctx context.Context) error {
 }
 
 func (s *sora) Next(ctx context.Context) (string, error) {
+	// Reading under a context that can end costs the library more than the message, several
+	// times for each of thousands of notifications.
+	stop := context.AfterFunc(ctx, s.Close)
+	defer stop()
 	for {
-		_, reader, err := s.ws.Reader(ctx)
+		_, reader, err := s.ws.Reader(context.Background())
 		if err == nil {
 			s.buffer.Reset()
 			_, err = s.buffer.ReadFrom(reader)
 		}
 		if err != nil {
-			return "", fmt.Errorf("load: signaling: %w", err)
+			return "", fmt.Errorf("load: signaling: %w", cmp.Or(ctx.Err(), err))
 		}
 		text := s.buffer.Bytes()
 		if bytes.Contains(text[:min(len(text), 64)], []byte(`"type":"notify"`)) {
