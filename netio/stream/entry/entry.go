@@ -28,10 +28,10 @@
 //	 waiting for that          2 s     Config.QueueTimeout      closed
 //	plain HTTP request         4 KiB   maxRequest               400
 //	target of a pass-through   5 s     Config.DialTimeout       closed
+//	 client after its target   30 s    passLinger               closed
 //	waiting for HTTP's server  5 s     Config.SniffTimeout      closed
 //
-// A passed-through connection is held until both its ends have closed it: how long it may idle
-// is its target's to say. What HTTP and streams hold is theirs to bound.
+// How long a passed-through connection may idle is its target's to say. What HTTP and streams hold is theirs to bound.
 package entry
 
 import (
@@ -67,7 +67,8 @@ type Entry struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	closed    bool
-	done      chan struct{}
+	ctx       context.Context // done when the entry is closed
+	cancel    context.CancelFunc
 	running   sync.WaitGroup // loops of accepting, connections that were not handed to HTTP
 }
 
@@ -78,7 +79,8 @@ func New(cfg Config, serve ServeStream) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Entry{cfg: cfg, serve: serve, done: make(chan struct{}), slots: make(chan struct{}, cfg.MaxHandshakes)}
+	e := &Entry{cfg: cfg, serve: serve, slots: make(chan struct{}, cfg.MaxHandshakes)}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.room = room{
 		counts: &e.counts, max: cfg.MaxConnections, maxPer: cfg.MaxPerAddress,
 		maxHalf: cfg.MaxHalfOpen, maxHalfPer: cfg.MaxHalfOpenPer,
@@ -160,7 +162,7 @@ func (e *Entry) wait(d time.Duration) bool {
 	select {
 	case <-t.C:
 		return true
-	case <-e.done:
+	case <-e.ctx.Done():
 		return false
 	}
 }
@@ -343,7 +345,7 @@ func (e *Entry) stop() {
 		return
 	}
 	e.closed = true
-	close(e.done)
+	e.cancel()
 	for _, l := range e.listeners {
 		l.Close()
 	}

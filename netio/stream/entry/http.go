@@ -3,7 +3,6 @@ package entry
 import (
 	"bufio"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -165,5 +164,3 @@ func isHost(s string) bool {
 			(r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}) < 0
 }
-
-var errElsewhere = errors.New("a name of somebody else")

@@ -4,67 +4,80 @@ import (
 	"context"
 	"io"
 	"net"
+	"time"
 )
 
-// passThrough connects to the target, writes what was read of the ClientHello and copies both
-// ways until both ends have closed.
+// passLinger is how long a client may leave its side open after the target has closed its own:
+// TLS has no use for that, and who wanted to hold a place would only have to not close.
+const passLinger = 30 * time.Second
+
+// passThrough connects to the target, writes what was read of the client and copies both ways
+// until both ends have closed.
 func (e *Entry) passThrough(c *conn, hello []byte) {
 	if !e.room.settle(c) {
 		return
 	}
+	c.without()
 	target, err := e.dial()
+	if err == nil {
+		defer target.Close()
+		err = e.introduce(target, c, hello)
+	}
 	if err != nil {
 		e.counts.inc(passthroughError)
-		e.cfg.Log.Warn("pass-through", "target", e.cfg.Passthrough, "err", err)
+		e.cfg.Log.Warn("pass-through", "target", e.cfg.Passthrough, "remote", c.remote, "err", err)
 		return
 	}
-	defer target.Close()
-	c.without()
-	if e.cfg.PassthroughProxy != 0 {
-		header, err := proxyHeader(e.cfg.PassthroughProxy, c.remote, c.local)
-		if err != nil {
-			e.counts.inc(passthroughError)
-			e.cfg.Log.Warn("pass-through", "remote", c.remote, "err", err)
-			return
-		}
-		hello = append(header, hello...)
-	}
 	e.counts.inc(passedThrough)
-	c.unread(hello)
+	var client halfCloser = c
+	if t, ok := c.Conn.(*net.TCPConn); ok {
+		client = t // between two of these the kernel copies, without buffers of ours
+	}
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		copyStream(target, c)
+		copyStream(target, client)
 	}()
-	copyStream(c, target)
+	copyStream(client, target)
+	client.SetReadDeadline(time.Now().Add(passLinger))
 	<-up
+}
+
+// introduce writes what the target has to see first: the client's address, if it asks for
+// that, and the bytes that told us whom they are for.
+func (e *Entry) introduce(target net.Conn, c *conn, hello []byte) error {
+	var header []byte
+	if e.cfg.PassthroughProxy != 0 {
+		h, err := proxyHeader(e.cfg.PassthroughProxy, c.remote, c.local)
+		if err != nil {
+			return err
+		}
+		header = h
+	}
+	target.SetWriteDeadline(time.Now().Add(e.cfg.DialTimeout))
+	defer target.SetWriteDeadline(time.Time{})
+	buffers := net.Buffers{header, hello, c.first}
+	c.first = nil
+	_, err := buffers.WriteTo(target)
+	return err
 }
 
 // dial connects to the target, until the entry is closed.
 func (e *Entry) dial() (*net.TCPConn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.DialTimeout)
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.DialTimeout)
 	defer cancel()
-	stopped := make(chan struct{})
-	defer close(stopped)
-	go func() {
-		select {
-		case <-e.done:
-			cancel()
-		case <-stopped:
-		}
-	}()
 	nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", e.cfg.Passthrough)
 	if err != nil {
 		return nil, err
 	}
+	// The client may have been closed while we dialled; what is passed on ends with it.
 	return nc.(*net.TCPConn), nil
 }
 
 // halfCloser is what both ends are.
 type halfCloser interface {
-	io.ReadWriter
+	net.Conn
 	CloseWrite() error
-	Close() error
 }
 
 // copyStream copies one way. An end of the bytes is passed on as such; an error ends both

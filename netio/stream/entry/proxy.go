@@ -66,8 +66,9 @@ func proxyV1Size(b []byte) (int, error) {
 		}
 		return 0, nil
 	}
-	// The library takes words behind the ports, too.
-	if line := b[:end]; bytes.Count(line, []byte(" ")) != 5 && !bytes.HasPrefix(line, []byte("PROXY UNKNOWN")) {
+	// The library takes words behind the ports, and addresses with a zone, too.
+	line := b[:end]
+	if !bytes.HasPrefix(line, []byte("PROXY UNKNOWN")) && (bytes.Count(line, []byte(" ")) != 5 || bytes.IndexByte(line, '%') >= 0) {
 		return 0, errProxyBad
 	}
 	return end + 1, nil
@@ -107,7 +108,7 @@ func readProxyHeader(b []byte) (ProxyHeader, error) {
 		return ProxyHeader{}, errProxyBad
 	}
 	from, to := addrPort(source), addrPort(destination)
-	if !from.IsValid() || !to.IsValid() || from.Addr().Zone() != "" {
+	if !from.IsValid() || !to.IsValid() {
 		return ProxyHeader{}, errProxyBad
 	}
 	return ProxyHeader{Source: from, Destination: to}, nil

@@ -52,10 +52,8 @@ func (r *room) enter(c *conn) bool {
 		r.counts.inc(refusedFull)
 		return false
 	}
-	var victim *conn
 	if r.half.Len() >= r.maxHalf {
-		victim = r.half.Front().Value.(*conn)
-		r.evict(victim)
+		r.evict(r.half.Front().Value.(*conn))
 	}
 	r.conns[c] = struct{}{}
 	c.place.inHalf = r.half.PushBack(c)

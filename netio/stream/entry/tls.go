@@ -17,16 +17,16 @@ const (
 )
 
 var (
-	errBusy    = errors.New("too many handshakes")
-	errTooLong = errors.New("ClientHello too long")
+	errBusy      = errors.New("too many handshakes")
+	errTooLong   = errors.New("ClientHello too long")
+	errElsewhere = errors.New("a name of somebody else")
 )
 
 func (e *Entry) configureTLS() {
 	e.tls = &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		// h2 is not offered: WebSockets need a connection of their own there is no gain in
-		// multiplexing. Who offers nothing but what is not here is refused by crypto/tls, with
-		// the alert no_application_protocol.
+		// No h2: nearly every connection becomes a WebSocket, which has it for itself. Who
+		// offers nothing of this is refused with the alert no_application_protocol.
 		NextProtos:         []string{alpnHTTP, alpnTURN, alpnSTUN},
 		GetConfigForClient: e.hello,
 		GetCertificate:     e.certs.choose,
@@ -86,7 +86,7 @@ func (h *helloConn) takeSlot() bool {
 	case h.entry.slots <- struct{}{}:
 		h.slot = true
 		return true
-	case <-h.entry.done:
+	case <-h.entry.ctx.Done():
 	case <-t.C:
 	}
 	return false
