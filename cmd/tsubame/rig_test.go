@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/pion/stun/v3"
+	"go.uber.org/goleak"
+
+	"tsubame/configs"
+)
+
+// patience is how long a test waits for what takes milliseconds on an idle machine.
+const patience = 30 * time.Second
+
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// running is a server inside of the test's process, with a log of its own.
+type running struct {
+	*server
+	t    *testing.T
+	log  *logBuffer
+	stop func()
+}
+
+// settings are those of the lines, over what lets servers of tests be beside each other.
+func settings(t *testing.T, lines ...string) configs.Config {
+	t.Helper()
+	all := map[string]string{
+		"signaling_port": "0", "udp_port": "0", "turn_tcp_listen_port": "0", "debug_listen": "off",
+		"ipv4_address": "127.0.0.1", "shards": "1", "max_connections": "16", "recv_buffer": "65536", "send_buffer": "65536",
+	}
+	for _, line := range lines {
+		key, value, _ := strings.Cut(line, " = ")
+		all[key] = value
+	}
+	var text strings.Builder
+	for key, value := range all {
+		fmt.Fprintf(&text, "%s = %s\n", key, value)
+	}
+	c, warnings, err := configs.Parse("test", []byte(text.String()))
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("%v, %v", err, warnings)
+	}
+	return c
+}
+
+// run starts a server that is stopped at the end of the test, if not before, and then has to
+// have left nothing behind.
+func runServer(t *testing.T, lines ...string) *running {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	r := &running{t: t, log: new(logBuffer)}
+	s, err := start(settings(t, lines...), slog.New(slog.NewTextHandler(r.log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.server = s
+	r.stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.stop(ctx); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+		goleak.VerifyNone(t, before)
+	})
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+// refused returns the error of a server that does not start, and checks that it left nothing.
+func refused(t *testing.T, log io.Writer, lines ...string) string {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	s, err := start(settings(t, lines...), slog.New(slog.NewTextHandler(log, nil)))
+	if err == nil {
+		s.stop(context.Background())
+		t.Fatalf("%v: it started", lines)
+	}
+	goleak.VerifyNone(t, before)
+	return err.Error()
+}
+
+// freePort returns a TCP port that was free a moment ago.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return portOf(l)
+}
+
+// certify writes a certificate for a name that certifies itself, and returns the settings for
+// it and who trusts it.
+func certify(t *testing.T, dir, name string) ([]string, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, private := filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{chain: {Type: "CERTIFICATE", Bytes: der}, private: {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) {
+		t.Fatal("no certificate")
+	}
+	return []string{"tls_certificate_file = " + chain, "tls_private_key_file = " + private}, pool
+}
+
+// dial connects to a port of this machine; the connection is closed at the end of the test.
+func dial(t *testing.T, port uint16) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp4", fmt.Sprint("127.0.0.1:", port), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+// inTLS puts TLS around a connection.
+func inTLS(t *testing.T, c net.Conn, name string, roots *x509.CertPool) *tls.Conn {
+	t.Helper()
+	s := tls.Client(c, &tls.Config{ServerName: name, RootCAs: roots})
+	if err := s.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// allocate sends an Allocate without credentials, which everybody may, and returns the code of
+// the answer.
+func allocate(t *testing.T, c net.Conn) stun.ErrorCode {
+	t.Helper()
+	request, err := stun.Build(stun.TransactionID, stun.NewType(stun.MethodAllocate, stun.ClassRequest),
+		stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(request.Raw); err != nil {
+		t.Fatal(err)
+	}
+	answer := new(stun.Message)
+	header := make([]byte, 20)
+	if _, err := io.ReadFull(c, header); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, int(header[2])<<8|int(header[3]))
+	if _, err := io.ReadFull(c, body); err != nil {
+		t.Fatal(err)
+	}
+	answer.Raw = append(header, body...)
+	var code stun.ErrorCodeAttribute
+	if err := answer.Decode(); err != nil || answer.TransactionID != request.TransactionID || code.GetFrom(answer) != nil {
+		t.Fatalf("%v: %v", answer, err)
+	}
+	return code.Code
+}
+
+// requireClosed wants the other end to close a connection.
+func requireClosed(t *testing.T, c net.Conn) {
+	t.Helper()
+	n, err := io.Copy(io.Discard, c)
+	if late := net.Error(nil); n > 0 || err != nil && asTimeout(err, &late) {
+		t.Errorf("not closed: %d bytes, %v", n, err)
+	}
+}
+
+func asTimeout(err error, to *net.Error) bool {
+	e, ok := err.(net.Error)
+	*to = e
+	return ok && e.Timeout()
+}
+
+// offer is what a client is told of the way to us.
+type offer struct {
+	SDP    string
+	Config struct {
+		Policy     string `json:"iceTransportPolicy"`
+		ICEServers []struct {
+			URLs                 []string
+			Username, Credential string
+		} `json:"iceServers"`
+	}
+}
+
+// call connects to signaling and returns the offer. The socket stays until the test's end.
+func call(t *testing.T, client *http.Client, url string) (o offer, socket *websocket.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	socket, _, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { socket.CloseNow() })
+	socket.SetReadLimit(1 << 20)
+	if err := socket.Write(ctx, websocket.MessageText, []byte(`{"type":"connect","role":"recvonly","channel_id":"c"}`)); err != nil {
+		t.Fatal(err)
+	}
+	_, text, err := socket.Read(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &o); err != nil || o.SDP == "" {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return o, socket
+}
+
+func (r *running) signaling() string {
+	return fmt.Sprintf("ws://127.0.0.1:%d/signaling", portOf(r.listener))
+}
