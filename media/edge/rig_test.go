@@ -20,6 +20,11 @@ type rig struct {
 	now  mono.Time
 	outs []*mmsg.TxQueue
 	sent []datagram
+
+	// What paths other than plain UDP are: see relay_test.go.
+	relays    map[flow.Key]*relay
+	pipes     map[flow.Key]*testPipe
+	addressed bool
 }
 
 type datagram struct {
@@ -40,7 +45,7 @@ func newRig(t testing.TB, shards int, change func(*Config)) *rig {
 		change(&cfg)
 	}
 	cfg.defaults()
-	r := &rig{t: t, now: mono.Time(time.Second)}
+	r := &rig{t: t, now: mono.Time(time.Second), relays: map[flow.Key]*relay{}, pipes: map[flow.Key]*testPipe{}}
 	p, err := assemble(cfg, shards, r.now, func(int) *ring.Waker {
 		w, err := ring.NewWaker()
 		if err != nil {
@@ -62,6 +67,10 @@ func newRig(t testing.TB, shards int, change func(*Config)) *rig {
 
 // deliver hands datagrams of one flow to a shard, as one batch.
 func (r *rig) deliver(shard int, k flow.Key, datagrams ...[]byte) {
+	if k.Via != 0 {
+		r.through(shard, k, datagrams)
+		return
+	}
 	in := mmsg.NewRxBatch(len(datagrams))
 	for _, b := range datagrams {
 		in.Append(k, b)
@@ -74,7 +83,7 @@ func (r *rig) collect(shard int) {
 	q := r.outs[shard]
 	for i := range q.Len() {
 		k, b := q.Packet(i)
-		r.sent = append(r.sent, datagram{shard: shard, key: k, bytes: slices.Clone(b)})
+		r.sent = append(r.sent, r.opened(datagram{shard: shard, key: k, bytes: slices.Clone(b)}))
 	}
 	q.Reset()
 }
@@ -143,6 +152,12 @@ func (r *rig) finish() {
 	for i, s := range r.p.shards {
 		if s.flows.len() != 0 {
 			r.t.Errorf("shard %d remembers %d flows of closed connections", i, s.flows.len())
+		}
+		if n := s.turn.Counters.Allocations.Load(); n != 0 {
+			r.t.Errorf("shard %d has %d allocations of closed connections", i, n)
+		}
+		if len(s.dirty) != 0 {
+			r.t.Errorf("shard %d has %d streams to flush", i, len(s.dirty))
 		}
 	}
 }
