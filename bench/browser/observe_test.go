@@ -255,6 +255,7 @@ type notify struct {
 	ConnectionID       string `json:"connection_id"`
 	Role               string `json:"role"`
 	ChannelConnections int    `json:"channel_connections"`
+	TURNTransportType  string `json:"turn_transport_type"`
 	ClientID           string `json:"client_id"`
 	SessionID          string `json:"session_id"`
 	AuthnMetadata      any    `json:"authn_metadata"`

@@ -1,0 +1,92 @@
+//go:build browser
+
+package browser
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"tsubame/bench/harness"
+)
+
+// relayed is one way for a client's media through the TURN server.
+type relayed struct {
+	config    map[string]string
+	protocol  string // relayProtocol of the local candidate: udp, tcp or tls
+	transport string // turn_transport_type of notifications
+	except    []string
+}
+
+// selectedPair is the candidate pair that a page's media travel by.
+type selectedPair struct {
+	Local    string // type of the local candidate
+	Protocol string // by which it reaches the TURN server; empty: it is none of its
+	Address  string // of the local candidate
+	URL      string
+	Remote   string // type of the remote candidate
+}
+
+// pairScript returns the selected pair, read from the transport's statistics.
+const pairScript = `(async () => {
+  for (const pc of probe.peers) {
+    if (pc.connectionState !== "connected") continue;
+    const stats = await pc.getStats();
+    for (const s of stats.values()) {
+      if (s.type !== "transport" || !s.selectedCandidatePairId) continue;
+      const pair = stats.get(s.selectedCandidatePairId);
+      const local = stats.get(pair.localCandidateId), remote = stats.get(pair.remoteCandidateId);
+      return { local: local.candidateType, protocol: local.relayProtocol ?? "", address: local.address ?? "",
+        url: local.url ?? "", remote: remote.candidateType };
+    }
+  }
+  return { local: "none", protocol: "", address: "", url: "", remote: "" };
+})()`
+
+// requirePair waits until the page's media travel as wanted.
+func (tb *tab) requirePair(local, protocol string) selectedPair {
+	tb.t.Helper()
+	var p selectedPair
+	eventually(tb.t, arriveTimeout, tb.name+" goes by "+local+" over "+protocol, func() (bool, any) {
+		p = eval[selectedPair](tb, pairScript)
+		return p.Local == local && p.Protocol == protocol, p
+	})
+	return p
+}
+
+// requireCallThroughRelay is a call of two, both through the relay.
+func requireCallThroughRelay(t *testing.T, b browser, r relayed) {
+	t.Helper()
+	config := maps.Clone(r.config)
+	config["ice_transport_policy"] = "relay"
+	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: config}, r.except...)
+	red, blue := s.client(b, "red", 0), s.client(b, "blue", 5)
+	red.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	blue.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	red.requireArrivesFrom(blue)
+	blue.requireArrivesFrom(red)
+	for _, c := range []*client{red, blue} {
+		p := c.requirePair("relay", r.protocol)
+		if !strings.HasPrefix(p.URL, "turn") {
+			t.Errorf("%s: its relay is %+v", c.name, p)
+		}
+	}
+	n := red.requireNotify(arriveTimeout, "connection.created", blue.id)
+	if n.TURNTransportType != r.transport {
+		t.Errorf("turn_transport_type %q, want %q", n.TURNTransportType, r.transport)
+	}
+	blue.leave()
+	red.leave()
+}
+
+func TestRelayOverUDP(t *testing.T) {
+	requireCallThroughRelay(t, sharedChromium(t), relayed{
+		config: map[string]string{"turn_tcp": "false"}, protocol: "udp", transport: "udp",
+	})
+}
+
+func TestRelayOverTCP(t *testing.T) {
+	requireCallThroughRelay(t, sharedChromium(t), relayed{
+		config: map[string]string{"turn_tcp_only": "true"}, protocol: "tcp", transport: "tcp",
+	})
+}
