@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -16,9 +15,6 @@ type advertised struct {
 	turnURLs   []string
 }
 
-// errNoURL is of a server whose clients could send nothing.
-var errNoURL = errors.New("clients are to send all media through TURN, but there is no TURN URL to tell them of")
-
 // advertise decides it, and tells media which addresses relayed media may go to.
 func (s *server) advertise() error {
 	addresses, err := s.addresses()
@@ -31,9 +27,6 @@ func (s *server) advertise() error {
 		tcp = s.tcp.seen()
 	}
 	a.candidates = candidate.Values(addresses, uint16(s.plane.Port()), tcp)
-	if s.relayOnly() && len(a.turnURLs) == 0 {
-		return errNoURL
-	}
 	s.plane.SetAddresses(addresses)
 	s.advertised.Store(a)
 	s.log.Info("addresses advertised", "addresses", addressStrings(addresses), "turn_urls", a.turnURLs)
