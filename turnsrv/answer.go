@@ -19,7 +19,9 @@ type exchange struct {
 	now mono.Time
 	k   flow.Key
 	out []byte
-	key *[16]byte // what the answer is signed with; nil until credentials were shown
+
+	proven bool     // credentials were shown
+	key    [16]byte // and then the answer is signed with this
 }
 
 // refusal is an error response. challenge adds realm and nonce.
@@ -50,7 +52,7 @@ var (
 
 // refuse answers with an error. Who has shown no credentials has an allowance of them.
 func (s *Server) refuse(x *exchange, r refusal) Result {
-	if x.key == nil && !s.sources.allow(x.now, x.k) {
+	if !x.proven && !s.sources.allow(x.now, x.k) {
 		return drop(Limited)
 	}
 	b := appendHeader(x.out[:0], x.method()|classError, &x.tx)
@@ -78,12 +80,12 @@ func (x *exchange) mapped(b []byte) []byte {
 // reply ends the answer b. SOFTWARE goes to who has shown credentials only, reason phrases to
 // nobody (row ICE-06). FINGERPRINT is there if the request had one (RFC 8489 section 7).
 func (s *Server) reply(x *exchange, b []byte, r Reason) Result {
-	if x.key != nil {
+	if x.proven {
 		if s.cfg.Software != "" {
 			b = appendText(b, stun.AttrSoftware, s.cfg.Software)
 		}
 		setLength(b, attrHeaderLen+integrityLen)
-		sum := s.signer.hmac(x.key, b, nil)
+		sum := s.signer.hmac(&x.key, b, nil)
 		b = append(appendAttr(b, stun.AttrMessageIntegrity, integrityLen), sum...)
 	}
 	if x.fingerprint {
@@ -91,7 +93,7 @@ func (s *Server) reply(x *exchange, b []byte, r Reason) Result {
 	}
 	setLength(b, 0)
 	// Whoever is at the other end of a stream has proven that he is.
-	if x.key == nil && !x.k.Via.IsStream() && len(b) > amplification*len(x.b) {
+	if !x.proven && !x.k.Via.IsStream() && len(b) > amplification*len(x.b) {
 		return drop(Amplifying)
 	}
 	return Result{Outcome: Reply, Reason: r, Size: len(b)}

@@ -38,7 +38,7 @@ type world struct {
 func newWorld(t testing.TB, change ...func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, now: start, accounts: make(map[string]Account)}
-	cfg := Config{Realm: testRealm, Secret: [32]byte{1, 2, 3}}
+	cfg := Config{Realm: testRealm, Secret: [32]byte{1, 2, 3}, Allocations: 1024}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -172,7 +172,7 @@ func (s *Server) authenticated(x *exchange) Result {
 	if refusal != nil {
 		return s.refuse(x, *refusal)
 	}
-	x.key = &account.Key
+	x.proven, x.key = true, account.Key
 	if x.numUnknown > 0 {
 		return s.refuse(x, stunUnknownAttribute)
 	}

@@ -9,9 +9,11 @@ import (
 // allocation is one client's relay: the state of RFC 8656 section 3.2 without a socket.
 // Permissions and channels stand at the places of our addresses, so there cannot be more.
 type allocation struct {
+	channel [flow.MaxPeers]uint16 // 0: not bound; with number all that ChannelData looks at
+	number  uint8                 // among the connection's allocations
+
 	key                flow.Key // the client's flow: the 5-tuple
 	connection, serial uint32
-	number             uint8 // among the connection's allocations
 	book               *Book
 
 	tx       [12]byte // of the Allocate that made it
@@ -21,8 +23,7 @@ type allocation struct {
 
 	expires   mono.Time
 	permitted [flow.MaxPeers]mono.Time // until when; Never: not
-	channel   [flow.MaxPeers]uint16    // 0: not bound
-	bound     [flow.MaxPeers]mono.Time // until when
+	bound     [flow.MaxPeers]mono.Time // until when a channel is
 
 	timer   uint32
 	sibling *allocation // the next of the same connection on this shard
