@@ -37,7 +37,7 @@ var ways = map[string]func(*peer) (flow.Key, int){
 }
 
 // answer returns the one answer to a check among what was sent, and by which path it went.
-func answer(t *testing.T, sent []datagram) (*stun.Message, flow.Key) {
+func answer(t testing.TB, sent []datagram) (*stun.Message, flow.Key) {
 	t.Helper()
 	if len(sent) != 1 {
 		t.Fatalf("%d datagrams were sent, want one answer", len(sent))
