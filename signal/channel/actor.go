@@ -93,9 +93,9 @@ func (a *actor) run() {
 }
 
 // waiting reports whether a command is to be handled before more is told: as many as the mailbox
-// holds are, each time.
+// holds are, each time, unless too much is to be told already.
 func (a *actor) waiting() bool {
-	if len(a.mail) == 0 || a.between >= mailboxSize {
+	if len(a.mail) == 0 || a.between >= mailboxSize || a.full() {
 		a.between = 0
 		return false
 	}

@@ -21,7 +21,7 @@ import (
 const (
 	gatherFirst = 25 * time.Millisecond
 	gatherQuiet = 800 * time.Millisecond // beyond the longest gap
-	// maxGathered bounds what is gathered; at the bound it is told to all at once.
+	// maxGathered bounds what is gathered; at the bound the mailbox has to wait for the telling.
 	maxGathered = 1024
 	// tellStep is how many members are told before the mailbox is looked at. A channel of so
 	// many is told without interruption.
@@ -53,20 +53,19 @@ func (a *actor) tell(now time.Time, by *member, n session.Notify) {
 	g := &a.gathering
 	g.pending = append(g.pending, pendingNotify{n, by}) // one event for all
 	g.all++
-	if len(g.pending) >= maxGathered {
-		a.tellAll(now)
-		return
-	}
 	if g.telling {
 		return // due is set when that has ended
 	}
 	if g.due.IsZero() {
 		g.due = g.told.Add(g.gap)
 	}
-	if !now.Before(g.due) {
+	if !now.Before(g.due) || g.full() {
 		a.beginTelling(now)
 	}
 }
+
+// full reports whether nothing can be told before what is pending.
+func (g *gathering) full() bool { return len(g.pending) >= maxGathered }
 
 // beginTelling tells the first few members what is pending, and with them everybody of a small
 // channel. The others are told by tellOn.

@@ -158,6 +158,26 @@ func TestAFullMailboxDoesNotKeepMembersFromBeingTold(t *testing.T) {
 	}
 }
 
+func TestTheMailboxWaitsWhileTooMuchIsToBeTold(t *testing.T) {
+	c := newCrew(t)
+	a := c.enter("A")
+	for len(c.a.members) < 2*tellStep {
+		c.enter("B")
+	}
+	now := c.a.told
+	for !c.a.full() {
+		c.say(now, a, "x")
+	}
+	c.a.mail <- command{}
+	if !c.a.telling || c.a.waiting() {
+		t.Fatal("a command goes before what is to be told")
+	}
+	c.a.tellOn(now)
+	if c.a.telling || len(c.a.pending) != 0 || !c.a.waiting() {
+		t.Errorf("%d are pending", len(c.a.pending))
+	}
+}
+
 // In a channel of thousands one telling is thousands of writes.
 func TestTheLargerTheChannelTheLongerIsGathered(t *testing.T) {
 	for n, want := range map[int]time.Duration{1: 100, 999: 100, 2000: 200, 5000: 500, 20000: 500} {
