@@ -199,14 +199,28 @@ func TestHalfOpenConnectionEnds(t *testing.T) {
 	}
 }
 
+// untilStuck fills a stream until its writer has not come on for a hundred looks: the peer's
+// window is closed and the kernel holds all that it takes.
+func untilStuck(t *testing.T, s *Stream, fill func()) {
+	t.Helper()
+	written, looks := uint64(0), 0
+	until(t, "the kernel to be full", func() bool {
+		fill()
+		if now := s.Counters().Written.Load(); now != written {
+			written, looks = now, 0
+		}
+		looks++
+		return looks > 100 && s.Queued() > 0
+	})
+}
+
 // A peer with a closed receive window first loses video, then audio, then all, and is closed
 // at last. Another one gets everything meanwhile, and what the slow one reads in the end is
 // whole.
 // Row ICE-14.
 func TestSlowReaderLosesVideoThenAudioThenItsConnection(t *testing.T) {
 	slow, good := newHome(), newHome()
-	cfg := short()
-	cfg.FirstFrame = patience
+	cfg := Config{QueueBytes: 64 << 10, FirstFrame: patience, StallTimeout: time.Second}
 	slowConn, slowPeer := tcpPair(t)
 	slowPeer.SetReadBuffer(4 << 10)
 	goodConn, goodPeer := tcpPair(t)
@@ -219,40 +233,39 @@ func TestSlowReaderLosesVideoThenAudioThenItsConnection(t *testing.T) {
 	}()
 
 	frame := numbered(1, 1000)
-	wire := len(frame) + lengthSize
 	sentToGood := 0
-	fill := func(c mmsg.Class) {
+	fill := func(c mmsg.Class, limit int) {
 		t.Helper()
-		until(t, c.String()+" to be refused", func() bool {
-			for range 8 {
-				if !g.Send(mmsg.Video, frame) {
-					break
-				}
-				sentToGood += wire
+		for range 8 {
+			if g.Send(mmsg.Video, frame) {
+				sentToGood += lengthSize + len(frame)
 			}
-			g.Flush()
-			ok := s.Send(c, frame)
-			s.Flush()
-			return !ok
-		})
+		}
+		g.Flush()
+		for s.Send(c, frame) {
+		}
+		s.Flush()
+		if used := s.out.used(); used > limit {
+			t.Fatalf("%v taken up to %d of %d", c, used, limit)
+		}
 	}
 	queue := s.cfg.QueueBytes
-	fill(mmsg.Video)
-	if used := s.out.used(); used > queue/2 || used < queue/2-2*maxWire {
+	untilStuck(t, s, func() { fill(mmsg.Video, queue/2) })
+	if used := s.out.used(); used < queue/2-2*maxWire {
 		t.Errorf("video refused at %d of %d", used, queue)
 	}
 	if !s.Send(mmsg.Audio, frame) || !s.Send(mmsg.Control, frame) {
 		t.Error("audio or control refused with video")
 	}
-	fill(mmsg.Audio)
-	if used := s.out.used(); used > queue/8*7 || used < queue/8*7-2*maxWire {
+	fill(mmsg.Audio, queue/8*7)
+	if used := s.out.used(); used < queue/8*7-2*maxWire {
 		t.Errorf("audio refused at %d of %d", used, queue)
 	}
 	if s.Send(mmsg.Video, frame) || !s.Send(mmsg.Control, frame) {
 		t.Error("video taken, or control refused with audio")
 	}
-	fill(mmsg.Control)
-	if used := s.out.used(); used > queue || used < queue-2*maxWire {
+	fill(mmsg.Control, queue)
+	if used := s.out.used(); used < queue-2*maxWire {
 		t.Errorf("control refused at %d of %d", used, queue)
 	}
 	for c := range mmsg.Classes {
@@ -287,13 +300,12 @@ func TestSlowReaderLosesVideoThenAudioThenItsConnection(t *testing.T) {
 func TestReaderThatRecoversIsKept(t *testing.T) {
 	h := newHome()
 	c, peer := tcpPair(t)
-	peer.SetReadBuffer(4 << 10)
 	s := h.serve(t, c, nil, flow.FramedStream, Config{QueueBytes: 64 << 10})
 	frame := numbered(1, 1000)
-	until(t, "video to be refused", func() bool {
-		ok := s.Send(mmsg.Video, frame)
+	untilStuck(t, s, func() {
+		for s.Send(mmsg.Video, frame) {
+		}
 		s.Flush()
-		return !ok
 	})
 	go io.Copy(io.Discard, peer)
 	until(t, "video to be taken", func() bool {

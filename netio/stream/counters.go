@@ -62,8 +62,9 @@ type Counters struct {
 	Writes  count.Word // calls for that
 }
 
-// Totals are what all the streams of one Config have done that are over, and how many began
-// and are open. The zero value is ready; any goroutine may use it.
+// Totals are what all the streams of one Config have done that are over, and how many there
+// were, with those that were refused, and are. The zero value is ready; any goroutine may
+// use it.
 type Totals struct {
 	Opened, Open atomic.Int64
 	Ended        [Reasons]atomic.Uint64

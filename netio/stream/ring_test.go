@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 
@@ -137,6 +138,18 @@ func TestRingMatchesTheModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		runRing(rt, rapid.SliceOfN(rapid.Byte(), 0, 800).Draw(rt, "operations"))
 	})
+}
+
+// Long scripts, most of them entries: what takes many turns of the ring to go wrong.
+func TestRingMatchesTheModelForLong(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		script := make([]byte, 20_000)
+		for i := range script {
+			script[i] = byte(random.Uint32())
+		}
+		runRing(t, script)
+	}
 }
 
 func FuzzRing(f *testing.F) {

@@ -140,18 +140,21 @@ type Stream struct {
 // are the bytes that were read of c already. c is closed when Serve returns, and nobody else
 // may use it meanwhile. The reader runs on the caller's goroutine.
 func Serve(c net.Conn, first []byte, info Info, sink Sink, cfg Config) error {
-	s, err := newStream(c, info, sink, cfg.withDefaults())
+	cfg = cfg.withDefaults()
+	s, err := newStream(c, info, sink, cfg)
 	if err != nil {
 		_ = c.Close()
+		cfg.Totals.began()
+		cfg.Totals.ended(Failed, new(Counters))
 		return Failed
 	}
 	t := s.cfg.Totals
+	t.began()
 	if !sink.Open(s) {
 		_ = c.Close()
-		t.Ended[Refused].Add(1)
+		t.ended(Refused, &s.counters)
 		return Refused
 	}
-	t.began()
 	tune(c)
 	go s.writeLoop()
 	s.finish(s.readLoop(first))

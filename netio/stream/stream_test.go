@@ -331,7 +331,7 @@ func TestSinkThatHasNoRoomHearsNothingMore(t *testing.T) {
 	c, peer := tcpPair(t)
 	totals := new(Totals)
 	err := Serve(c, []byte{0, 1, 5}, Info{Carrier: flow.FramedStream}, h, Config{Totals: totals})
-	if err != Refused || totals.Ended[Refused].Load() != 1 || totals.Open.Load() != 0 || totals.Opened.Load() != 0 {
+	if err != Refused || totals.Ended[Refused].Load() != 1 || totals.Open.Load() != 0 || totals.Opened.Load() != 1 {
 		t.Errorf("%v, %+v", err, totals.Ended[Refused].Load())
 	}
 	if len(h.gone) != 0 || len(h.ready) != 0 {
