@@ -4,10 +4,15 @@ package browser
 
 import (
 	"maps"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"tsubame/bench/harness"
+	"tsubame/netio/stream/certtest"
 )
 
 // relayed is one way for a client's media through the TURN server.
@@ -89,4 +94,29 @@ func TestRelayOverTCP(t *testing.T) {
 	requireCallThroughRelay(t, sharedChromium(t), relayed{
 		config: map[string]string{"turn_tcp_only": "true"}, protocol: "tcp", transport: "tcp",
 	})
+}
+
+// Over TLS that the server ends itself, on its one port for everything.
+func TestRelayOverTLS(t *testing.T) {
+	pair := certtest.New(t).Issue(t, "localhost")
+	certificate, key := pair.Files(t)
+	port := freeTCPPort(t)
+	b := ownChromium(t, chromedp.Flag("ignore-certificate-errors-spki-list", pair.SPKI(t)))
+	requireCallThroughRelay(t, b, relayed{
+		config: map[string]string{
+			"turn_tls_only": "true", "turn_tls": "true", "turn_tls_fqdn": "localhost", "turn_tls_port": port, "tls_port": port,
+			"tls_certificate_file": certificate, "tls_private_key_file": key,
+		}, protocol: "tls", transport: "tcp",
+	})
+}
+
+// freeTCPPort returns a port that nobody listens at.
+func freeTCPPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
