@@ -15,6 +15,30 @@ import (
 	"tsubame/bench/harness"
 )
 
+// join has a bot join by signaling at url, which is found at the address given, and waits until
+// its media are connected. It stays until the test ends, or until it leaves.
+func (s *space) join(url, address, role string) *bot.Bot {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	b, err := bot.Dial(ctx, bot.Config{
+		URL: url, Channel: s.t.Name(), Role: role, Audio: true, Video: true,
+		HTTP: s.browser(s.clientSide, address), LocalAddrs: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(client4), 0)},
+		Listen: func(network string, local *net.UDPAddr) (conn *net.UDPConn, err error) {
+			s.clientSide.Do(func() { conn, err = net.ListenUDP(network, local) })
+			return conn, err
+		},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(b.Kill)
+	if err := b.WaitConnected(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
+
 // call has two clients in a call by signaling at url, which is found at the address given.
 func (s *space) call(url, address string) {
 	s.t.Helper()
@@ -22,19 +46,7 @@ func (s *space) call(url, address string) {
 	defer cancel()
 	var bots []*bot.Bot
 	for range 2 {
-		b, err := bot.Dial(ctx, bot.Config{
-			URL: url, Channel: s.t.Name(), Role: bot.SendRecv, Audio: true, Video: true,
-			HTTP: s.browser(s.clientSide, address), LocalAddrs: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(client4), 0)},
-			Listen: func(network string, local *net.UDPAddr) (conn *net.UDPConn, err error) {
-				s.clientSide.Do(func() { conn, err = net.ListenUDP(network, local) })
-				return conn, err
-			},
-		})
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		defer b.Kill()
-		bots = append(bots, b)
+		bots = append(bots, s.join(url, address, bot.SendRecv))
 	}
 	for _, b := range bots {
 		s.eventually("picture and sound arrive", func() bool {
