@@ -22,6 +22,7 @@ const (
 	controlBudget = 256
 	mediaBudget   = 1024
 	flagBudget    = 256
+	framesBudget  = 512 // of all streams together
 
 	// sendBudget is how many packets the entries of the media lane may become, for all
 	// viewers together: some 4 ms of work. The last entry may go beyond it.
@@ -238,12 +239,12 @@ func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
 		}
 		s.receive(now, &m)
 	}
-	for range flagBudget {
+	for frames := 0; frames < framesBudget; {
 		i, ok := s.readable.Next()
 		if !ok {
 			break
 		}
-		s.readStream(now, i)
+		frames += 1 + s.readStream(now, i)
 	}
 	for range flagBudget {
 		i, ok := s.relaysEnded.Next()

@@ -20,8 +20,7 @@ import (
 // frames from it and sends frames into it; so their paths are in no way different from those
 // of UDP. A connection that another shard owns is sent to through the home's media lane.
 
-// streamBudget is how many frames of one stream a shard takes at a turn: the others' come in
-// between.
+// streamBudget is how many frames of one stream a shard takes before it looks at the others.
 const streamBudget = 64
 
 // pipe is what a shard wants of a stream: *stream.Stream.
@@ -127,26 +126,27 @@ func (p *Plane) streamOver(place uint32) {
 	p.streamReady(place)
 }
 
-// readStream takes frames that wait in a stream.
-func (s *shard) readStream(now mono.Time, place uint32) {
+// readStream takes frames that wait in a stream, and returns how many.
+func (s *shard) readStream(now mono.Time, place uint32) (frames int) {
 	l := s.plane.streams.links[place].Load()
 	if l == nil {
-		return
+		return 0
 	}
 	over := l.over.Load() // before the last frame is looked for
-	for range streamBudget {
+	for ; frames < streamBudget; frames++ {
 		b, ok := l.Next()
 		if !ok {
 			if over {
 				s.streamEnded(place, l)
 			}
-			return
+			return frames
 		}
 		s.traffic(l).in(len(b))
 		s.frame(now, l, b)
 		l.Release()
 	}
 	s.readable.Set(place) // nobody says so again
+	return frames
 }
 
 // frame handles one frame.
