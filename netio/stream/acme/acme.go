@@ -1,11 +1,14 @@
 // Package acme has certificates from an ACME server (RFC 8555), by certmagic. It answers
 // TLS-ALPN-01 challenges (RFC 8737) through GetCertificate, on the TLS port that the server
-// has anyway, and opens no port: the HTTP-01 and DNS-01 challenges are not offered. Keys and
-// certificates are kept in a directory, so that a restart asks for nothing.
+// has anyway; while that is open it opens none itself, and it takes no HTTP-01 and DNS-01
+// challenges. Keys and certificates are kept in a directory, so that a restart asks for
+// nothing.
 //
-// It has goroutines of its own between Start and Close, for obtaining and renewing, and talks
-// to nobody but the ACME server and, as that says in the certificates, its OCSP responders.
-// Everything exported may be called from any goroutine.
+// It has goroutines of its own between New and Close, for obtaining and renewing. Two kinds of
+// certmagic's outlive Close: one an account that limits requests, which ends with the process,
+// and those that keep lock files, which end within 5 s. It talks to nobody but the ACME server
+// and, as certificates name them, its OCSP responders. Everything exported may be called from
+// any goroutine.
 package acme
 
 import (
@@ -66,7 +69,7 @@ func New(cfg Config) (*Manager, error) {
 	m.magic = certmagic.New(m.cache, certmagic.Config{
 		Storage: &certmagic.FileStorage{Path: cfg.Storage},
 		Logger:  quiet,
-		OnEvent: events{cfg.Log}.on,
+		OnEvent: events{cfg.Log}.on, ShouldEmitFunc: isNews,
 		// Clients that send no name get the first domain's.
 		DefaultServerName: domains[0],
 	})
@@ -86,12 +89,20 @@ func checkDomains(list []string) ([]string, error) {
 	out := make([]string, len(list))
 	for i, name := range list {
 		name = strings.ToLower(name)
-		if strings.Contains(name, "*") || !certmagic.SubjectQualifiesForPublicCert(name) || certmagic.SubjectIsIP(name) {
+		if !isHostName(name) || !certmagic.SubjectQualifiesForPublicCert(name) || certmagic.SubjectIsIP(name) {
 			return nil, fmt.Errorf("ACME: %q: not a host name that a public CA certifies by TLS-ALPN-01", list[i])
 		}
 		out[i] = name
 	}
 	return out, nil
+}
+
+// isHostName takes letters, digits, hyphens and dots (RFC 1123 section 2.1); the rest of the
+// world's names are written with these (RFC 5890).
+func isHostName(s string) bool {
+	return strings.Contains(s, ".") && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.'
+	}) < 0
 }
 
 // Names returns the domains, for entry.Config.Names.
@@ -115,11 +126,19 @@ func (m *Manager) Close() {
 // events turns certmagic's into log lines.
 type events struct{ log *slog.Logger }
 
+// The events that an operator has to know of. There are others at every handshake.
+const (
+	obtained = "cert_obtained"
+	failed   = "cert_failed"
+)
+
+func isNews(event string) bool { return event == obtained || event == failed }
+
 func (e events) on(_ context.Context, event string, data map[string]any) error {
 	switch event {
-	case "cert_obtained":
+	case obtained:
 		e.log.Info("ACME: certificate obtained", "domain", data["identifier"], "renewal", data["renewal"])
-	case "cert_failed":
+	case failed:
 		e.log.Error("ACME: no certificate", "domain", data["identifier"], "renewal", data["renewal"], "err", data["error"])
 	}
 	return nil

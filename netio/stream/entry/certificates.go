@@ -84,6 +84,7 @@ func (c *certificates) look(all bool) error {
 			continue
 		}
 		c.counts.inc(reloads)
+		c.log.Info("certificate", "file", p.files.Certificate, "names", p.certificate.Leaf.DNSNames, "expires", p.certificate.Leaf.NotAfter)
 		changed = true
 	}
 	if changed {

@@ -30,6 +30,7 @@
 //	target of a pass-through   5 s     Config.DialTimeout       closed
 //	 client after its target   30 s    passLinger               closed
 //	waiting for HTTP's server  5 s     Config.SniffTimeout      closed
+//	log lines of faults        1/s     faultInterval            counted alone
 //
 // How long a passed-through connection may idle is its target's to say. What HTTP and streams hold is theirs to bound.
 package entry
@@ -63,6 +64,7 @@ type Entry struct {
 	slots  chan struct{} // a handshake that computes has put one in
 	http   *httpListener
 	counts counters
+	faults faultLog
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -80,6 +82,7 @@ func New(cfg Config, serve ServeStream) (*Entry, error) {
 		return nil, err
 	}
 	e := &Entry{cfg: cfg, serve: serve, slots: make(chan struct{}, cfg.MaxHandshakes)}
+	e.faults.log = cfg.Log
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.room = room{
 		counts: &e.counts, max: cfg.MaxConnections, maxPer: cfg.MaxPerAddress,
@@ -143,7 +146,7 @@ func (e *Entry) accept(l net.Listener, serve func(*conn)) {
 		}
 		if err != nil {
 			e.counts.inc(acceptErrors)
-			e.cfg.Log.Warn("TCP accept", "listener", l.Addr().String(), "err", err)
+			e.faults.warn("TCP accept", "listener", l.Addr().String(), "err", err)
 			if !e.wait(backoff) {
 				return
 			}

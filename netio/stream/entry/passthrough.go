@@ -2,8 +2,11 @@ package entry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -25,7 +28,7 @@ func (e *Entry) passThrough(c *conn, hello []byte) {
 	}
 	if err != nil {
 		e.counts.inc(passthroughError)
-		e.cfg.Log.Warn("pass-through", "target", e.cfg.Passthrough, "remote", c.remote, "err", err)
+		e.faults.warn("pass-through", "target", e.cfg.Passthrough, "remote", c.remote, "err", err)
 		return
 	}
 	e.counts.inc(passedThrough)
@@ -62,6 +65,8 @@ func (e *Entry) introduce(target net.Conn, c *conn, hello []byte) error {
 	return err
 }
 
+var errOurselves = errors.New("the target is this server: each connection would become another one, without end")
+
 // dial connects to the target, until the entry is closed.
 func (e *Entry) dial() (*net.TCPConn, error) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.DialTimeout)
@@ -70,8 +75,22 @@ func (e *Entry) dial() (*net.TCPConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The client may have been closed while we dialled; what is passed on ends with it.
+	if e.listensAt(addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr()).Addr()) {
+		nc.Close()
+		return nil, errOurselves
+	}
 	return nc.(*net.TCPConn), nil
+}
+
+// listensAt reports whether a listener of ours has that address. own is how we are called by
+// who is there: if that is the same address, a listener of all addresses is meant as well.
+func (e *Entry) listensAt(a netip.AddrPort, own netip.Addr) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.listeners, func(l net.Listener) bool {
+		at := addrPort(l.Addr())
+		return at == a || at.Port() == a.Port() && at.Addr().IsUnspecified() && a.Addr() == own
+	})
 }
 
 // halfCloser is what both ends are.

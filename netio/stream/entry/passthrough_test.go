@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +168,26 @@ func TestCloseEndsWhatIsPassedThrough(t *testing.T) {
 	r.Close()
 	if b, _ := io.ReadAll(c); len(b) > 0 {
 		t.Errorf("%q", b)
+	}
+}
+
+func TestTargetThatIsOurselvesIsRefused(t *testing.T) {
+	probe, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := strconv.Itoa(probe.Addr().(*net.TCPAddr).Port)
+	r := start(t, Config{Passthrough: net.JoinHostPort("127.0.0.1", port)})
+	r.AddTLS(probe)
+	began := time.Now()
+	for range 20 {
+		r.silent(r.dial(r.tls, clientHello(t, &tls.Config{ServerName: "other.example.com"})))
+	}
+	r.count("entry_passthrough_errors", 20)
+	if n := r.Counters()["entry_passed_through"]; n != 0 {
+		t.Errorf("%d were passed on", n)
+	}
+	if n := strings.Count(r.log.String(), "without end"); n == 0 || n > 1+int(time.Since(began)/faultInterval) {
+		t.Errorf("%d lines in the log, want one a second", n)
 	}
 }

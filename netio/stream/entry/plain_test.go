@@ -3,6 +3,7 @@ package entry
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,5 +161,19 @@ func TestProxyHeaderIsRequiredOfAProxyAndRefusedFromAnybodyElse(t *testing.T) {
 	direct.count("entry_unknown_protocol", 6)
 	if n := len(r.streams.seen()) + len(direct.streams.seen()); n != 0 {
 		t.Errorf("%d streams", n)
+	}
+}
+
+func TestIPv4ThatComesToBothFamiliesIsIPv4(t *testing.T) {
+	r := start(t, Config{})
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddPlain(l)
+	nc := r.dial(net.JoinHostPort("127.0.0.1", strconv.Itoa(l.Addr().(*net.TCPAddr).Port)), allocate)
+	r.echoed(nc, allocate)
+	if info := r.streams.seen()[0]; !info.Remote.Addr().Is4() || !info.Local.Addr().Is4() {
+		t.Errorf("%v", info)
 	}
 }
