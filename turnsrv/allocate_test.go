@@ -134,8 +134,10 @@ func TestUnknownAttributeIs420AndNamed(t *testing.T) {
 	}
 }
 
-// What coturn's client and libwebrtc add, and a ticket for mobility, which we do not offer: row
-// TURN-11 has nothing to steal.
+// What coturn's client and libwebrtc add, and a ticket for mobility: we hand out none, so that
+// there is none to replay.
+//
+// Row TURN-11.
 func TestOptionalAndUselessAttributesAreIgnored(t *testing.T) {
 	w := newWorld(t)
 	m := w.connect(1).allocate(raw(stun.AttrSoftware, []byte("Coturn-4.6")...), raw(0xC057, 0, 1, 0, 10), raw(0x8030),
@@ -234,7 +236,9 @@ func TestRefreshForAnotherFlowIs437(t *testing.T) {
 	}
 }
 
-// Row TURN-06. The quota holds over all shards.
+// The quota holds over all shards.
+//
+// Row TURN-06.
 func TestFifthAllocationOfAConnectionIs486(t *testing.T) {
 	w, shard2 := newWorld(t), newWorld(t)
 	shard2.accounts = w.accounts

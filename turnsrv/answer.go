@@ -52,7 +52,7 @@ var (
 
 // refuse answers with an error. Who has shown no credentials has an allowance of them.
 func (s *Server) refuse(x *exchange, r refusal) Result {
-	if !x.proven && !s.sources.allow(x.now, x.k) {
+	if !x.proven && !s.sources.allow(x.now, x.k, x.method()) {
 		return drop(Limited)
 	}
 	b := appendHeader(x.out[:0], x.method()|classError, &x.tx)

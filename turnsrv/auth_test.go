@@ -111,6 +111,7 @@ func TestAnswerHasFingerprintIfTheRequestHad(t *testing.T) {
 	}
 }
 
+// Row ICE-06.
 func TestSoftwareGoesToWhoHasShownCredentials(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Software = "a server" })
 	c := w.connect(1)

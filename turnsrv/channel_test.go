@@ -122,7 +122,9 @@ func TestRebindingIs400(t *testing.T) {
 	}
 }
 
-// Row TURN-07: channels stand at the places of our addresses, so there are no more of them.
+// Channels stand at the places of our addresses, so there are no more of them.
+//
+// Row TURN-07.
 func TestAllChannelNumbersTakeNoRoom(t *testing.T) {
 	c := bound(t)
 	for n := minChannel + 1; n <= maxChannel; n++ {

@@ -134,7 +134,9 @@ func TestIPv4InIPv6IsForbiddenHoweverSpelled(t *testing.T) {
 	}
 }
 
-// Row TURN-02. An allocation without IPv6 gives the same answer to spellings: they are no IPv6.
+// An allocation without IPv6 gives the same answer to spellings: they are no IPv6.
+//
+// Row TURN-02.
 func TestSpellingsAreForbiddenToAnIPv4Allocation(t *testing.T) {
 	c := newWorld(t).connect(1)
 	c.allocate()
@@ -160,7 +162,9 @@ func TestPeerOfAFamilyThatTheAllocationLacksIs443(t *testing.T) {
 	six.must(stun.MethodCreatePermission, peerAt(ours6))
 }
 
-// Row TURN-01: other services on this very host.
+// Other services on this very host.
+//
+// Row TURN-01.
 func TestOtherPortsOfOursAreForbidden(t *testing.T) {
 	c := abused(t)
 	c.must(stun.MethodCreatePermission, peerAt(ours4)) // ports do not matter to permissions
@@ -173,7 +177,9 @@ func TestOtherPortsOfOursAreForbidden(t *testing.T) {
 	}
 }
 
-// Row TURN-03: what is behind a relayed transport address is nobody's endpoint but its owner's.
+// What is behind a relayed transport address is nobody's endpoint but its owner's.
+//
+// Row TURN-03.
 func TestRelayedAddressesAreForbidden(t *testing.T) {
 	w := newWorld(t)
 	c, other := w.connect(1), w.connect(2)
@@ -237,7 +243,9 @@ func TestPeersAfterTheIntegrityAreNotRead(t *testing.T) {
 	harmless(t, c)
 }
 
-// Row TURN-07: permissions stand at the places of our addresses, so there are no more of them.
+// Permissions stand at the places of our addresses, so there are no more of them.
+//
+// Row TURN-07.
 func TestTenThousandPermissionsTakeNoRoom(t *testing.T) {
 	c := abused(t)
 	before := c.w.s.table.find(c.k)
@@ -402,6 +410,34 @@ func TestAddressThatIsGoneTakesWhatHangsOnIt(t *testing.T) {
 		t.Error("another channel went with it")
 	}
 	stays.refused(403, stun.MethodCreatePermission, peerAt(gone))
+}
+
+func TestPathOfWhatIsGoneHasNoRelayedAddress(t *testing.T) {
+	c := abused(t)
+	six := c.k
+	six.Via = six.Via.Relayed(0, 1)
+	if _, _, ok := c.w.s.Relayed(six); !ok {
+		t.Fatal("no relayed address")
+	}
+	for name, via := range map[string]flow.Via{"no relay": 0, "no such peer": flow.Via(0).Relayed(0, 5), "no such allocation": flow.Via(0).Relayed(2, 1)} {
+		k := c.k
+		k.Via = via
+		if addr, port, ok := c.w.s.Relayed(k); ok || addr != (flow.Addr{}) || port != 0 {
+			t.Errorf("%s: %v", name, addr.Netip())
+		}
+	}
+	c.must(stun.MethodRefresh, want6, lifetime(0))
+	if _, _, ok := c.w.s.Relayed(six); ok {
+		t.Error("the family was given back")
+	}
+}
+
+func TestAddressesThatAreNoneOrTwiceTakeNoPlace(t *testing.T) {
+	w := newWorld(t)
+	w.s.SetAddresses([]Address{ours4, {}, ours4, ours6})
+	if w.s.peers.at != [flow.MaxPeers]Address{ours4, ours6} {
+		t.Errorf("%v", w.s.peers.at)
+	}
 }
 
 func TestPermissionHoldsForAllPortsOfAnAddress(t *testing.T) {

@@ -31,8 +31,8 @@ type Config struct {
 	NonceLifetime   time.Duration // 10 minutes
 
 	Allocations int // of this server at a time; 16,384. One more is refused with 508.
-	Rate        int // answers a second to one source that has proven nothing; 32
-	Burst       int // how many of those at once; 128
+	Rate        int // answers a second to one source that has proven nothing, and as many to its Bindings; 64
+	Burst       int // how many of those at once; 256
 }
 
 // withDefaults fills in what is zero.
@@ -41,8 +41,8 @@ func (c Config) withDefaults() Config {
 	c.MaxLifetime = cmp.Or(c.MaxLifetime, time.Hour)
 	c.NonceLifetime = cmp.Or(c.NonceLifetime, 10*time.Minute)
 	c.Allocations = cmp.Or(c.Allocations, 1<<14)
-	c.Rate = cmp.Or(c.Rate, 32)
-	c.Burst = cmp.Or(c.Burst, 128)
+	c.Rate = cmp.Or(c.Rate, 64)
+	c.Burst = cmp.Or(c.Burst, 256)
 	return c
 }
 
@@ -159,7 +159,7 @@ func (s *Server) binding(x *exchange) Result {
 	if x.numUnknown > 0 {
 		return s.refuse(x, stunUnknownAttribute)
 	}
-	if !s.sources.allow(x.now, x.k) {
+	if !s.sources.allow(x.now, x.k, x.method()) {
 		return drop(Limited)
 	}
 	return s.reply(x, x.mapped(x.success()), Bound)

@@ -17,8 +17,10 @@ const (
 )
 
 // sources limits what addresses that have proven nothing are told: an IPv4 address or an IPv6
-// /64 has one allowance, of burst answers that come back at rate a second. A stream has one of
-// its own: it cannot be forged, and behind a proxy many clients may have one address.
+// /64 has one allowance, of burst answers that come back at rate a second. Binding has another
+// one: browsers ask every 10 seconds as long as a call lasts, and a whole office behind one
+// address would use up what its next call needs for a challenge. A stream has its own: it cannot
+// be forged, and behind a proxy many clients may have one address.
 //
 // The table is a fixed set of places chosen by a keyed hash. Where a set is full the source
 // that has used least of its allowance makes room, and if it comes again it has a full one. So
@@ -47,8 +49,8 @@ func (t *sources) init(secret [32]byte, rate, burst int) {
 }
 
 // allow reports whether who is behind k may be answered once more at now, and notes it.
-func (t *sources) allow(now mono.Time, k flow.Key) bool {
-	id := t.identify(k)
+func (t *sources) allow(now mono.Time, k flow.Key, method uint16) bool {
+	id := t.identify(k, method == methodBinding)
 	set := &t.table[id%sourceSets]
 	place := &set[0]
 	for i := range set {
@@ -72,16 +74,19 @@ func (t *sources) allow(now mono.Time, k flow.Key) bool {
 }
 
 // identify hashes the address, or of an IPv6 address the first half: a host has a whole /64.
-func (t *sources) identify(k flow.Key) uint64 {
+func (t *sources) identify(k flow.Key, binding bool) uint64 {
 	high, low := binary.LittleEndian.Uint64(k.Remote[:8]), uint64(0)
-	stream := uint64(0)
+	stream, kind := uint64(0), uint64(0)
 	if k.Is4() || k.Via.IsStream() {
 		low = binary.LittleEndian.Uint64(k.Remote[8:])
 	}
 	if k.Via.IsStream() {
 		stream = uint64(k.Port) + 1
 	}
+	if binding {
+		kind = 1 << 32
+	}
 	hi, lo := bits.Mul64(high^t.keys[0], low^t.keys[1])
-	hi, lo = bits.Mul64(hi^lo^t.keys[1]^stream, 0x9e3779b97f4a7c15)
+	hi, lo = bits.Mul64(hi^lo^t.keys[1]^stream^kind, 0x9e3779b97f4a7c15)
 	return hi ^ lo
 }
