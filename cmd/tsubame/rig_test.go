@@ -3,22 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"tsubame/configs"
+	"tsubame/netio/stream/certtest"
 )
 
 // patience is how long a test waits for what takes milliseconds on an idle machine.
@@ -130,41 +123,12 @@ func freePort(t *testing.T) uint16 {
 	return portOf(l)
 }
 
-// certify writes a certificate for a name that certifies itself, and returns the settings for
-// it and who trusts it.
-func certify(t *testing.T, dir, name string) ([]string, *x509.CertPool) {
+// certify makes a certificate for a name, and returns the settings for it and who trusts it.
+func certify(t *testing.T, name string) ([]string, *x509.CertPool) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain, private := filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
-	for file, block := range map[string]*pem.Block{chain: {Type: "CERTIFICATE", Bytes: der}, private: {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) {
-		t.Fatal("no certificate")
-	}
-	return []string{"tls_certificate_file = " + chain, "tls_private_key_file = " + private}, pool
+	authority := certtest.New(t)
+	chain, key := authority.Issue(t, name).Files(t)
+	return []string{"tls_certificate_file = " + chain, "tls_private_key_file = " + key}, authority.Pool
 }
 
 // dial connects to a port of this machine; the connection is closed at the end of the test.

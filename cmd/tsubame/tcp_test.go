@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/pion/stun/v3"
+
+	"tsubame/netio/stream/certtest"
 )
 
 func TestTURNIsAnsweredOverTCP(t *testing.T) {
@@ -33,7 +36,7 @@ func TestTURNIsAnsweredOverTCP(t *testing.T) {
 func secureServer(t *testing.T, lines ...string) (*running, *x509.CertPool, *http.Client) {
 	t.Helper()
 	port := freePort(t)
-	files, roots := certify(t, t.TempDir(), "sfu.example.com")
+	files, roots := certify(t, "sfu.example.com")
 	r := runServer(t, slices.Concat(files, []string{fmt.Sprint("tls_port = ", port)}, lines)...)
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots},
@@ -188,7 +191,7 @@ func TestATakenTCPPortIsNamedWithItsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	files, _ := certify(t, t.TempDir(), "sfu.example.com")
+	files, _ := certify(t, "sfu.example.com")
 	for key, lines := range map[string][]string{
 		"turn_tcp_listen_port": nil, "tls_port": files, "signaling_port": nil,
 	} {
@@ -241,23 +244,25 @@ func served(t *testing.T, port uint16) string {
 
 // Row OPS-09.
 func TestReloadReadsTheCertificateAndKeepsTheOldOneIfTheNewIsBad(t *testing.T) {
-	dir, port := t.TempDir(), freePort(t)
-	files, _ := certify(t, dir, "sfu.example.com")
-	r := runServer(t, append(files, fmt.Sprint("tls_port = ", port))...)
+	port, authority := freePort(t), certtest.New(t)
+	chain, key := authority.Issue(t, "sfu.example.com").Files(t)
+	r := runServer(t, fmt.Sprint("tls_port = ", port), "tls_certificate_file = "+chain, "tls_private_key_file = "+key)
+	put := func(certificate, secret []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(chain, certificate, 0o600), os.WriteFile(key, secret, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		r.reload()
+	}
 	first := served(t, port)
-	certify(t, dir, "sfu.example.com")
-	r.reload()
-	second := served(t, port)
-	if first == second {
-		t.Error("the old certificate is still served")
+	next := authority.Issue(t, "sfu.example.com")
+	put(next.Certificate, next.Key)
+	if now := served(t, port); now == first || now != fmt.Sprint(next.Serial) {
+		t.Errorf("number %s is served, before it was %s", now, first)
 	}
-	_, file, _ := strings.Cut(files[0], " = ")
-	if err := os.WriteFile(file, []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r.reload()
-	if served(t, port) != second {
-		t.Error("the good certificate is not served any more")
+	put([]byte("nonsense"), next.Key)
+	if now := served(t, port); now != fmt.Sprint(next.Serial) {
+		t.Errorf("the good certificate is not served any more, but number %s", now)
 	}
 	if log := r.log.String(); !strings.Contains(log, "the certificate stays as it was") || !strings.Contains(log, "addresses advertised") {
 		t.Errorf("the log says\n%s", log)
