@@ -45,7 +45,8 @@ func (r Reason) Error() string { return "stream: " + r.String() }
 // Counters are what one stream has done. Any goroutine may read them at any time.
 type Counters struct {
 	// Counted by the reader.
-	FramesIn count.Word // empty ones too
+	FramesIn count.Word
+	EmptyIn  count.Word // frames of RFC 4571 without anything in them
 	BytesIn  count.Word // on the wire (inside TLS), framing included
 	Waits    count.Word // how often the reader waited for the shard
 

@@ -111,3 +111,41 @@ func peekChannelData(b []byte) (frame []byte, n int, err error) {
 	}
 	return b[:size], padded, nil
 }
+
+// cuts is what cut found.
+type cuts struct {
+	frames, bytes int // those that are not empty, and how long they are with what is around them
+	empty         int // how many are
+	pending       int // bytes after them, of a frame that is not whole
+	err           error
+}
+
+// cut finds the whole frames that b begins with and takes out the empty ones: the others
+// stand in the first bytes of b afterwards, and what is pending behind them. It passes over b
+// once, so that a peer which sends nothing but empty frames costs its reader no more than
+// any other, and the shard nothing.
+func (d Deframer) cut(b []byte) (c cuts) {
+	at := 0
+	for {
+		frame, n, err := d.Peek(b[at:])
+		if n == 0 {
+			c.err = err
+			break
+		}
+		if len(frame) == 0 {
+			c.empty++
+		} else {
+			if c.empty > 0 {
+				copy(b[c.bytes:], b[at:at+n])
+			}
+			c.frames++
+			c.bytes += n
+		}
+		at += n
+	}
+	c.pending = len(b) - at
+	if c.empty > 0 {
+		copy(b[c.bytes:], b[at:])
+	}
+	return c
+}

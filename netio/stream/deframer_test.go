@@ -145,6 +145,29 @@ func TestLieIsSeenBeforeItsFrameHasCome(t *testing.T) {
 	}
 }
 
+func TestCutTakesOutEmptyFrames(t *testing.T) {
+	for name, c := range map[string]struct {
+		b    []byte
+		want []byte // what is left of it
+		cuts cuts
+	}{
+		"none":            {[]byte{0, 1, 5, 0, 2, 6, 7}, []byte{0, 1, 5, 0, 2, 6, 7}, cuts{frames: 2, bytes: 7}},
+		"only":            {[]byte{0, 0, 0, 0}, nil, cuts{empty: 2}},
+		"first":           {[]byte{0, 0, 0, 1, 5}, []byte{0, 1, 5}, cuts{frames: 1, bytes: 3, empty: 1}},
+		"between":         {[]byte{0, 1, 5, 0, 0, 0, 0, 0, 1, 6}, []byte{0, 1, 5, 0, 1, 6}, cuts{frames: 2, bytes: 6, empty: 2}},
+		"before a part":   {[]byte{0, 1, 5, 0, 0, 0, 9, 1, 2}, []byte{0, 1, 5, 0, 9, 1, 2}, cuts{frames: 1, bytes: 3, empty: 1, pending: 4}},
+		"before one byte": {[]byte{0, 0, 0}, []byte{0}, cuts{empty: 1, pending: 1}},
+		"before a lie":    {[]byte{0, 0, 0, 1, 5, 255, 255}, []byte{0, 1, 5, 255, 255}, cuts{frames: 1, bytes: 3, empty: 1, pending: 2, err: ErrTooLong}},
+		"nothing":         {nil, nil, cuts{}},
+	} {
+		b := bytes.Clone(c.b)
+		got := framed.cut(b)
+		if got != c.cuts || !bytes.Equal(b[:got.bytes+got.pending], c.want) {
+			t.Errorf("%s: %+v, %v", name, got, b[:got.bytes+got.pending])
+		}
+	}
+}
+
 // FuzzDeframer feeds bytes whole and byte by byte: both have to find the same frames.
 func FuzzDeframer(f *testing.F) {
 	f.Add(false, append([]byte{0, 20}, binding...))
@@ -176,12 +199,39 @@ func FuzzDeframer(f *testing.F) {
 		if len(whole) != len(slow) || !errors.Is(slowErr, wholeErr) || (slowErr == nil) != (wholeErr == nil) {
 			t.Fatalf("%d frames, %v; byte by byte %d, %v", len(whole), wholeErr, len(slow), slowErr)
 		}
+		checkCut(t, d, b, whole)
 		for i := range whole {
 			if !bytes.Equal(whole[i], slow[i]) {
 				t.Fatalf("frame %d: %x, byte by byte %x", i, whole[i], slow[i])
 			}
 		}
 	})
+}
+
+// checkCut compares what cut leaves with the frames of b.
+func checkCut(t *testing.T, d Deframer, b []byte, whole [][]byte) {
+	t.Helper()
+	var want [][]byte
+	for _, f := range whole {
+		if len(f) > 0 {
+			want = append(want, f)
+		}
+	}
+	left := bytes.Clone(b)
+	c := d.cut(left)
+	got, _ := peekAll(d, left[:c.bytes])
+	if c.frames != len(want) || len(got) != len(want) || c.empty != len(whole)-len(want) ||
+		c.bytes+c.empty*lengthSize+c.pending != len(b) {
+		t.Fatalf("%+v of %d bytes with %d frames, %d empty", c, len(b), len(want), len(whole)-len(want))
+	}
+	for i := range want {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Fatalf("frame %d: %x, want %x", i, got[i], want[i])
+		}
+	}
+	if !bytes.Equal(left[c.bytes:c.bytes+c.pending], b[len(b)-c.pending:]) {
+		t.Fatal("what is pending has changed")
+	}
 }
 
 // peekAll returns all frames of b.

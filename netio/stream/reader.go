@@ -29,13 +29,13 @@ func (s *Stream) readLoop(first []byte) Reason {
 			return Closed
 		}
 		pending += n
-		cut := s.cut(region[:pending])
-		pending -= cut.bytes
+		cut := Deframer(s.info.Carrier).cut(region[:pending])
+		pending = cut.pending
 		s.publish(cut)
 		if cut.err != nil {
 			return BadFrame
 		}
-		if begun = begun || cut.full; begun && cut.frames > 0 {
+		if begun = begun || cut.frames > 0; begun && cut.frames+cut.empty > 0 {
 			deadline = time.Now().Add(s.cfg.IdleTimeout)
 		}
 		if err != nil {
@@ -79,34 +79,14 @@ func (s *Stream) read(b []byte, deadline time.Time) (int, error) {
 	return s.conn.Read(b)
 }
 
-// cuts are the frames of one piece of bytes.
-type cuts struct {
-	frames, bytes int
-	full          bool // one was not empty
-	err           error
-}
-
-// cut finds the whole frames that b begins with.
-func (s *Stream) cut(b []byte) (c cuts) {
-	for {
-		frame, n, err := Deframer(s.info.Carrier).Peek(b[c.bytes:])
-		if n == 0 {
-			c.err = err
-			return c
-		}
-		c.frames++
-		c.bytes += n
-		c.full = c.full || len(frame) > 0
-	}
-}
-
 // publish shows the shard what was cut, and tells it unless it was told and has yet to come.
 func (s *Stream) publish(c cuts) {
+	s.counters.EmptyIn.Add(uint64(c.empty))
+	s.counters.BytesIn.Add(uint64(c.bytes + c.empty*lengthSize))
 	if c.frames == 0 {
 		return
 	}
 	s.counters.FramesIn.Add(uint64(c.frames))
-	s.counters.BytesIn.Add(uint64(c.bytes))
 	s.in.advance(c.bytes)
 	s.in.publish()
 	if s.ready.CompareAndSwap(0, 1) {

@@ -95,6 +95,23 @@ func (r *ring) place(pending, need int) []byte {
 	return r.buf[at : at+free : at+free]
 }
 
+// spare returns the memory that is free, in up to two pieces. For the producer.
+func (r *ring) spare() [2][]byte {
+	size := uint64(len(r.buf))
+	freed := r.freedTo()
+	if freed == r.start {
+		return [2][]byte{r.buf}
+	}
+	from, to := r.start&(size-1), freed&(size-1)
+	switch {
+	case from < to:
+		return [2][]byte{r.buf[from:to]}
+	case from > to:
+		return [2][]byte{r.buf[from:], r.buf[:to]}
+	}
+	return [2][]byte{} // full
+}
+
 // advance ends an entry of n bytes, of those that place returned. The consumer does not see
 // it yet.
 func (r *ring) advance(n int) {

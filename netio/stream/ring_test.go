@@ -125,6 +125,21 @@ func runRing(t interface {
 			views = nil
 			r.release()
 		}
+		free := 0
+		for _, b := range r.spare() {
+			free += len(b)
+			if len(b) > 0 && len(model) > 0 {
+				// Nothing that waits lies there.
+				for _, p := range []uint64{r.read, r.tail.Load() - 1} {
+					if at := &r.buf[p&(size-1)]; inside(b, at) && p != r.skip.Load() {
+						t.Fatalf("step %d: position %d is spare", i, p)
+					}
+				}
+			}
+		}
+		if free+r.used() != size {
+			t.Fatalf("step %d: %d spare and %d used of %d", i, free, r.used(), size)
+		}
 		if used := r.used(); used < 0 || used > size {
 			t.Fatalf("step %d: %d used of %d", i, used, size)
 		}
@@ -132,6 +147,16 @@ func runRing(t interface {
 			t.Fatalf("step %d: %d waiting, %d in the model", i, w, len(model))
 		}
 	}
+}
+
+// inside reports whether p points into b.
+func inside(b []byte, p *byte) bool {
+	for i := range b {
+		if &b[i] == p {
+			return true
+		}
+	}
+	return false
 }
 
 func TestRingMatchesTheModel(t *testing.T) {
