@@ -23,6 +23,7 @@ type stock struct {
 	frame   int // packets
 	size    int // bytes of each payload, or one less
 	change  func(*Config)
+	way     string        // by which viewers are reached: see moveViewers
 	began   int64         // thread time at the last refill
 	cpu     time.Duration // of the batches before that
 }
@@ -33,12 +34,17 @@ const (
 )
 
 func newStock(b *testing.B, frame, size int, change func(*Config), viewers ...int) *stock {
+	s := prepareStock(frame, size, change, viewers...)
+	s.refill(b)
+	return s
+}
+
+func prepareStock(frame, size int, change func(*Config), viewers ...int) *stock {
 	runtime.LockOSThread() // threadTime is this thread's; the benchmark's goroutine ends with it
 	s := &stock{viewers: viewers, frame: frame, size: size, change: change}
 	for range stockPackets / frame {
 		s.batches = append(s.batches, mmsg.NewRxBatch(frame))
 	}
-	s.refill(b)
 	return s
 }
 
@@ -50,6 +56,7 @@ func (s *stock) refill(b *testing.B) {
 	s.settle()
 	s.advance(2 * time.Millisecond)
 	s.take()
+	s.moveViewers(s.way)
 	lengths := make([]int, s.frame)
 	for i := range lengths {
 		lengths[i] = s.size - i%2

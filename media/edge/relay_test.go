@@ -23,7 +23,8 @@ type testPipe struct {
 	out      []sentFrame
 	refuse   [mmsg.Classes]bool
 	holding  bool
-	unread   int // sent since the last Flush
+	discard  bool // what is sent
+	unread   int  // sent since the last Flush
 	closed   bool
 	place    uint32
 	onFrames func(sentFrame)
@@ -50,6 +51,9 @@ func (s *testPipe) Send(c mmsg.Class, b []byte) bool {
 		return false
 	}
 	s.unread++
+	if s.discard {
+		return true
+	}
 	f := sentFrame{c, slices.Clone(b)}
 	if s.out = append(s.out, f); s.onFrames != nil {
 		s.onFrames(f)
