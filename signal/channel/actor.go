@@ -45,7 +45,6 @@ type actor struct {
 	updates updates
 	gathering
 	begun   int            // members that were ever established
-	between int            // commands since members were told last
 	armed   time.Time      // what the timer is set to; zero: nothing
 	scratch []sora.Present // what present returned; empty values in between
 }
@@ -63,7 +62,8 @@ type member struct {
 }
 
 func newActor(r *Registry, id string) *actor {
-	return &actor{registry: r, id: id, sessionID: sora.NewID(), mail: make(chan command, mailboxSize), stop: make(chan struct{})}
+	return &actor{registry: r, id: id, sessionID: sora.NewID(), mail: make(chan command, mailboxSize), stop: make(chan struct{}),
+		gathering: gathering{turn: make(chan struct{}, 1)}}
 }
 
 func (a *actor) run() {
@@ -72,13 +72,13 @@ func (a *actor) run() {
 	timer.Stop()
 	for {
 		a.arm(timer)
-		if a.telling && !a.waiting() {
-			a.tellOn(time.Now())
-			continue
-		}
 		select {
-		case c := <-a.mail:
+		case c := <-a.inbox():
 			a.handle(c)
+		case <-a.turn:
+			if a.telling {
+				a.tellOn(time.Now())
+			}
 		case <-timer.C:
 			a.armed = time.Time{}
 			now := time.Now() // the timer's own time is when it was due, however long ago
@@ -92,15 +92,12 @@ func (a *actor) run() {
 	}
 }
 
-// waiting reports whether a command is to be handled before more is told: as many as the mailbox
-// holds are, each time, unless too much is to be told already.
-func (a *actor) waiting() bool {
-	if len(a.mail) == 0 || a.between >= mailboxSize || a.full() {
-		a.between = 0
-		return false
+// inbox is the mailbox, unless too much is to be told before more happens.
+func (a *actor) inbox() <-chan command {
+	if a.full() {
+		return nil
 	}
-	a.between++
-	return true
+	return a.mail
 }
 
 func (a *actor) handle(c command) {

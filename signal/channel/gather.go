@@ -14,17 +14,17 @@ import (
 // are, up to session.Config.Gather, and up to five times that in a channel of thousands, where
 // one telling costs thousands of writes.
 //
-// A telling goes round the members a few at a time, and between two of these the channel looks
-// after its mailbox and lets those run who were told. All at once, they would stand in front of
-// everybody in the queue of the processors, of the channel itself too: with 4,000 members for
-// longer than joins wait.
+// A telling goes round the members a few at a time. Then it is the turn of those who were told to
+// run, while the channel waits for that and for its mailbox. All at once they would stand in
+// front of everybody in the queue of the processors, of the channel itself too: with 4,000
+// members for longer than joins wait.
 const (
 	gatherFirst = 25 * time.Millisecond
 	gatherQuiet = 800 * time.Millisecond // beyond the longest gap
 	// maxGathered bounds what is gathered; at the bound the mailbox has to wait for the telling.
 	maxGathered = 1024
-	// tellStep is how many members are told before the mailbox is looked at. A channel of so
-	// many is told without interruption.
+	// tellStep is how many members are told before others have their turn. A channel of so many
+	// is told without interruption.
 	tellStep = 64
 )
 
@@ -38,6 +38,7 @@ type gathering struct {
 	telling bool          // members from next on have not been told yet of the first until
 	next    int           // in members
 	until   int           // all at the beginning of the telling
+	turn    chan struct{} // it is the telling's turn; holds one
 	scratch []session.Event
 }
 
@@ -91,11 +92,20 @@ func (a *actor) begin(now time.Time) {
 	g.telling, g.next, g.until, g.due = true, 0, g.all, time.Time{}
 }
 
-// tellOn tells the next few members. Those have the processors before the actor goes on.
+// tellOn tells the next few members. If there are more, turn says when to go on.
 func (a *actor) tellOn(now time.Time) {
-	a.tellUpTo(now, a.gathering.next+tellStep)
-	if a.gathering.telling {
-		runtime.Gosched()
+	a.tellUpTo(now, a.next+tellStep)
+	if a.telling {
+		go a.pass()
+	}
+}
+
+// pass gives the telling its next turn once those had theirs who are waiting for a processor.
+func (g *gathering) pass() {
+	runtime.Gosched()
+	select {
+	case g.turn <- struct{}{}:
+	default: // a telling ended otherwise, and what it left in there does for the next one
 	}
 }
 

@@ -145,19 +145,6 @@ func TestALargeChannelTellsAFewAtATime(t *testing.T) {
 	}
 }
 
-// While members come, they are told all the same.
-func TestAFullMailboxDoesNotKeepMembersFromBeingTold(t *testing.T) {
-	c := newCrew(t)
-	for range mailboxSize {
-		c.a.mail <- command{}
-	}
-	for i := range 2 * (mailboxSize + 1) {
-		if want := i%(mailboxSize+1) != mailboxSize; c.a.waiting() != want {
-			t.Fatalf("look %d at the mailbox: want %v", i, want)
-		}
-	}
-}
-
 func TestTheMailboxWaitsWhileTooMuchIsToBeTold(t *testing.T) {
 	c := newCrew(t)
 	a := c.enter("A")
@@ -168,12 +155,12 @@ func TestTheMailboxWaitsWhileTooMuchIsToBeTold(t *testing.T) {
 	for !c.a.full() {
 		c.say(now, a, "x")
 	}
-	c.a.mail <- command{}
-	if !c.a.telling || c.a.waiting() {
+	if !c.a.telling || c.a.inbox() != nil {
 		t.Fatal("a command goes before what is to be told")
 	}
+	<-c.a.turn
 	c.a.tellOn(now)
-	if c.a.telling || len(c.a.pending) != 0 || !c.a.waiting() {
+	if c.a.telling || len(c.a.pending) != 0 || c.a.inbox() == nil {
 		t.Errorf("%d are pending", len(c.a.pending))
 	}
 }
