@@ -160,6 +160,7 @@ func TestEmptyFramesAreASignOfLifeAndNothingElse(t *testing.T) {
 	c, peer := tcpPair(t)
 	s := h.serve(t, c, nil, flow.FramedStream, Config{})
 	write(t, peer, []byte{0, 0, 0, 0, 0, 1, 5, 0, 0})
+	wait(t, h.ready, "word of the frame")
 	if got := h.frames(t, s, 1); !bytes.Equal(got[0], []byte{5}) {
 		t.Errorf("%x", got)
 	}
