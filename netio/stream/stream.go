@@ -127,6 +127,7 @@ type Stream struct {
 	done   chan struct{} // closed with that
 	end    time.Time     // set before done is closed: until when the writer may go on
 
+	_       [line]byte
 	ready   atomic.Uint32 // the shard was told and has not seen the ring empty since
 	full    atomic.Uint32 // the reader waits for room
 	room    chan struct{} // ends that; one token
