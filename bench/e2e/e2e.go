@@ -41,6 +41,7 @@ type target interface {
 	URL() string
 	PID() int
 	Counters() (map[string]uint64, error)
+	Heap() (heap, error)
 	Stop() error
 }
 

@@ -27,8 +27,9 @@ func (f *fakeServer) PID() int    { return 1 }
 func (f *fakeServer) Stop() error { f.stopped++; return f.err }
 func (f *fakeServer) Counters() (map[string]uint64, error) {
 	f.asked++
-	return map[string]uint64{"heap_allocs": uint64(1000 + f.asked), "gc_cycles": 5, "notifications": 7}, nil
+	return map[string]uint64{"notifications": 7}, nil
 }
+func (f *fakeServer) Heap() (heap, error) { return heap{1000, 5}, nil }
 
 // fakeLab returns a lab in which every packet costs the server perPacket, and what it started
 // and loaded.
@@ -79,7 +80,11 @@ func fakeResult(sc load.Scenario, perPacket time.Duration, progress report.Progr
 	for range 10 {
 		phases = append(phases, report.Measuring)
 	}
-	for i, phase := range append(phases, report.Leaving) {
+	phases = append(phases, report.Leaving)
+	if sc.Silence > 0 {
+		phases = append(phases, report.Silent, report.Leaving)
+	}
+	for i, phase := range phases {
 		s := report.Sample{At: time.Duration(i+1) * time.Second, Phase: phase, Connected: peers, Forwarded: each, ServerCPU: each * perPacket}
 		if phase == report.Measuring {
 			r.Forwarded += s.Forwarded
@@ -202,35 +207,65 @@ func TestLossLatencyMemoryAndFailedJoinsAreNotReached(t *testing.T) {
 	}
 }
 
-// The fake server makes one more allocation each time that it is asked.
-func TestAllocationsOfAskingForCountersDoNotCount(t *testing.T) {
+// The fake server makes 500 allocations each time that it is asked, and besides as many as
+// the test says between the readings: of the beginning and the end with media, then in silence.
+func TestAllocationsThatMediaAddsAreThoseOfThePackets(t *testing.T) {
+	for _, c := range []struct {
+		media, silent uint64
+		got, note     string
+		verdict       report.Verdict
+	}{
+		{0, 0, "0.00000 a packet, 0.000 GC a second", "0 allocations a second of the whole process with media, 0 ", report.Reached},
+		{2000, 2000, "0.00000 a packet", "200 allocations a second of the whole process with media, 200 with the same clients in silence (10.0 s and 10.0 s", report.Reached},
+		{2000, 2100, "0.00000 a packet", "else it would be 0.02000 a packet", report.Reached},
+		{2300, 2000, "0.00300 a packet", "230 allocations", report.NotReached},
+	} {
+		l, _, _ := fakeLab(time.Microsecond)
+		l.start = func(context.Context, map[string]string) (target, error) {
+			return &allocating{between: []uint64{0, c.media, 0, 0, c.silent}}, nil
+		}
+		table, err := l.run(t.Context(), []string{"allocations"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := table.Rows[0]
+		if !strings.HasPrefix(row.Got, c.got) || len(row.Notes) == 0 || !strings.Contains(row.Notes[0], c.note) || row.Verdict != c.verdict {
+			t.Errorf("%+v: %+v", c, row)
+		}
+	}
+}
+
+func TestCollectionsAreThoseWithMedia(t *testing.T) {
 	l, _, _ := fakeLab(time.Microsecond)
+	l.start = func(context.Context, map[string]string) (target, error) { return &allocating{cycles: 10}, nil }
 	table, err := l.run(t.Context(), []string{"allocations"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := table.Rows[0]
-	if !strings.HasPrefix(row.Got, "0.00000 a packet") || !strings.Contains(row.Notes[0], "but without 1 for telling its counters") || row.Verdict != report.Reached {
-		t.Errorf("%+v", row)
-	}
-	l.start = func(context.Context, map[string]string) (target, error) { return &leaky{}, nil }
-	if table, err = l.run(t.Context(), []string{"allocations"}); err != nil {
-		t.Fatal(err)
-	}
-	if row := table.Rows[0]; row.Verdict != report.NotReached || row.Notes[0][:4] != "1000" {
+	if row := table.Rows[0]; !strings.HasSuffix(row.Got, ", 1.000 GC a second") || row.Verdict != report.NotReached {
 		t.Errorf("%+v", row)
 	}
 }
 
-// leaky allocates 10,000 times while it is measured.
-type leaky struct{ fakeServer }
+// allocating is a server that allocates between two readings.
+type allocating struct {
+	fakeServer
+	between []uint64 // before the second reading, the third, ...
+	cycles  uint64   // in the measured part
+	read    int
+	h       heap
+}
 
-func (f *leaky) Counters() (map[string]uint64, error) {
-	c, err := f.fakeServer.Counters()
-	if f.asked > 2 {
-		c["heap_allocs"] += 10_000
+func (a *allocating) Heap() (heap, error) {
+	a.h.mallocs += 500
+	if i := a.read - 1; i >= 0 && i < len(a.between) {
+		a.h.mallocs += a.between[i]
 	}
-	return c, err
+	if a.read == 2 {
+		a.h.cycles += a.cycles
+	}
+	a.read++
+	return a.h, nil
 }
 
 func TestARowSaysWhyPeersFailed(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 type job struct {
 	config   map[string]string
 	scenario load.Scenario
-	counted  bool // ask for the server's counters at the ends of the measured part
+	counted  bool // count what the server allocates, with media and in silence
 
 	// giveUp is nil, or says why a run is not to go on, which ends it: so a row that cannot be
 	// reached any more does not take its whole time. "": it goes on.
@@ -24,10 +24,8 @@ type job struct {
 // outcome is what came of a job.
 type outcome struct {
 	*report.Result
-	before, after map[string]uint64 // counters at the ends of the measured part, if asked for
-	atFirst       map[string]uint64 // counters right before before, which show what asking for them takes
+	media, silent *span             // of the measured part and of the silence, if they were counted
 	last          map[string]uint64 // counters after it all
-	between       time.Duration     // from before to after
 	gaveUp        string            // why the run was ended early; Result is a partial one then
 }
 
@@ -54,7 +52,7 @@ func (l *lab) against(ctx context.Context, s target, j job) (out outcome, err er
 	sc.URL, sc.PID = s.URL(), s.PID()
 	phase := report.Joining
 	started := l.now()
-	var from time.Time
+	var counting *span
 	var samples []report.Sample
 	running, end := context.WithCancel(ctx)
 	defer end()
@@ -62,14 +60,15 @@ func (l *lab) against(ctx context.Context, s target, j job) (out outcome, err er
 		l.say("   %s", one.Line())
 		samples = append(samples, one)
 		if j.counted && one.Phase != phase {
+			counting.end(s, l.now)
+			counting = nil
 			switch one.Phase {
 			case report.Measuring:
-				out.atFirst, _ = s.Counters()
-				out.before, _ = s.Counters() // without them the row says that there were none
-				from = l.now()
-			case report.Leaving:
-				out.after, _ = s.Counters()
-				out.between = l.now().Sub(from)
+				counting = beginSpan(s, l.now)
+				out.media = counting
+			case report.Silent:
+				counting = beginSpan(s, l.now)
+				out.silent = counting
 			}
 		}
 		phase = one.Phase
@@ -99,9 +98,6 @@ func (l *lab) against(ctx context.Context, s target, j job) (out outcome, err er
 		return out, err
 	}
 	l.shed += out.last["drop_feedback"]
-	if j.counted && out.after == nil {
-		out.after, out.between = out.last, l.now().Sub(from) // the run left no sample of its end
-	}
 	return out, nil
 }
 

@@ -17,7 +17,8 @@ const serverLines = 1000
 // server is a process that ends with its folder.
 type server struct {
 	*process.Process
-	dir string
+	dir   string
+	debug string // address of the profiler; "": there is none
 }
 
 // startServer starts binary on free ports, over the settings of config, and waits until it is
@@ -33,11 +34,16 @@ func startServer(ctx context.Context, binary string, config map[string]string) (
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &server{Process: p, dir: dir}, nil
+	return &server{Process: p, dir: dir, debug: all["debug_listen"]}, nil
 }
 
 // URL is where clients connect.
 func (s *server) URL() string { return s.SignalingURL() }
+
+// Heap reads what the runtime has counted from the profiler.
+func (s *server) Heap() (heap, error) {
+	return readHeap("http://" + s.debug + "/debug/pprof/heap?debug=1")
+}
 
 // Stop ends the server and removes its files. An error says that it had ended before, would
 // not end, or that its log tells of a crash.

@@ -53,6 +53,25 @@ func TestConferenceIsForwardedWithoutLoss(t *testing.T) {
 	}
 }
 
+// In silence everybody stays, and nothing is sent.
+func TestSilenceComesAfterTheMeasuredPart(t *testing.T) {
+	r := runReal(t, Scenario{
+		Rooms: 1, Clients: 3, Role: SendRecv, Audio: true, Duration: 2 * time.Second, Silence: 3 * time.Second,
+	})
+	silent := 0
+	for _, s := range r.Samples {
+		if s.Phase != report.Silent {
+			continue
+		}
+		if silent++; s.Sent != 0 || s.Forwarded != 0 || s.Connected != 3 {
+			t.Errorf("in silence: %+v", s)
+		}
+	}
+	if last := r.Samples[len(r.Samples)-1]; silent == 0 || last.Phase != report.Leaving {
+		t.Errorf("%d samples of silence, the last one of all is of %q", silent, last.Phase)
+	}
+}
+
 func TestBroadcastIsForwardedWithoutLoss(t *testing.T) {
 	r := runReal(t, Scenario{
 		Rooms: 1, Clients: 41, Role: Broadcast, Audio: true, Video: true, PayloadSize: 1100, PacketRate: 600,

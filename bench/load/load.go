@@ -47,6 +47,7 @@ type Scenario struct {
 	Warmup   time.Duration // before measuring, after every viewer has heard every publisher (15 s at most)
 	Calm     time.Duration // beyond Warmup at most, until the CPU time of PID is the same each second; 0: not waited for
 	Duration time.Duration // of the measured part
+	Silence  time.Duration // after that publishers send nothing, and all stay for so long; 0: it is left out
 	Churn    time.Duration // each peer leaves and joins again about once in this time; 0: never
 	Poll     time.Duration // how often receivers read; 0: 5 ms
 	Latency  bool          // measure forwarding latency by kernel time stamps; with Impair, links included, by when they let go

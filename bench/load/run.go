@@ -35,6 +35,7 @@ const (
 	maxProblems  = 8
 	spareSlots   = 2                      // processor slots of the runtime beside the shards', who keep theirs asleep
 	settleMargin = 200 * time.Millisecond // after the last join, before the next phase
+	fadeTime     = 2 * time.Second        // from the last packet to silence: what feedback and requests take
 )
 
 // engine is one run.
@@ -294,7 +295,27 @@ func (e *engine) phases(ctx context.Context, clients *sync.WaitGroup, m *meter, 
 	for _, s := range e.shards {
 		s.ask(func() { r.ClientLoss += s.total.abandoned() })
 	}
-	return nil
+	return e.silence(ctx, m)
+}
+
+// silence is the time without media, if the scenario has one. All has been accounted for.
+func (e *engine) silence(ctx context.Context, m *meter) error {
+	if e.scenario.Silence <= 0 {
+		return nil
+	}
+	for _, s := range e.shards {
+		s.ask(func() { s.sending = nil })
+	}
+	if err := e.wait(ctx, fadeTime); err != nil {
+		return err
+	}
+	m.phase.Store(report.Silent)
+	err := e.wait(ctx, e.scenario.Silence)
+	m.phase.Store(report.Leaving)
+	if err != nil {
+		return err
+	}
+	return e.wait(ctx, sampleTime+settleMargin) // whoever looks at samples sees the end of it
 }
 
 // wait lets a time go by, with churn, and ends early if the run cannot go on.

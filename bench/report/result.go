@@ -69,6 +69,7 @@ const (
 	Joining   Phase = "join"
 	WarmingUp Phase = "warmup"
 	Measuring Phase = "measure"
+	Silent    Phase = "silent" // publishers send nothing; only if the scenario asks for it
 	Leaving   Phase = "leave"
 )
 
