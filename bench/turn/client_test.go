@@ -38,10 +38,10 @@ type client struct {
 }
 
 // client connects one with the account's credentials, which it has not shown yet.
-func (w *world) client(as account, v way) *client { return w.clientFrom(as, v, netip.Addr{}) }
+func (w *world) client(as account, v way) *client { return w.clientFrom(as, v, netip.AddrPort{}) }
 
-// clientFrom is client, from an address of loopback.
-func (w *world) clientFrom(as account, v way, local netip.Addr) *client {
+// clientFrom is client, from an address of the caller's choice.
+func (w *world) clientFrom(as account, v way, local netip.AddrPort) *client {
 	w.t.Helper()
 	c := &client{t: w.t, conn: w.open(as, v, local), v: v, username: as.Username, password: as.Credential}
 	if v.isStream() {

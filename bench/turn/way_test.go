@@ -86,15 +86,15 @@ func (w *world) address(as account, v way) string {
 
 // open opens a connection to the TURN server from local, whose zero value leaves that to the
 // kernel. The test closes it, if nobody does before.
-func (w *world) open(as account, v way, local netip.Addr) net.Conn {
+func (w *world) open(as account, v way, local netip.AddrPort) net.Conn {
 	w.t.Helper()
 	network, address := "udp", w.address(as, v)
 	d := net.Dialer{Timeout: patience}
 	if v.isStream() {
 		network = "tcp"
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		d.LocalAddr = net.TCPAddrFromAddrPort(local)
 	} else {
-		d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0))
+		d.LocalAddr = net.UDPAddrFromAddrPort(local)
 	}
 	conn, err := d.Dial(network, address)
 	if err != nil {
