@@ -378,7 +378,7 @@ func (p *Peer) attributes() []any {
 func (p *Peer) established() {
 	p.registry.joined(p)
 	m := p.machine.Member()
-	p.registry.log.Info("session established", append(p.attributes(), "client", m.Client, "environment", m.Environment)...)
+	p.registry.log.Info("session established", append(p.attributes(), "client", m.Client, "environment", m.Environment, "transport", p.transportType())...)
 }
 
 // note writes what the machine finds worth a line. Clients cause it, so that it is sampled.

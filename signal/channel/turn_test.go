@@ -1,7 +1,10 @@
 package channel_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
+	"regexp"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,8 +12,9 @@ import (
 	"tsubame/signal/channel"
 )
 
-func TestNotificationsSayWhatCarriesTheMedia(t *testing.T) {
-	r := newRig(t)
+func TestNotificationsAndTheLogSayWhatCarriesTheMedia(t *testing.T) {
+	var log bytes.Buffer // written by sessions that take turns here
+	r := newRigOf(t, func(c *channel.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	r.plane.Manual = true
 	enter := func(i int, tcp bool) *client {
 		c := r.connect("room", "recvonly", "")
@@ -34,6 +38,12 @@ func TestNotificationsSayWhatCarriesTheMedia(t *testing.T) {
 	b.leave()
 	if m := a.expect("connection.destroyed"); m.Transport != "tcp" {
 		t.Errorf("destroyed: %q", m.Transport)
+	}
+	a.leave()
+	for id, transport := range map[string]string{a.id: "udp", b.id: "tcp"} {
+		if !regexp.MustCompile("established.*" + id + ".* transport=" + transport).MatchString(log.String()) {
+			t.Errorf("%s is not said to go by %s in\n%s", id, transport, &log)
+		}
 	}
 }
 
