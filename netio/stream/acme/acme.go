@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 
 	"github.com/caddyserver/certmagic"
@@ -41,6 +42,7 @@ type Config struct {
 // Manager obtains, renews and hands out certificates.
 type Manager struct {
 	domains []string
+	storage string
 	cache   *certmagic.Cache
 	magic   *certmagic.Config
 	cancel  context.CancelFunc
@@ -59,16 +61,16 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{domains: domains}
+	m := &Manager{domains: domains, storage: cfg.Storage}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	quiet := zap.NewNop() // what an operator has to know comes as events
+	log := zap.New(core{log: cfg.Log})
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return m.magic, nil },
-		Logger:           quiet,
+		Logger:           log,
 	})
 	m.magic = certmagic.New(m.cache, certmagic.Config{
 		Storage: &certmagic.FileStorage{Path: cfg.Storage},
-		Logger:  quiet,
+		Logger:  log,
 		OnEvent: events{cfg.Log}.on, ShouldEmitFunc: isNews,
 		// Clients that send no name get the first domain's.
 		DefaultServerName: domains[0],
@@ -76,7 +78,7 @@ func New(cfg Config) (*Manager, error) {
 	m.magic.Issuers = []certmagic.Issuer{certmagic.NewACMEIssuer(m.magic, certmagic.ACMEIssuer{
 		CA: cfg.Directory, Email: cfg.Email, Agreed: true,
 		DisableHTTPChallenge: true, AltTLSALPNPort: cfg.Port, DisableDistributedSolvers: true,
-		TrustedRoots: cfg.Roots, Logger: quiet,
+		TrustedRoots: cfg.Roots, Logger: log,
 	})}
 	return m, nil
 }
@@ -114,32 +116,24 @@ func (m *Manager) GetCertificate(info *tls.ClientHelloInfo) (*tls.Certificate, e
 }
 
 // Start loads what there is and obtains what is missing, in the background: what fails is
-// logged and tried again for a month, at growing intervals. An error is one of the directory.
-func (m *Manager) Start() error { return m.magic.ManageAsync(m.ctx, m.domains) }
+// logged and tried again for a month, at growing intervals. An error says that keys and
+// certificates cannot be kept: nothing is begun then, as each restart would ask the CA anew.
+func (m *Manager) Start() error {
+	if err := os.MkdirAll(m.storage, 0o700); err != nil {
+		return fmt.Errorf("ACME: %w", err)
+	}
+	probe, err := os.CreateTemp(m.storage, "probe")
+	if err != nil {
+		return fmt.Errorf("ACME: %w", err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return fmt.Errorf("ACME: %w", err)
+	}
+	return m.magic.ManageAsync(m.ctx, m.domains)
+}
 
 // Close ends renewing. What is being obtained is given up.
 func (m *Manager) Close() {
 	m.cancel()
 	m.cache.Stop()
-}
-
-// events turns certmagic's into log lines.
-type events struct{ log *slog.Logger }
-
-// The events that an operator has to know of. There are others at every handshake.
-const (
-	obtained = "cert_obtained"
-	failed   = "cert_failed"
-)
-
-func isNews(event string) bool { return event == obtained || event == failed }
-
-func (e events) on(_ context.Context, event string, data map[string]any) error {
-	switch event {
-	case obtained:
-		e.log.Info("ACME: certificate obtained", "domain", data["identifier"], "renewal", data["renewal"])
-	case failed:
-		e.log.Error("ACME: no certificate", "domain", data["identifier"], "renewal", data["renewal"], "err", data["error"])
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 
 	"tsubame/netio/stream"
 	"tsubame/netio/stream/entry"
@@ -175,6 +176,41 @@ func TestCloseGivesUpWhatIsBeingObtained(t *testing.T) {
 	s := start(t, a, t.TempDir())
 	waitFor(t, "it has failed once", func() bool { return s.log.has("ACME: no certificate") })
 	s.stop() // what is left is found by TestMain
+}
+
+func TestStorageThatCannotBeWrittenIsAnErrorAtStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Config{Domains: []string{domain}, Storage: filepath.Join(file, "in")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Start(); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestWarningsOfTheLibraryReachOurLog(t *testing.T) {
+	out := &logged{}
+	log := zap.New(core{log: slog.New(slog.NewTextHandler(out, nil))}).Named("x").With(zap.String("domain", domain))
+	log.Debug("no news")
+	log.Info("no news")
+	log.Warn("a warning", zap.Int("attempt", 2))
+	log.Error("an error", zap.Error(os.ErrPermission))
+	for _, want := range []string{
+		`level=WARN msg="ACME: a warning" attempt=2 domain=` + domain,
+		`level=ERROR msg="ACME: an error" domain=` + domain + ` error="permission denied"`,
+	} {
+		if !out.has(want) {
+			t.Errorf("no %q in %s", want, out.b.String())
+		}
+	}
+	if out.has("no news") {
+		t.Error(out.b.String())
+	}
 }
 
 func TestConfigurationsThatCannotWorkAreErrors(t *testing.T) {
