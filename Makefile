@@ -30,18 +30,20 @@ build:
 build-bench:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/tsubame-bench ./cmd/tsubame-bench
 
-# What the tests need beside Go: Chromium, npm and the official SDK, a C compiler.
+# What the tests need beside Go: Chromium, Firefox, npm and the official SDK, a C compiler, nginx
+# and coturn's client.
 deps:
 	@bench/browser/install.sh
 
-# All suites run, also behind one that failed; the sum at the end decides.
+# All suites run, also behind one that failed; the sum at the end decides. Of the browser tests,
+# those that measure nothing run beside TestSDKChurn (see package browser).
 test: deps
 	@mkdir -p bin/test && rm -f bin/test/totals && $(GO) build -o $(SUITE) ./bench/suite
 	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
 	-@$(SUITE) -name unit -- -count=1 -timeout 8m $(UNIT_PACKAGES)
 	-@$(SUITE) -name race -- -count=1 -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
 	-@$(SUITE) -name integration -- -count=1 -p 1 -timeout 10m $(INTEGRATION_PACKAGES)
-	-@$(SUITE) -name browser -- -tags browser -count=1 -p 1 -timeout 22m ./bench/browser -churn $(CHURN)
+	-@$(SUITE) -name browser -- -tags browser -count=1 -p 1 -timeout 20m ./bench/browser -churn $(CHURN)
 	@$(SUITE) -expect unit,race,integration,browser
 
 check:

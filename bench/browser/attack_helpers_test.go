@@ -23,6 +23,7 @@ import (
 
 const (
 	calmTime   = time.Minute     // the call is watched before the first attack
+	calmPiece  = calmTime / 6    // after each of which it must have been undisturbed
 	attackTime = 7 * time.Second // most attacks last so long: 175 frames of the pattern
 	// attackRate is for datagrams that are to be dropped: see package attack for why.
 	attackRate = 20_000
@@ -77,29 +78,46 @@ func newSiege(t *testing.T) *siege {
 	s.tabs[0].requireArrivesFrom(s.tabs[1])
 	s.tabs[1].requireArrivesFrom(s.tabs[0])
 
-	for try := 1; !s.watch(t); try++ {
-		if try == attempts { // against such a minute nothing could be measured
-			t.Fatalf("the call is disturbed before any attack, %d minutes long", attempts)
-		}
-	}
+	s.watch(t)
 	s.idle = s.footprint()
 	t.Logf("calm: the server takes %+v", s.idle)
 	return s
 }
 
-// watch looks at the call for the minute that the attacks are measured against, and reports
-// whether the call was undisturbed.
-func (s *siege) watch(t *testing.T) bool {
+// watch looks at the call for the minute that the attacks are measured against. A disturbance
+// begins the minute anew.
+func (s *siege) watch(t *testing.T) {
 	t.Helper()
-	before := s.look()
-	<-time.After(calmTime)
-	after := s.look()
+	start := s.look()
+	before, pieces := start, 0
+	for range attempts * int(calmTime/calmPiece) {
+		<-time.After(calmPiece)
+		after := s.look()
+		if !s.wasCalm(t, before, after) {
+			start, before, pieces = after, after, 0
+			continue
+		}
+		if before, pieces = after, pieces+1; pieces < int(calmTime/calmPiece) {
+			continue
+		}
+		for i, c := range s.tabs {
+			s.calm[i] = tempoOf(i, start, after)
+			t.Logf("calm: %s decodes %v", c.name, s.calm[i])
+		}
+		return
+	}
+	// Against such a minute nothing could be measured.
+	t.Fatalf("the call is disturbed before any attack, in each minute of %v", attempts*calmTime)
+}
+
+// wasCalm reports whether the call was undisturbed between two looks.
+func (s *siege) wasCalm(t *testing.T, before, after [2]viewing) bool {
+	t.Helper()
 	calm := true
 	for i, c := range s.tabs {
-		s.calm[i] = tempoOf(i, before, after)
-		t.Logf("calm: %s decodes %v", c.name, s.calm[i])
-		if s.calm[i].encoded < minRate || s.calm[i].lagging() || after[i].Freezes != before[i].Freezes {
-			t.Logf("%s is disturbed: %+v, %+v; it receives what sent: %+v, %+v", c.name, before[i], after[i], before[1-i], after[1-i])
+		p := tempoOf(i, before, after)
+		if p.encoded < minRate || p.lagging() || after[i].Freezes != before[i].Freezes {
+			t.Logf("%s is disturbed, %v: %+v, %+v; it receives what sent: %+v, %+v", c.name, p, before[i], after[i], before[1-i], after[1-i])
 			calm = false
 		}
 	}

@@ -8,6 +8,7 @@ import (
 )
 
 func TestSDKSendrecvOfTwo(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	red, blue := s.client(b, "red", 0), s.client(b, "blue", 5)
 	red.join("sendrecv")
@@ -32,6 +33,7 @@ func TestSDKSendrecvOfTwo(t *testing.T) {
 }
 
 func TestSDKSendrecvOfThree(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	all := []*client{s.client(b, "red", 0), s.client(b, "green", 3), s.client(b, "blue", 5)}
 	for _, c := range all {
@@ -53,6 +55,7 @@ func TestSDKSendrecvOfThree(t *testing.T) {
 }
 
 func TestSDKSendonlyToRecvonly(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	publisher, viewer := s.client(b, "publisher", 1), s.client(b, "viewer", 0)
 	publisher.join("sendonly")
@@ -67,6 +70,7 @@ func TestSDKSendonlyToRecvonly(t *testing.T) {
 }
 
 func TestSDKViewerFirstAndPublisherLater(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	publisher, viewer := s.client(b, "publisher", 2), s.client(b, "viewer", 0)
 	viewer.join("recvonly")
@@ -78,6 +82,7 @@ func TestSDKViewerFirstAndPublisherLater(t *testing.T) {
 
 // A viewer that comes when the publisher's first key frame is long gone gets a new one.
 func TestSDKLateJoinerGetsAKeyFrame(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	publisher, early, late := s.client(b, "publisher", 4), s.client(b, "early viewer", 0), s.client(b, "late viewer", 0)
 	publisher.join("sendonly")
@@ -102,6 +107,7 @@ func TestSDKLateJoinerGetsAKeyFrame(t *testing.T) {
 // One viewer stays while publishers come and go: released sections are used again
 // and every re-offer parses.
 func TestSDKJoinLeaveJoinJoinLeave(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	viewer := s.client(b, "viewer", 0)
 	one, two := s.client(b, "one", 3), s.client(b, "two", 6)
@@ -129,6 +135,7 @@ func TestSDKJoinLeaveJoinJoinLeave(t *testing.T) {
 
 // What clients say of themselves reaches the others, those before and those after them.
 func TestSDKTellsWhoIsThere(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	one, two := s.client(b, "one", 1), s.client(b, "two", 2)
 	one.joinWith("recvonly", options{"clientId": "client one", "signalingNotifyMetadata": map[string]any{"name": "Ichi 一"}}, wish{})
@@ -157,6 +164,7 @@ func TestSDKTellsWhoIsThere(t *testing.T) {
 // The SDK opens a WebSocket to each address that it is given, keeps one and closes the
 // others without a word.
 func TestSDKWithSeveralAddresses(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	one, two := s.client(b, "one", 3), s.client(b, "two", 6)
 	here := s.server.SignalingURL()

@@ -5,6 +5,7 @@ package browser
 import (
 	"context"
 	_ "embed"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,6 +39,11 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// besideChurn is what bounds how many tests run at a time.
+	if err := flag.Set("test.parallel", "1000"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	if shared.chromium != nil {
 		shared.cancel()

@@ -19,6 +19,29 @@ var (
 	churnSeed = flag.Uint64("churn-seed", 0, "what they do, as printed by an earlier run; 0: something new")
 )
 
+// besideChurn has a test run while the clients of TestSDKChurn come and go: those have a server
+// and a browser of their own, and most of their minutes pass in waiting. It is for tests of what
+// the page, the SDK and the server say and do, with the patience that they have on a busy machine
+// anyway. A test that measures what a machine has the time for (frames, rates, freezes), or that
+// needs the focus of the keyboard, has the machine to itself, before.
+func besideChurn(t *testing.T, alone ...chan struct{}) {
+	t.Helper()
+	t.Parallel()
+	start := time.Now()
+	for _, turn := range append(alone, turns) {
+		turn <- struct{}{}
+		t.Cleanup(func() { <-turn })
+	}
+	t.Logf("%.1f s until its turn", time.Since(start).Seconds())
+}
+
+// turns are held by the two tests that run beside TestSDKChurn, which needs none: it lasts
+// longest and begins first. The flag -parallel bounds nothing here.
+var turns = make(chan struct{}, 2)
+
+// inFirefox is held by the one of them that uses Firefox.
+var inFirefox = make(chan struct{}, 1)
+
 // churnTabs is the number of clients that come and go in one channel.
 const churnTabs = 6
 
@@ -44,6 +67,7 @@ func (p part) receives() bool { return p.role != "sendonly" }
 // some by reloading their page. No SDK has seen an error, whoever is in the channel sees
 // exactly the others all the time, and afterwards the server holds nothing.
 func TestSDKChurn(t *testing.T) {
+	t.Parallel()
 	lasts, seed := *churnTime, *churnSeed
 	if testing.Short() {
 		lasts = min(lasts, 20*time.Second)
@@ -58,8 +82,9 @@ func TestSDKChurn(t *testing.T) {
 		"connection_updated_notify_interval": "5 s",
 	}}
 	c := &churn{scene: newSceneWith(t, o, "dtls_failed"), rng: rand.New(rand.NewPCG(seed, 0)), in: map[*client]part{}, done: map[string]int{}}
+	b := ownChromium(t)
 	for i := range churnTabs {
-		c.clients = append(c.clients, c.client(sharedChromium(t), fmt.Sprint("client ", i+1), i))
+		c.clients = append(c.clients, c.client(b, fmt.Sprint("client ", i+1), i))
 	}
 	for start := time.Now(); (time.Since(start) < lasts || !c.everything()) && !t.Failed(); {
 		c.step()

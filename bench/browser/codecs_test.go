@@ -147,6 +147,7 @@ const countSections = `rig.offered().split("m=video").length - 1`
 // Chromium has no encoder for H.265: it refuses the section, the call goes on with
 // sound, and nobody else is the worse for it.
 func TestSDKPublisherThatCannotEncodeWhatItAskedFor(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	asker, other, viewer := s.client(b, "asker", 1), s.client(b, "other", 4), s.client(b, "viewer", 0)
 	if codecs := asker.encoders(); codecs["H265"] {
@@ -176,6 +177,7 @@ func TestSDKPublisherThatCannotEncodeWhatItAskedFor(t *testing.T) {
 // own section is refused, and what carries its call is the section of whoever it watches,
 // also while nobody is there and when somebody comes back in another codec.
 func TestSDKVideoOnlyWithoutItsCodecIsAViewer(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	publisher, asker := s.client(b, "publisher", 2), s.client(b, "asker", 5)
 	publisher.joinWith("sendonly", options{"audio": false, "videoCodecType": "AV1"}, small)

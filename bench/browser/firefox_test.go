@@ -15,6 +15,7 @@ func TestFirefoxWithChromiumInVP9(t *testing.T) { foxAndChrome(t, "VP9") }
 func TestFirefoxWithChromiumInAV1(t *testing.T) { foxAndChrome(t, "AV1") }
 
 func foxAndChrome(t *testing.T, codec string) {
+	besideChurn(t, inFirefox)
 	s := newScene(t)
 	fox, chrome := s.client(theFirefox(t), "firefox", 1), s.client(sharedChromium(t), "chromium", 5)
 	o := options{"videoCodecType": codec}
@@ -35,6 +36,7 @@ func foxAndChrome(t *testing.T, codec string) {
 // released, offered with port 0 and used again. The SDK changes that to port 9 for
 // Firefox, which must not find a fault with it, nor lose what goes on.
 func TestFirefoxWhileOthersComeAndGo(t *testing.T) {
+	besideChurn(t, inFirefox)
 	s, b := newScene(t), sharedChromium(t)
 	fox := s.client(theFirefox(t), "firefox", 1)
 	one, two := s.client(b, "one", 3), s.client(b, "two", 6)
@@ -75,6 +77,7 @@ func TestFirefoxWhileOthersComeAndGo(t *testing.T) {
 // This Firefox has no H.264: it does not get such a picture, it gets the sound, and
 // everything of everybody else. The section serves the next codec.
 func TestFirefoxBesideAPublisherOfH264(t *testing.T) {
+	besideChurn(t, inFirefox)
 	s, b := newScene(t), sharedChromium(t)
 	fox := s.client(theFirefox(t), "firefox", 1)
 	if codecs := fox.encoders(); codecs["H264"] {
@@ -98,6 +101,7 @@ func TestFirefoxBesideAPublisherOfH264(t *testing.T) {
 }
 
 func TestFirefoxWatchesTwoPublishers(t *testing.T) {
+	besideChurn(t, inFirefox)
 	s, b := newScene(t), sharedChromium(t)
 	fox := s.client(theFirefox(t), "firefox", 0)
 	one, two := s.client(b, "one", 2), s.client(b, "two", 7)
@@ -121,6 +125,7 @@ func TestFirefoxWatchesTwoPublishers(t *testing.T) {
 
 // Firefox makes a key frame when it is asked to, and as a viewer it asks for one.
 func TestFirefoxAndALateViewer(t *testing.T) {
+	besideChurn(t, inFirefox)
 	s, b := newScene(t), sharedChromium(t)
 	fox, chrome := s.client(theFirefox(t), "firefox", 4), s.client(b, "chromium", 5)
 	lateFox, lateChrome := s.client(theFirefox(t), "late firefox", 0), s.client(b, "late chromium", 0)
@@ -143,6 +148,7 @@ func TestFirefoxAndALateViewer(t *testing.T) {
 
 // The server's own page works in both.
 func TestFirefoxWithTheServersPage(t *testing.T) {
+	besideChurn(t, inFirefox)
 	s := startServer(t)
 	fox := theFirefox(t).open(t, "firefox", pageURL(t, s, "source=test&pattern=1"))
 	fox.requireState("live")

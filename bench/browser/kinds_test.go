@@ -21,6 +21,7 @@ func (c *client) requireNothingOf(kind, id string) {
 }
 
 func TestSDKAudioOnlyAndVideoOnly(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	speaker, camera, viewer := s.client(b, "speaker", 1), s.client(b, "camera", 7), s.client(b, "viewer", 0)
 	viewer.join("recvonly")
@@ -40,6 +41,7 @@ func TestSDKAudioOnlyAndVideoOnly(t *testing.T) {
 
 // What a viewer says of audio and video is what it wants to have, whatever there is.
 func TestSDKViewerWithoutAKind(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	both, speaker, camera := s.client(b, "both", 2), s.client(b, "speaker", 4), s.client(b, "camera", 6)
 	viewer := s.client(b, "viewer", 0)
@@ -76,6 +78,7 @@ func TestSDKViewerWithoutAKind(t *testing.T) {
 // For who sends and receives, audio and video say what it sends: it receives what the
 // others have all the same.
 func TestSDKSendrecvOfDifferentKinds(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	speaker, camera := s.client(b, "speaker", 3), s.client(b, "camera", 5)
 	speaker.joinWith("sendrecv", options{"video": false}, wish{})
@@ -93,6 +96,7 @@ func TestSDKSendrecvOfDifferentKinds(t *testing.T) {
 
 // The SDK answers with its own section, but has nothing to put into it yet.
 func TestSDKPictureThatComesLater(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	publisher, viewer := s.client(b, "publisher", 6), s.client(b, "viewer", 0)
 	publisher.joinWith("sendonly", options{"videoCodecType": "VP8"}, wish{Video: no})
@@ -110,6 +114,7 @@ func TestSDKPictureThatComesLater(t *testing.T) {
 // A reload says no good-bye, but it closes the WebSocket: the others need not wait
 // for the consent to run out.
 func TestSDKReloadOfATab(t *testing.T) {
+	besideChurn(t)
 	const atOnce = 3 * time.Second
 	s, b := newScene(t), sharedChromium(t)
 	stays, reloads := s.client(b, "stays", 1), s.client(b, "reloads", 6)

@@ -9,6 +9,7 @@ import (
 
 // Firefox names what its statistics are about in other ways than Chromium.
 func TestPageShowsFiguresInFirefox(t *testing.T) {
+	besideChurn(t, inFirefox)
 	s := startServer(t)
 	other := openPage(t, s, "chromium", little+"&pattern=5&client_id=Hanako")
 	fox := theFirefox(t).open(t, "firefox", pageURL(t, s, little+"&pattern=1"))

@@ -11,6 +11,7 @@ import (
 )
 
 func TestPageLogsSignaling(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	one := openPage(t, s, "one", little+"&role=sendonly")
 	two := openPage(t, s, "two", "role=recvonly&client_id=Kenji")
@@ -60,6 +61,7 @@ func TestPageLogsSignaling(t *testing.T) {
 }
 
 func TestPageLogIsBounded(t *testing.T) {
+	besideChurn(t)
 	base, _ := recorder(t)
 	tb := lobby(t, base)
 	type result struct {

@@ -56,6 +56,7 @@ func requireConnect(t *testing.T, connects <-chan map[string]any, want string) {
 }
 
 func TestPageLinkReachesTheConnectMessage(t *testing.T) {
+	besideChurn(t)
 	base, connects := recorder(t)
 	tb := lobby(t, base)
 	for query, want := range map[string]string{
@@ -78,6 +79,7 @@ func TestPageLinkReachesTheConnectMessage(t *testing.T) {
 }
 
 func TestPageControlsReachTheConnectMessageAndAreRemembered(t *testing.T) {
+	besideChurn(t)
 	base, connects := recorder(t)
 	tb := lobby(t, base)
 	tb.click("#more summary")
@@ -116,6 +118,7 @@ func TestPageControlsReachTheConnectMessageAndAreRemembered(t *testing.T) {
 }
 
 func TestPageChecksTheFormBeforeItConnects(t *testing.T) {
+	besideChurn(t)
 	base, connects := recorder(t)
 	tb := lobby(t, base+"?source=test")
 	says := func(field, want string) {
@@ -144,6 +147,7 @@ func TestPageChecksTheFormBeforeItConnects(t *testing.T) {
 }
 
 func TestPageMarksCodecsThatTheBrowserCannotSend(t *testing.T) {
+	besideChurn(t)
 	base, _ := recorder(t)
 	tb := lobby(t, base)
 	for _, codec := range []string{"VP8", "VP9", "AV1", "H264", "H265"} {
@@ -156,6 +160,7 @@ func TestPageMarksCodecsThatTheBrowserCannotSend(t *testing.T) {
 }
 
 func TestPageOptionsReachTheMedia(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	sender := openPage(t, s, "sender", little+"&role=sendonly&codec=VP9&video_kbps=300&audio_kbps=48&stereo=true&dtx=true&fec=true&max_playback_rate=24000&client_id=Hanako")
 	watcher := openPage(t, s, "watcher", "role=recvonly")

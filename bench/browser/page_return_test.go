@@ -22,6 +22,7 @@ import (
 func navigate(url string) chromedp.Action[chromedp.Void] { return chromedp.Navigate(url) }
 
 func TestPageComesBackWhenTheServerIsBack(t *testing.T) {
+	besideChurn(t)
 	first := startServer(t)
 	page, err := url.Parse(first.URL())
 	if err != nil {
@@ -78,6 +79,7 @@ func TestPageComesBackWhenTheServerIsBack(t *testing.T) {
 
 // Signaling gets through and media does not.
 func TestPageSuspectsAFirewall(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	tb := lobby(t, strings.Replace(pageURL(t, s, little), "&auto=1", "", 1))
 	// The way to the server's port ends nowhere, and the page's patience is short.
@@ -99,6 +101,7 @@ func TestPageSuspectsAFirewall(t *testing.T) {
 
 // One page, one server that refuses with whatever the channel's name says.
 func TestPageExplainsEveryRefusal(t *testing.T) {
+	besideChurn(t)
 	link := stubborn(t, func(ctx context.Context, c *websocket.Conn) {
 		_, b, err := c.Read(ctx)
 		if err != nil {
@@ -146,6 +149,7 @@ func TestPageExplainsEveryRefusal(t *testing.T) {
 
 // The words for every reason that the server has are written.
 func TestPageHasWordsForEveryReasonOfTheServer(t *testing.T) {
+	besideChurn(t)
 	base, _ := recorder(t)
 	tb := lobby(t, base)
 	for _, reason := range []string{
@@ -163,6 +167,7 @@ func TestPageHasWordsForEveryReasonOfTheServer(t *testing.T) {
 }
 
 func TestPageWaitsLongerEachTimeButNotForEver(t *testing.T) {
+	besideChurn(t)
 	base, _ := recorder(t)
 	tb := lobby(t, base)
 	for attempt, seconds := range []float64{1, 2, 4, 8, 15, 15, 15} {

@@ -12,6 +12,7 @@ import (
 const sentTrack = `(probe.peers.at(-1).getSenders().map((s) => s.track).find((t) => t?.kind === "%s")?.id ?? "")`
 
 func TestPageChangesTheSourceDuringTheCall(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	one := openPage(t, s, "one", little+"&pattern=2&role=sendonly")
 	two := openPage(t, s, "two", "role=recvonly")
@@ -40,6 +41,7 @@ func TestPageChangesTheSourceDuringTheCall(t *testing.T) {
 }
 
 func TestPageSharesAScreenUntilItEnds(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	one := openPage(t, s, "one", little+"&role=sendonly")
 	one.run(`navigator.mediaDevices.getDisplayMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"))`)
@@ -62,6 +64,7 @@ func TestPageSharesAScreenUntilItEnds(t *testing.T) {
 
 // What the browser says about devices is said in words, with what to do.
 func TestPageExplainsWhatIsWrongWithDevices(t *testing.T) {
+	besideChurn(t)
 	base, _ := recorder(t)
 	tb := lobby(t, base+"?source=camera")
 	refuse := func(name string) {
@@ -97,6 +100,7 @@ func TestPageExplainsWhatIsWrongWithDevices(t *testing.T) {
 // An encoder that the browser has not got: the call goes on, and the page says what
 // the others miss.
 func TestPageSaysThatACodecCannotBeSent(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	tb := lobby(t, strings.Replace(pageURL(t, s, little), "&auto=1", "", 1))
 	tb.run(`{ const apply = RTCPeerConnection.prototype.setRemoteDescription;
@@ -110,6 +114,7 @@ func TestPageSaysThatACodecCannotBeSent(t *testing.T) {
 
 // A link may come from anybody: what is a person's own goes out after a click only.
 func TestPageSendsNoDeviceBecauseOfALinkAlone(t *testing.T) {
+	besideChurn(t)
 	base, connects := recorder(t)
 	tb := lobby(t, base)
 	for _, query := range []string{"source=camera", "source=screen", "video=none&audio=microphone", "video=camera&audio=none&role=sendonly"} {
@@ -126,6 +131,7 @@ func TestPageSendsNoDeviceBecauseOfALinkAlone(t *testing.T) {
 
 // A device that the browser gives only after the person has left is not kept.
 func TestPageClosesADeviceThatComesTooLate(t *testing.T) {
+	besideChurn(t)
 	base, connects := recorder(t)
 	tb := lobby(t, base+"?source=test")
 	tb.click("#connect")
@@ -148,6 +154,7 @@ func TestPageClosesADeviceThatComesTooLate(t *testing.T) {
 }
 
 func TestPageTakesTheDeviceThatWasChosen(t *testing.T) {
+	besideChurn(t)
 	base, connects := recorder(t)
 	tb := lobby(t, base+"?audio=microphone&video=none")
 	tb.requireTrue("there are microphones to choose from", `document.querySelector("#join select[name=microphone]").checkVisibility()`)

@@ -44,6 +44,7 @@ func (tb *tab) connectionID() string {
 }
 
 func TestPageTwoTabsSeeAndHearEachOther(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	one := openPage(t, s, "one", "source=test&pattern=2")
 	two := openPage(t, s, "two", "source=test&pattern=5")
@@ -63,6 +64,7 @@ func TestPageTwoTabsSeeAndHearEachOther(t *testing.T) {
 }
 
 func TestPageRoles(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	sender := openPage(t, s, "sender", "source=test&pattern=3&role=sendonly")
 	watcher := openPage(t, s, "watcher", "role=recvonly")
@@ -76,6 +78,7 @@ func TestPageRoles(t *testing.T) {
 }
 
 func TestPageSendsTheCamera(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	camera := lobby(t, pageURL(t, s, "source=camera")) // Chromium's fake devices
 	camera.click("#connect")
@@ -91,6 +94,7 @@ func TestPageSendsTheCamera(t *testing.T) {
 }
 
 func TestPageFallsBackToTheTestPatternWithoutDevices(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	watcher := openPage(t, s, "watcher", "role=recvonly")
 	b := ownChromium(t)
@@ -107,6 +111,7 @@ func TestPageFallsBackToTheTestPatternWithoutDevices(t *testing.T) {
 }
 
 func TestPageMutesPictureAndSound(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	one := openPage(t, s, "one", "source=test&pattern=1&role=sendonly")
 	two := openPage(t, s, "two", "role=recvonly")
@@ -143,6 +148,7 @@ func TestPageMutesPictureAndSound(t *testing.T) {
 
 // A tab behind another one must not freeze for the others.
 func TestPagePatternMovesOnInAHiddenTab(t *testing.T) {
+	besideChurn(t)
 	s := startServer(t)
 	b := ownChromium(t)
 	watcher := openPage(t, s, "watcher", "role=recvonly")

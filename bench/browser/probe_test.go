@@ -27,6 +27,7 @@ func (tb *tab) readShown() *picture {
 }
 
 func TestProbeReadsEveryPattern(t *testing.T) {
+	besideChurn(t)
 	tb := sharedChromium(t).open(t, "probe", startSite(t).URL+"/sdk.html")
 	for pattern := range bandColours {
 		tb.run(fmt.Sprintf(showPattern, pattern))
@@ -51,6 +52,7 @@ func TestProbeReadsEveryPattern(t *testing.T) {
 }
 
 func TestProbeSeesThatAPictureStandsStillOrIsNone(t *testing.T) {
+	besideChurn(t)
 	tb := sharedChromium(t).open(t, "probe", startSite(t).URL+"/sdk.html")
 	tb.run(fmt.Sprintf(showPattern, 2))
 	eventually(t, callTimeout, "a readable picture", func() (bool, any) {
@@ -78,6 +80,7 @@ func TestProbeSeesThatAPictureStandsStillOrIsNone(t *testing.T) {
 }
 
 func TestProbeCatchesSwallowedErrors(t *testing.T) {
+	besideChurn(t)
 	tb := sharedChromium(t).open(t, "probe", startSite(t).URL+"/sdk.html")
 	for name, script := range map[string]string{
 		"a promise that nobody looks at": `setTimeout(() => Promise.reject(new Error("one")))`,

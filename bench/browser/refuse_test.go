@@ -45,6 +45,7 @@ func (tb *tab) requireAlert(timeout time.Duration, want string) {
 }
 
 func TestPageConnectsAsTheProtocolSays(t *testing.T) {
+	besideChurn(t)
 	messages := make(chan string, 8)
 	url := stubborn(t, func(ctx context.Context, c *websocket.Conn) {
 		for {
@@ -97,6 +98,7 @@ func TestPageConnectsAsTheProtocolSays(t *testing.T) {
 }
 
 func TestPageShowsWhyItWasRefused(t *testing.T) {
+	besideChurn(t)
 	url := stubborn(t, func(ctx context.Context, c *websocket.Conn) {
 		if _, _, err := c.Read(ctx); err == nil {
 			_ = c.Close(4490, "AUTHENTICATION-FAILURE")
@@ -108,6 +110,7 @@ func TestPageShowsWhyItWasRefused(t *testing.T) {
 }
 
 func TestPageShowsAnOfferThatItCannotRead(t *testing.T) {
+	besideChurn(t)
 	url := stubborn(t, func(ctx context.Context, c *websocket.Conn) {
 		if _, _, err := c.Read(ctx); err == nil {
 			_ = c.Write(ctx, websocket.MessageText, []byte(`{"type":"offer","sdp":"nonsense","connection_id":"C","config":{"iceServers":[]},"mid":{}}`))
@@ -123,6 +126,7 @@ func TestPageShowsAnOfferThatItCannotRead(t *testing.T) {
 }
 
 func TestPageGivesUpOnASilentServer(t *testing.T) {
+	besideChurn(t)
 	url := stubborn(t, func(ctx context.Context, c *websocket.Conn) {
 		for {
 			if _, _, err := c.Read(ctx); err != nil {
@@ -135,6 +139,7 @@ func TestPageGivesUpOnASilentServer(t *testing.T) {
 }
 
 func TestPageSaysWhenDevicesAreForbidden(t *testing.T) {
+	besideChurn(t)
 	url := stubborn(t, func(ctx context.Context, c *websocket.Conn) { _, _, _ = c.Read(ctx) })
 	url = strings.NewReplacer("source=test", "source=camera", "&auto=1", "").Replace(url)
 	tb := sharedChromium(t).open(t, "page", url)

@@ -27,6 +27,7 @@ func (c *client) tryToJoin(role string, o options) refusal {
 // Whatever the SDK can ask for and the server does not have, or has been told not to allow,
 // is refused by a name that says so: who believes in it would wait for it.
 func TestSDKRefusalsSayWhy(t *testing.T) {
+	besideChurn(t)
 	filters := []any{map[string]any{"action": "block", "rules": []any{[]any{
 		map[string]any{"field": "connection_id", "operator": "is_in", "values": []string{"A"}}}}}}
 	c := newScene(t).client(sharedChromium(t), "client", 1)
@@ -77,6 +78,7 @@ func TestSDKRefusalsSayWhy(t *testing.T) {
 
 // The SDK's messaging connection is one of DataChannels alone.
 func TestSDKRefusesMessagingForNow(t *testing.T) {
+	besideChurn(t)
 	c := newScene(t).client(sharedChromium(t), "client", 1)
 	got := c.tryToJoin("messaging", options{"dataChannels": []any{map[string]any{"label": "#a", "direction": "sendrecv"}}})
 	if got.Code != 4490 || got.Reason != "DATA-CHANNEL-SIGNALING-NOT-SUPPORTED" {
@@ -86,6 +88,7 @@ func TestSDKRefusesMessagingForNow(t *testing.T) {
 
 // What configuration allows reaches the offer.
 func TestSDKCodecParametersThatAreAllowed(t *testing.T) {
+	besideChurn(t)
 	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: map[string]string{
 		"signaling_vp9_params": "true", "signaling_av1_params": "true", "signaling_h264_params": "true", "signaling_bundle_id": "true",
 	}})
@@ -111,6 +114,7 @@ func TestSDKCodecParametersThatAreAllowed(t *testing.T) {
 
 // Connections of one bundle do not see each other, and are not told of each other.
 func TestSDKBundle(t *testing.T) {
+	besideChurn(t)
 	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: map[string]string{"signaling_bundle_id": "true"}})
 	b := sharedChromium(t)
 	screen, camera, other := s.client(b, "screen", 2), s.client(b, "camera", 5), s.client(b, "other", 7)

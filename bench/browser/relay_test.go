@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -20,32 +19,34 @@ type relayed struct {
 	config    map[string]string
 	protocol  string // relayProtocol of the local candidate: udp, tcp or tls
 	transport string // turn_transport_type of notifications
+	related   string // address that the relay sees; empty: any
 	except    []string
 }
 
 // selectedPair is the candidate pair that a page's media travel by.
 type selectedPair struct {
 	Local    string // type of the local candidate
-	Protocol string // by which it reaches the TURN server; empty: it is none of its
-	Address  string // of the local candidate
+	Protocol string // by which it reaches the TURN server; of other types: what carries it
+	Related  string // address that the TURN server sees
 	URL      string
 	Remote   string // type of the remote candidate
 }
 
-// pairScript returns the selected pair, read from the transport's statistics.
+// pairScript returns the selected pair of a page; Firefox marks it, Chromium's transport
+// names it.
 const pairScript = `(async () => {
   for (const pc of probe.peers) {
     if (pc.connectionState !== "connected") continue;
     const stats = await pc.getStats();
-    for (const s of stats.values()) {
-      if (s.type !== "transport" || !s.selectedCandidatePairId) continue;
-      const pair = stats.get(s.selectedCandidatePairId);
-      const local = stats.get(pair.localCandidateId), remote = stats.get(pair.remoteCandidateId);
-      return { local: local.candidateType, protocol: local.relayProtocol ?? "", address: local.address ?? "",
-        url: local.url ?? "", remote: remote.candidateType };
-    }
+    const all = [...stats.values()];
+    const named = all.find((s) => s.type === "transport" && s.selectedCandidatePairId)?.selectedCandidatePairId;
+    const pair = stats.get(named) ?? all.find((s) => s.type === "candidate-pair" && s.selected);
+    if (!pair) continue;
+    const local = stats.get(pair.localCandidateId), remote = stats.get(pair.remoteCandidateId);
+    return { local: local.candidateType, protocol: local.relayProtocol ?? local.protocol,
+      related: local.relatedAddress ?? "", url: local.url ?? "", remote: remote.candidateType };
   }
-  return { local: "none", protocol: "", address: "", url: "", remote: "" };
+  return { local: "none", protocol: "", related: "", url: "", remote: "" };
 })()`
 
 // requirePair waits until the page's media travel as wanted.
@@ -59,21 +60,27 @@ func (tb *tab) requirePair(local, protocol string) selectedPair {
 	return p
 }
 
-// requireCallThroughRelay is a call of two, both through the relay.
+// requireCallThroughRelay is a call of two tabs of a browser, both through the relay.
 func requireCallThroughRelay(t *testing.T, b browser, r relayed) {
+	t.Helper()
+	requireCallOf(t, b, b, r)
+}
+
+// requireCallOf is a call of two browsers through the relay.
+func requireCallOf(t *testing.T, first, second browser, r relayed) {
 	t.Helper()
 	config := maps.Clone(r.config)
 	config["ice_transport_policy"] = "relay"
 	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: config}, r.except...)
-	red, blue := s.client(b, "red", 0), s.client(b, "blue", 5)
+	red, blue := s.client(first, "red", 0), s.client(second, "blue", 5)
 	red.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
 	blue.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
 	red.requireArrivesFrom(blue)
 	blue.requireArrivesFrom(red)
 	for _, c := range []*client{red, blue} {
 		p := c.requirePair("relay", r.protocol)
-		if !strings.HasPrefix(p.URL, "turn") {
-			t.Errorf("%s: its relay is %+v", c.name, p)
+		if r.related != "" && p.Related != r.related {
+			t.Errorf("%s reaches the relay from %s, want %s", c.name, p.Related, r.related)
 		}
 	}
 	n := red.requireNotify(arriveTimeout, "connection.created", blue.id)
@@ -119,4 +126,46 @@ func freeTCPPort(t *testing.T) string {
 	}
 	defer l.Close()
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// The relay's name leads to IPv6 only.
+func TestRelayOverIPv6(t *testing.T) {
+	b := ownChromium(t, chromedp.Flag("host-resolver-rules", "MAP turn.test [::1]"))
+	for protocol, transport := range map[string]string{"udp": "udp", "tcp": "tcp"} {
+		t.Run(protocol, func(t *testing.T) {
+			config := map[string]string{"ipv6": "true", "ipv6_address": "::1", "turn_fqdn": "turn.test"}
+			if protocol == "tcp" {
+				config["turn_tcp_only"] = "true"
+			} else {
+				config["turn_tcp"] = "false"
+			}
+			requireCallThroughRelay(t, b, relayed{config: config, protocol: protocol, transport: transport, related: "::1"})
+		})
+	}
+}
+
+// A client without UDP, of a server without TURN.
+func TestICEOverTCP(t *testing.T) {
+	b := ownChromium(t, chromedp.Flag("force-webrtc-ip-handling-policy", "disable_non_proxied_udp"))
+	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: map[string]string{"turn": "false", "ice_tcp": "true"}})
+	red, blue := s.client(b, "red", 0), s.client(sharedChromium(t), "blue", 5)
+	red.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	blue.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	red.requireArrivesFrom(blue)
+	blue.requireArrivesFrom(red)
+	eventually(t, arriveTimeout, "red goes over TCP", func() (bool, any) {
+		p := eval[selectedPair](red.tab, pairScript)
+		return p.Local != "relay" && p.Protocol == "tcp", p
+	})
+}
+
+func TestFirefoxThroughTheRelay(t *testing.T) {
+	for protocol, config := range map[string]map[string]string{
+		"udp": {"turn_tcp": "false"},
+		"tcp": {"turn_tcp_only": "true"},
+	} {
+		t.Run(protocol, func(t *testing.T) {
+			requireCallOf(t, theFirefox(t), sharedChromium(t), relayed{config: config, protocol: protocol, transport: protocol})
+		})
+	}
 }

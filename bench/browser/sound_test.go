@@ -74,6 +74,7 @@ func TestSDKStereo(t *testing.T) {
 // Whoever sends with Opus parameters of its own hears others who have not: two formats of one
 // codec, under two payload types.
 func TestSDKOpusParametersBesideOthers(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	fancy, plain := s.client(b, "fancy", 1), s.client(b, "plain", 6)
 	fancy.joinWith("sendrecv", options{"video": false, "audioOpusParamsStereo": true, "audioOpusParamsUsedtx": true}, wish{})
@@ -134,6 +135,7 @@ func (c *client) refuseFmtp(unwanted ...string) {
 }
 
 func TestSDKOpusParametersInTheOffer(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	publisher := s.client(b, "publisher", 2)
 	publisher.joinWith("sendonly", options{"video": false}, wish{})

@@ -25,6 +25,7 @@ func (tb *tab) crash() {
 }
 
 func TestCrashedTabIsNoticedAndAnnounced(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	stays, dies := s.client(b, "stays", 1), s.client(ownChromium(t), "dies", 6)
 	stays.join("sendrecv")
@@ -38,6 +39,7 @@ func TestCrashedTabIsNoticedAndAnnounced(t *testing.T) {
 }
 
 func TestKilledBrowserIsNoticedAndAnnounced(t *testing.T) {
+	besideChurn(t)
 	s, b := newScene(t), sharedChromium(t)
 	own := ownChromium(t)
 	stays, dies := s.client(b, "stays", 1), s.client(own, "dies", 6)
@@ -53,6 +55,7 @@ func TestKilledBrowserIsNoticedAndAnnounced(t *testing.T) {
 // A browser that is frozen keeps its sockets open and says nothing: only the
 // missing consent checks tell (RFC 7675: 30 s without one).
 func TestFrozenBrowserIsNoticedByItsMissingConsent(t *testing.T) {
+	besideChurn(t)
 	const consent = 30 * time.Second
 	s, b := newScene(t), sharedChromium(t)
 	own := ownChromium(t)
