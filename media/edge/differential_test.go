@@ -14,8 +14,8 @@ import (
 	"tsubame/netio/mono"
 )
 
-// The differential test plays one script to planes that forward packet by packet and frame
-// by frame, and compares what each viewer has in the end.
+// The differential tests play one script to two planes, which forward packet by packet and frame
+// by frame, or directly and through TURN, and compare what each viewer has in the end.
 
 const (
 	scriptTick   = 250 * time.Microsecond
@@ -134,14 +134,16 @@ type performance struct {
 	sealed  map[int][]byte
 	rtxSeq  uint16
 	viewers []*audience
+	relayed bool // everybody comes through TURN
 }
 
-func perform(t *testing.T, s *script, change func(*Config)) *performance {
-	p := &performance{rig: newRig(t, scriptShards, change), s: s, sealed: map[int][]byte{}}
+func perform(t *testing.T, s *script, relayed bool, change func(*Config)) *performance {
+	p := &performance{rig: newRig(t, scriptShards, change), s: s, sealed: map[int][]byte{}, relayed: relayed}
 	for i := range p.pubs {
 		k := key("127.0.0.1", "127.0.0.1:50000")
 		k.Port += uint16(i)
 		p.pubs[i] = p.open(i%2, k)
+		p.relay(p.pubs[i], i)
 		p.tracks[i] = p.pubs[i].publish(videoIn)
 		p.pubs[i].establish()
 	}
@@ -161,6 +163,7 @@ func (p *performance) join(i int) {
 	k := key("127.0.0.1", "127.0.0.1:51000")
 	k.Port += uint16(i)
 	v := &audience{peer: p.open(i%scriptShards, k), loses: p.s.loses[i]}
+	p.relay(v.peer, i)
 	for j, track := range p.tracks {
 		st := &v.streams[j]
 		st.got, st.have, st.asked = map[uint64]had{}, map[uint64]bool{}, map[uint64]mono.Time{}
@@ -170,6 +173,18 @@ func (p *performance) join(i int) {
 	p.viewers = append(p.viewers, v)
 }
 
+// relay has a peer come through TURN, if all do: every third without ever binding a channel.
+func (p *performance) relay(v *peer, i int) {
+	if !p.relayed {
+		return
+	}
+	relay := v.over(v.key, v.shard, 0, i%len(ourAddresses))
+	if i%3 != 2 {
+		relay.bind(uint16(0x4000 + i))
+	}
+	v.via(relay)
+}
+
 // step is one iteration of all shards.
 func (p *performance) step(tick int) {
 	p.now = p.now.Add(scriptTick)
@@ -177,6 +192,9 @@ func (p *performance) step(tick int) {
 	put := func(shard int, k flow.Key, b []byte) {
 		if in[shard] == nil {
 			in[shard] = mmsg.NewRxBatch(256)
+		}
+		if relay := p.relays[k]; relay != nil {
+			k, b = relay.base, relay.wrap(b)
 		}
 		in[shard].Append(k, b)
 	}
@@ -302,18 +320,9 @@ func TestFrameByFrameDeliversWhatPacketByPacketDoes(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	s := write(rand.New(rand.NewPCG(seed, 0)))
-	plain := perform(t, s, func(c *Config) { c.NoPadding = true })
-	fast := perform(t, s, frameByFrame)
-	total := 0
-	for i, v := range plain.viewers {
-		for j := range v.streams {
-			total += compare(t, i, j, v, fast.viewers[i])
-		}
-	}
-	t.Logf("%d packets the same", total)
-	if total < 10000 {
-		t.Errorf("only %d packets came at all", total)
-	}
+	plain := perform(t, s, false, func(c *Config) { c.NoPadding = true })
+	fast := perform(t, s, false, frameByFrame)
+	plain.sameAs(fast)
 	for name, n := range map[string]uint64{
 		"padded_packets": fast.sum(func(c *Counters) uint64 { return c.Conn.PaddedPackets.Load() }),
 		"window_marker":  fast.sum(func(c *Counters) uint64 { return c.Window.WindowMarker.Load() }),
@@ -339,13 +348,50 @@ func TestFrameByFrameDeliversWhatPacketByPacketDoes(t *testing.T) {
 	}
 }
 
+// What is inside the frames of TURN is what would come without it, datagram for datagram.
+func TestRelayedViewersGetWhatOthersDo(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := write(rand.New(rand.NewPCG(seed, 0)))
+	direct := perform(t, s, false, frameByFrame)
+	relayed := perform(t, s, true, frameByFrame)
+	direct.sameAs(relayed)
+	out := func(c *Counters) uint64 { return c.Conn.RTPOut.Load() }
+	if a, b := direct.sum(out), relayed.sum(out); a != b {
+		t.Errorf("%d packets went out directly, %d through relays", a, b)
+	}
+	if n := relayed.sum(func(c *Counters) uint64 { return c.Conn.TurnUDPOut.Load() }); n < relayed.sum(out) {
+		t.Errorf("turn_udp_out %d", n)
+	}
+	if n := direct.sum(func(c *Counters) uint64 { return c.Conn.TurnUDPOut.Load() }); n != 0 {
+		t.Errorf("turn_udp_out %d without a relay", n)
+	}
+	direct.finish()
+	relayed.finish()
+}
+
+// sameAs holds that every viewer has got the same in both performances.
+func (p *performance) sameAs(q *performance) {
+	p.t.Helper()
+	total := 0
+	for i, v := range p.viewers {
+		for j := range v.streams {
+			total += compare(p.t, i, j, v, q.viewers[i])
+		}
+	}
+	p.t.Logf("%d packets the same", total)
+	if total < 10000 {
+		p.t.Errorf("only %d packets came at all", total)
+	}
+}
+
 // compare holds what a viewer got of a stream one way to what it got the other way, and
 // returns how much that is.
-func compare(t *testing.T, viewer, stream int, plain, fast *audience) int {
+func compare(t testing.TB, viewer, stream int, plain, fast *audience) int {
 	t.Helper()
 	a, b := &plain.streams[stream], &fast.streams[stream]
 	if len(a.got) == 0 || len(a.got) != len(b.got) {
-		t.Errorf("viewer %d, stream %d: %d packets one by one, %d by frames", viewer, stream, len(a.got), len(b.got))
+		t.Errorf("viewer %d, stream %d: %d packets one way, %d the other", viewer, stream, len(a.got), len(b.got))
 	}
 	first := ^uint64(0)
 	for serial := range a.got {
@@ -356,7 +402,7 @@ func compare(t *testing.T, viewer, stream int, plain, fast *audience) int {
 		y, ok := b.got[serial]
 		switch {
 		case !ok:
-			t.Fatalf("viewer %d, stream %d: packet %d does not come by frames", viewer, stream, serial)
+			t.Fatalf("viewer %d, stream %d: packet %d does not come the other way", viewer, stream, serial)
 		case x.payload != y.payload || x.marker != y.marker:
 			t.Fatalf("viewer %d, stream %d: packet %d has another payload or marker", viewer, stream, serial)
 		case x.ts-a0.ts != y.ts-b0.ts || x.ext-a0.ext != y.ext-b0.ext:
@@ -364,7 +410,7 @@ func compare(t *testing.T, viewer, stream int, plain, fast *audience) int {
 		}
 	}
 	if b.inversions > a.inversions {
-		t.Errorf("viewer %d, stream %d: %d packets out of order by frames, %d one by one", viewer, stream, b.inversions, a.inversions)
+		t.Errorf("viewer %d, stream %d: %d packets out of order, %d the first way", viewer, stream, b.inversions, a.inversions)
 	}
 	return len(a.got)
 }

@@ -107,6 +107,7 @@ type relay struct {
 	channel  uint16
 	pipe     *testPipe // nil: over UDP
 	answers  []*stun.Message
+	released bool // the client has forgotten it
 }
 
 // over returns a relay for a connection over flow base, with a permission for our address
@@ -164,6 +165,16 @@ func (v *relay) bind(channel uint16) {
 		v.r.t.Fatalf("ChannelBind: %v", m)
 	}
 	v.channel = channel
+}
+
+// release ends the allocation.
+func (v *relay) release() {
+	v.r.t.Helper()
+	m := v.ask(stun.NewType(stun.MethodRefresh, stun.ClassRequest),
+		stun.RawAttribute{Type: stun.AttrLifetime, Value: []byte{0, 0, 0, 0}})
+	if codeOf(m) != 0 {
+		v.r.t.Fatalf("Refresh: %v", m)
+	}
 }
 
 // ask sends a request and returns the answer.
@@ -266,6 +277,9 @@ func (v *relay) unwrap(b []byte) ([]byte, bool) {
 
 // sent takes a frame that the server sent over the relay's stream.
 func (v *relay) sent(b []byte) {
+	if v.released {
+		return
+	}
 	if inner, ok := v.unwrap(b); ok {
 		v.r.sent = append(v.r.sent, datagram{shard: v.shard, key: v.path, bytes: inner})
 	}
@@ -284,7 +298,7 @@ func (r *rig) drainReplies(v *relay) {
 
 // opened is a datagram as the peer has it that it was sent to.
 func (r *rig) opened(d datagram) datagram {
-	if v := r.relays[d.key]; v != nil {
+	if v := r.relays[d.key]; v != nil && !v.released {
 		if inner, ok := v.unwrap(d.bytes); ok {
 			d.bytes = inner
 		}
@@ -298,6 +312,9 @@ func (r *rig) through(shard int, k flow.Key, datagrams [][]byte) {
 	v := r.relays[k]
 	if v == nil { // a stream that is not relayed
 		s := r.pipes[k]
+		if s == nil {
+			return // it is closed
+		}
 		s.in = append(s.in, datagrams...)
 		r.p.streamReady(s.place)
 		r.settle()
@@ -309,6 +326,9 @@ func (r *rig) through(shard int, k flow.Key, datagrams [][]byte) {
 	}
 	if v.pipe == nil {
 		r.deliver(shard, v.base, wrapped...)
+		return
+	}
+	if v.pipe.closed {
 		return
 	}
 	v.pipe.in = append(v.pipe.in, wrapped...)

@@ -16,6 +16,7 @@ import (
 type simPeer struct {
 	*peer
 	s       *sim
+	relay   *relay // nil: not by one
 	checkAt mono.Time
 
 	// A publisher's.

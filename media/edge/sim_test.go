@@ -95,13 +95,45 @@ func (s *sim) join() *simPeer {
 	return p
 }
 
-// move gives a peer another address.
+// move gives a peer another address, and another way to reach the server from there.
 func (s *sim) move(p *simPeer) {
+	p.quit()
 	s.port++
 	p.key = pathOf(int(s.port))
 	p.key.Port = uint16(1024 + s.port%60000)
+	local, remote := p.key.Local.Netip().String(), p.key.RemoteAddrPort().String()
+	switch s.port % 6 {
+	case 0:
+		p.relay = p.over(p.key, s.steer(p.key), 0, s.rnd.IntN(len(ourAddresses)))
+	case 1:
+		_, k := s.r.stream(flow.TURNStream, local, remote, s.port%12 == 1)
+		p.relay = p.over(k, 0, 0, s.rnd.IntN(len(ourAddresses)))
+	case 2:
+		_, p.key = s.r.stream(flow.FramedStream, local, remote, false)
+	}
+	if p.relay != nil {
+		p.via(p.relay)
+		if s.rnd.IntN(4) > 0 {
+			p.relay.bind(uint16(0x4000 + s.rnd.IntN(0x1000)))
+		}
+	}
 	s.at[p.key] = p
 	p.checkAt = s.r.now
+}
+
+// quit leaves the stream or the relay that a peer has come by.
+func (p *simPeer) quit() {
+	base := p.key
+	if p.relay != nil {
+		base = p.relay.base
+		if p.relay.pipe == nil {
+			p.relay.release()
+		}
+		p.relay.released, p.relay = true, nil
+	}
+	if base.Via.IsStream() {
+		p.s.r.hangUp(base)
+	}
 }
 
 // act does one thing that a client or signaling may do.
@@ -147,6 +179,10 @@ func (s *sim) leave(i int) {
 	p := s.peers[i]
 	s.peers = slices.Delete(s.peers, i, i+1)
 	p.c.Close()
+	if p.key.Via.IsStream() {
+		s.r.settle()
+		p.quit()
+	}
 	for ssrc, w := range p.watched {
 		w.verify(s, ssrc)
 	}
@@ -214,10 +250,13 @@ func overABadNetwork(t *testing.T, change func(*Config)) {
 		t.Errorf("%d packets were received and %d never came", s.received, s.missed)
 	}
 	for name, n := range map[string]uint64{
-		"roamed":  s.r.sum(func(c *Counters) uint64 { return c.Roamed.Load() }),
-		"rtx_out": s.r.sum(func(c *Counters) uint64 { return c.Conn.RTXOut.Load() }),
-		"repairs": s.r.sum(func(c *Counters) uint64 { return c.Conn.Recovered.Load() }),
-		"plis":    s.r.sum(func(c *Counters) uint64 { return c.Conn.PLIOut.Load() }),
+		"roamed":   s.r.sum(func(c *Counters) uint64 { return c.Roamed.Load() }),
+		"rtx_out":  s.r.sum(func(c *Counters) uint64 { return c.Conn.RTXOut.Load() }),
+		"repairs":  s.r.sum(func(c *Counters) uint64 { return c.Conn.Recovered.Load() }),
+		"plis":     s.r.sum(func(c *Counters) uint64 { return c.Conn.PLIOut.Load() }),
+		"turn_udp": s.r.sum(func(c *Counters) uint64 { return c.Conn.TurnUDPOut.Load() }),
+		"turn_tcp": s.r.sum(func(c *Counters) uint64 { return c.TurnTCP.Out.Load() + c.TurnTLS.Out.Load() }),
+		"ice_tcp":  s.r.sum(func(c *Counters) uint64 { return c.IceTCP.Out.Load() }),
 	} {
 		if n == 0 {
 			t.Errorf("the network was not bad enough: %s is 0", name)
