@@ -88,6 +88,37 @@ func TestEverythingIsOnTheTLSPort(t *testing.T) {
 	}
 }
 
+// A proxy that passes TLS through says in the PROXY protocol who the client is; that is who
+// signaling admits, counts and logs.
+func TestSignalingKnowsClientsBehindAProxyByTheirOwnAddress(t *testing.T) {
+	r, _, client := secureServer(t, "proxy_protocol_peers = 127.0.0.1", "signaling_max_connections_per_address = 1")
+	transport := client.Transport.(*http.Transport)
+	to, from := transport.DialContext, ""
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := to(ctx, network, address)
+		if err == nil {
+			_, err = fmt.Fprintf(c, "PROXY TCP4 %s 192.0.2.1 4711 443\r\n", from)
+		}
+		return c, err
+	}
+	from = "198.51.100.7"
+	_, first := call(t, client, "wss://sfu.example.com/signaling")
+	first.CloseRead(t.Context()) // answers the server's good-bye, and the other one too
+	if status, _ := get(t, client, "https://sfu.example.com/signaling"); status != http.StatusTooManyRequests {
+		t.Errorf("a second one of the same client: %d", status)
+	}
+	transport.CloseIdleConnections()
+	from = "198.51.100.8"
+	_, second := call(t, client, "wss://sfu.example.com/signaling")
+	second.CloseRead(t.Context())
+	r.stop()
+	for _, address := range []string{"198.51.100.7:4711", "198.51.100.8:4711"} {
+		if log := r.log.String(); !strings.Contains(log, "remote="+address) {
+			t.Errorf("%s is not in the log:\n%s", address, log)
+		}
+	}
+}
+
 func TestWhatIsSwitchedOffIsNotServed(t *testing.T) {
 	r, roots, _ := secureServer(t, "turn_tcp = false", "ice_tcp = true") // and turn_tls is false anyway
 	plain := dial(t, portOf(r.tcp.plain))
