@@ -187,7 +187,7 @@ type account struct {
 	bot                  *bot.Bot
 	URLs                 []string
 	Username, Credential string
-	ufrag, password      string
+	ufrag, password, sdp string
 }
 
 // quiet is a bot that is there by signaling and sends nothing to the server's media.
@@ -218,7 +218,7 @@ func (w *world) accountOf(b *bot.Bot) account {
 		w.t.Fatalf("%v: %s", err, b.OfferMessage())
 	}
 	as := offer.Config.ICEServers[0]
-	as.bot = b
+	as.bot, as.sdp = b, offer.SDP
 	for _, m := range iceCredential.FindAllStringSubmatch(offer.SDP, -1) {
 		if m[1] == "ufrag" {
 			as.ufrag = m[2]

@@ -21,6 +21,8 @@ var (
 	overUDP = way{"udp", 4}
 	overTCP = way{"tcp", 4}
 	overTLS = way{"tls", 4}
+
+	onTLSPort = way{"443", 4} // TURN over TCP on the port of TLS, without TLS
 )
 
 // ways are all of them.
@@ -74,7 +76,7 @@ func (w *world) address(as account, v way) string {
 		}
 		port := strconv.Itoa(u.Port)
 		switch ip, _ := netip.ParseAddr(strings.Trim(u.Host, "[]")); {
-		case v.carrier == "tls" && u.Scheme == stun.SchemeTypeTURNS && u.Host == serverName:
+		case (v.carrier == "tls" || v == onTLSPort) && u.Scheme == stun.SchemeTypeTURNS && u.Host == serverName:
 			return net.JoinHostPort(v.server().String(), port) // what the name would resolve to
 		case u.Scheme == stun.SchemeTypeTURN && u.Proto.String() == v.carrier && ip == v.server():
 			return net.JoinHostPort(u.Host, port)

@@ -1,0 +1,190 @@
+package turn
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/turn/v5"
+
+	"tsubame/bench/bot"
+)
+
+// ICE over TCP (RFC 6544), of which the way is the same and the framing another.
+var (
+	iceOverTCP  = way{"ice", 4}
+	iceOverTCP6 = way{"ice", 6}
+)
+
+// counters is the name that the way's counters begin with.
+func (v way) counters() string {
+	if v.carrier == "ice" {
+		return "ice_tcp_"
+	}
+	return "turn_" + v.carrier + "_"
+}
+
+// far is the side of a bridge that the server is on.
+type far interface {
+	send(datagram []byte) error
+	receive(b []byte) (int, error)
+	Close() error
+}
+
+// bridge carries what a bot sends by UDP to the server in another way, and back. It looks to the
+// bot like a candidate of the server's.
+type bridge struct {
+	near    *net.UDPConn
+	far     far
+	bot     atomic.Pointer[netip.AddrPort]
+	running sync.WaitGroup
+}
+
+// through starts a bot whose media go by v.
+func (w *world) through(v way, cfg bot.Config) *bot.Bot {
+	w.t.Helper()
+	return w.throughConn(v, cfg, func(c net.Conn) net.Conn { return c })
+}
+
+// throughConn is through, by a TCP connection that wrap returns.
+func (w *world) throughConn(v way, cfg bot.Config, wrap func(net.Conn) net.Conn) *bot.Bot {
+	w.t.Helper()
+	near, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(server4, 0)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	const readBuffer = 4 << 20 // a burst of the server's; the kernel may grant less
+	_ = near.SetReadBuffer(readBuffer)
+	cfg.Candidates = []netip.AddrPort{near.LocalAddr().(*net.UDPAddr).AddrPort()}
+	b := w.dial(cfg)
+	r := &bridge{near: near, far: w.farSide(w.accountOf(b), v, wrap)}
+	r.running.Go(r.up)
+	r.running.Go(r.down)
+	w.t.Cleanup(func() {
+		near.Close()
+		r.far.Close()
+		r.running.Wait()
+	})
+	return b
+}
+
+// up carries to the server; what cannot be sent is lost, as datagrams may be.
+func (r *bridge) up() {
+	b := make([]byte, 2048)
+	for {
+		n, from, err := r.near.ReadFromUDPAddrPort(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			r.bot.Store(&from)
+			_ = r.far.send(b[:n])
+		}
+	}
+}
+
+// down carries to the bot, until the far side is closed by anybody.
+func (r *bridge) down() {
+	b := make([]byte, 2048)
+	for {
+		n, err := r.far.receive(b)
+		if err != nil {
+			return
+		}
+		if to := r.bot.Load(); to != nil {
+			_, _ = r.near.WriteToUDPAddrPort(b[:n], *to)
+		}
+	}
+}
+
+// farSide connects one with the credentials of the bot's own connection: a relay carries no other.
+func (w *world) farSide(as account, v way, wrap func(net.Conn) net.Conn) far {
+	w.t.Helper()
+	switch v.carrier {
+	case "ice":
+		return &framed{Conn: wrap(w.openICE(as, v))}
+	case "udp":
+		return relaySide{w.pion(as, v)}
+	}
+	conn := wrap(w.open(as, v, netip.AddrPort{}))
+	return relaySide{w.pionOn(as, v, w.address(as, v), turn.NewSTUNConn(conn))}
+}
+
+// relaySide is a bridge's far side through TURN.
+type relaySide struct{ *relay }
+
+func (s relaySide) send(b []byte) error {
+	_, err := s.WriteTo(b, net.UDPAddrFromAddrPort(s.candidate))
+	return err
+}
+
+func (s relaySide) receive(b []byte) (int, error) {
+	n, _, err := s.ReadFrom(b)
+	return n, err
+}
+
+// framed is a bridge's far side by ICE over TCP: a length before each datagram (RFC 4571).
+type framed struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (s *framed) send(b []byte) error {
+	_, err := s.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
+	return err
+}
+
+func (s *framed) receive(b []byte) (int, error) {
+	if s.in == nil {
+		s.in = bufio.NewReader(s.Conn)
+	}
+	var head [2]byte
+	if _, err := io.ReadFull(s.in, head[:]); err != nil {
+		return 0, err
+	}
+	n := int(binary.BigEndian.Uint16(head[:]))
+	if n > len(b) {
+		return 0, io.ErrShortBuffer
+	}
+	return io.ReadFull(s.in, b[:n])
+}
+
+// openICE connects to a passive candidate of the offer (RFC 6544 section 4.5).
+func (w *world) openICE(as account, v way) net.Conn {
+	w.t.Helper()
+	for line := range strings.SplitSeq(as.sdp, "\r\n") {
+		f := strings.Fields(line)
+		if len(f) < 10 || !strings.HasPrefix(line, "a=candidate:") || f[2] != "tcp" || f[4] != v.server().String() || f[9] != "passive" {
+			continue
+		}
+		conn, err := (&net.Dialer{Timeout: patience}).Dial("tcp", net.JoinHostPort(f[4], f[5]))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	w.t.Fatalf("no passive candidate at %v:\n%s", v.server(), as.sdp)
+	return nil
+}
+
+// gate is a connection that is not read from while it is shut.
+type gate struct {
+	net.Conn
+	mu sync.Mutex
+}
+
+func (g *gate) Read(b []byte) (int, error) {
+	g.mu.Lock()
+	g.mu.Unlock() //nolint:staticcheck // waits for whoever shut it
+	return g.Conn.Read(b)
+}
+
+// NetConn is for who wants the connection itself.
+func (g *gate) NetConn() net.Conn { return g.Conn }
