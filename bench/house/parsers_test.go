@@ -13,21 +13,23 @@ import (
 // with the fuzz target of the same package that feeds it. A function is written as
 // in Go's documentation: package.Func or package.Type.Method.
 var parsers = map[string]string{
-	"configs.Parse":               "FuzzParse",
-	"media/codec.Peek":            "FuzzVP8",
-	"media/dtls.Endpoint.Feed":    "FuzzHandshake",
-	"media/ice.Codec.Parse":       "FuzzParse",
-	"media/ice.DecodeIndex":       "FuzzDecodeIndex",
-	"media/rtcp.NewReader":        "FuzzReader",
-	"media/rtp.Parse":             "FuzzView",
-	"media/rtp.ParseHeader":       "FuzzView",
-	"media/rtx.ParsePayload":      "FuzzParsePayload",
-	"media/srtp.Session.OpenRTCP": "FuzzOpenRTCP",
-	"media/srtp.Session.OpenRTP":  "FuzzOpenRTP",
-	"netio/mmsg.parseControl":     "FuzzParseControl",
-	"signal/offer.State.Answer":   "FuzzParseAnswer",
-	"signal/sora.Decode":          "FuzzDecode",
-	"signal/sora.DecodeAnswer":    "FuzzReadAnswer",
+	"configs.Parse":                       "FuzzParse",
+	"media/codec.Peek":                    "FuzzVP8",
+	"media/dtls.Endpoint.Feed":            "FuzzHandshake",
+	"media/ice.Codec.Parse":               "FuzzParse",
+	"media/ice.DecodeIndex":               "FuzzDecodeIndex",
+	"media/rtcp.NewReader":                "FuzzReader",
+	"media/rtp.Parse":                     "FuzzView",
+	"media/rtp.ParseHeader":               "FuzzView",
+	"media/rtx.ParsePayload":              "FuzzParsePayload",
+	"media/srtp.Session.OpenRTCP":         "FuzzOpenRTCP",
+	"media/srtp.Session.OpenRTP":          "FuzzOpenRTP",
+	"netio/mmsg.parseControl":             "FuzzParseControl",
+	"netio/stream.Deframer.Peek":          "FuzzDeframer",
+	"netio/stream/entry.ParseProxyHeader": "FuzzParseProxyHeader",
+	"signal/offer.State.Answer":           "FuzzParseAnswer",
+	"signal/sora.Decode":                  "FuzzDecode",
+	"signal/sora.DecodeAnswer":            "FuzzReadAnswer",
 }
 
 // notParsers have such a name, but what they read is our own or was parsed before.

@@ -44,11 +44,13 @@ func TestPeerThatSendsAByteASecondIsClosedAfterFive(t *testing.T) {
 		sender := make(chan struct{})
 		go func() {
 			defer close(sender)
+			second := time.NewTicker(time.Second) // of a clock that is virtual
+			defer second.Stop()
 			for i := 0; ; i++ {
 				if _, err := peer.Write(binding[i%20 : i%20+1]); err != nil {
 					return
 				}
-				time.Sleep(time.Second) // of a clock that is virtual
+				<-second.C
 			}
 		}()
 		h.ended(t, NoFirstFrame)
@@ -83,9 +85,9 @@ func TestPeerThatFallsSilentIsClosedAfterFiveMinutes(t *testing.T) {
 		begin := time.Now()
 		s := h.serve(t, c, []byte{0, 1, 5}, flow.FramedStream, Config{})
 		h.frames(t, s, 1)
-		time.Sleep(4 * time.Minute) // of a clock that is virtual
+		<-time.After(4 * time.Minute) // of a clock that is virtual
 		peer.Write([]byte{0, 0})    // a sign of life
-		time.Sleep(4 * time.Minute)
+		<-time.After(4 * time.Minute)
 		peer.Write([]byte{0, 9, 1}) // and none: it is not whole
 		h.ended(t, Idle)
 		if took := time.Since(begin); took != 9*time.Minute {

@@ -54,6 +54,9 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
+// NetConn returns the connection below, as crypto/tls does: its socket has options.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // within sets one deadline for all that is read and written from now on.
 func (c *conn) within(d time.Duration) { c.SetDeadline(time.Now().Add(d)) }
 
