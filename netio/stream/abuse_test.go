@@ -86,7 +86,7 @@ func TestPeerThatFallsSilentIsClosedAfterFiveMinutes(t *testing.T) {
 		s := h.serve(t, c, []byte{0, 1, 5}, flow.FramedStream, Config{})
 		h.frames(t, s, 1)
 		<-time.After(4 * time.Minute) // of a clock that is virtual
-		peer.Write([]byte{0, 0})    // a sign of life
+		peer.Write([]byte{0, 0})      // a sign of life
 		<-time.After(4 * time.Minute)
 		peer.Write([]byte{0, 9, 1}) // and none: it is not whole
 		h.ended(t, Idle)
@@ -110,7 +110,7 @@ func TestWaitingForTheShardIsNotSilence(t *testing.T) {
 				peer.Write(framedBytes(numbered(i, 1000)))
 			}
 		}()
-		time.Sleep(time.Hour) // of a clock that is virtual
+		<-time.After(time.Hour) // of a clock that is virtual
 		h.frames(t, s, frames)
 		if s.Reason() != running {
 			t.Errorf("ended: %v", s.Reason())
@@ -126,7 +126,7 @@ func TestPeerThatReadsNothingIsClosedAfterTenSeconds(t *testing.T) {
 		h := virtualHome()
 		c, peer := net.Pipe() // has no buffer at all
 		s := h.serve(t, c, nil, flow.FramedStream, Config{FirstFrame: time.Hour})
-		time.Sleep(time.Minute) // nothing waits: nothing stalls
+		<-time.After(time.Minute) // nothing waits: nothing stalls
 		begin := time.Now()
 		s.Send(mmsg.Control, []byte{1})
 		s.Flush()
@@ -145,7 +145,7 @@ func TestCloseGivesTheWriterOneSecond(t *testing.T) {
 		s := h.serve(t, c, nil, flow.FramedStream, Config{})
 		s.Send(mmsg.Control, []byte{1})
 		s.Flush()
-		time.Sleep(time.Second / 2) // of a clock that is virtual; the writer is in Write
+		<-time.After(time.Second / 2) // of a clock that is virtual; the writer is in Write
 		begin := time.Now()
 		s.Close()
 		h.ended(t, Closed)
