@@ -103,7 +103,7 @@ func TestSignalingKnowsClientsBehindAProxyByTheirOwnAddress(t *testing.T) {
 	}
 	from = "198.51.100.7"
 	_, first := call(t, client, "wss://sfu.example.com/signaling")
-	first.CloseRead(t.Context()) // answers the server's good-bye, and the other one too
+	first.CloseRead(t.Context()) // answers the server's good-bye
 	if status, _ := get(t, client, "https://sfu.example.com/signaling"); status != http.StatusTooManyRequests {
 		t.Errorf("a second one of the same client: %d", status)
 	}
@@ -259,6 +259,23 @@ func TestACertificateThatCannotBeReadIsNamed(t *testing.T) {
 	said := refused(t, io.Discard, port, "tls_certificate_file = /no/such.pem", "tls_private_key_file = /no/such.key")
 	if !strings.Contains(said, "tls_certificate_file") || !strings.Contains(said, "/no/such.pem") {
 		t.Errorf("it says %s", said)
+	}
+}
+
+// What the authority says comes later: until then, and if it is away, everything else works.
+func TestTheServerRunsBeforeItHasACertificateByACME(t *testing.T) {
+	port := freePort(t)
+	r := runServer(t, fmt.Sprint("tls_port = ", port), "tls_acme_domains = sfu.example.com", "tls_acme_storage = "+t.TempDir(),
+		fmt.Sprintf("tls_acme_directory = https://127.0.0.1:%d/directory", freePort(t)))
+	if code := allocate(t, dial(t, port)); code != stun.CodeUnauthorized {
+		t.Errorf("TURN without TLS: %d", code)
+	}
+	c := tls.Client(dial(t, port), &tls.Config{ServerName: "sfu.example.com", InsecureSkipVerify: true})
+	if err := c.Handshake(); err == nil {
+		t.Error("there is a certificate")
+	}
+	if status, _ := get(t, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/.ok", portOf(r.listener))); status != http.StatusOK {
+		t.Errorf("health check: %d", status)
 	}
 }
 
