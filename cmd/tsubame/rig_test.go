@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -113,15 +114,21 @@ func refused(t *testing.T, log io.Writer, lines ...string) string {
 	return err.Error()
 }
 
-// freePort returns a TCP port that was free a moment ago.
+// freePort returns a TCP port that was free a moment ago, below those that the kernel gives to
+// clients.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
+	const low, high, tries = 20_000, 32_000, 100
+	var err error
+	for range tries {
+		var l net.Listener
+		if l, err = net.Listen("tcp", fmt.Sprint(":", low+mathrand.IntN(high-low))); err == nil {
+			defer l.Close()
+			return portOf(l)
+		}
 	}
-	defer l.Close()
-	return portOf(l)
+	t.Fatal(err)
+	return 0
 }
 
 // certify makes a certificate for a name, and returns the settings for it and who trusts it.
