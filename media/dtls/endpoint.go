@@ -221,7 +221,7 @@ func (e *Endpoint) send(datagram []byte) {
 	e.sink.Records(e.id, datagram)
 }
 
-// run is the endpoint's goroutine from start to end.
+// run is the endpoint's goroutine until the end of the handshake.
 func (e *Endpoint) run(p *pipe) {
 	conn, result, err := e.handshake(p)
 	e.timer.Stop()
@@ -233,7 +233,8 @@ func (e *Endpoint) run(p *pipe) {
 	e.server.stats.established.Add(1)
 	e.phase.Store(uint32(phaseLive))
 	e.sink.Done(e.id, result, nil)
-	e.serve(conn, p)
+	// On a stack of its own: that of the handshake is deep, and would stay so while it waits.
+	e.server.running.Go(func() { e.serve(conn, p) })
 }
 
 // serve carries a session until it ends or is parked.
