@@ -20,6 +20,8 @@ func FuzzDatagrams(f *testing.F) {
 	f.Add(append([]byte{4, 16}, rtcp.AppendNACK(nil, 1, 5000, []uint16{1, 2, 3})...))
 	f.Add(append([]byte{5, 12}, rtcp.AppendPLI(nil, 1, 5000)...))
 	f.Add([]byte{3, 20, 0xb1, 97, 0, 1, 0, 0, 0, 1, 0, 0, 3, 233, 0, 0, 0, 0, 0, 1, 0, 9, 6, 3, 2, 255, 2, 255})
+	f.Add([]byte{7, 8, 0x40, 0, 0, 4, 0x80, 96, 0, 1, 8, 4, 0x40, 0, 0, 0, 9, 4, 0x16, 0xfe, 0xfd, 0, 10, 4, 0x80, 96, 1, 1, 11, 1, 0})
+	f.Add([]byte{9, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 10, 8, 0x40, 0, 0, 4, 1, 2, 3, 4, 11, 2, 1, 1})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := newCall(t, 2, []int{1}, func(c *Config) {
 			c.MaxConnections, c.MaxTracks, c.MediaLane = 4, 4, 64
@@ -28,11 +30,16 @@ func FuzzDatagrams(f *testing.F) {
 		c.frame(true)
 		c.settle()
 		v := c.viewers[0]
+		ways := c.fuzzedWays(v)
 		for steps := 0; len(in) >= 2 && steps < 64; steps++ {
-			what, n := in[0]%7, min(int(in[1]), len(in)-2)
+			what, n := in[0]%12, min(int(in[1]), len(in)-2)
 			b := in[2 : 2+n]
 			in = in[2+n:]
-			c.step(what, n, b, v)
+			if what < 7 {
+				c.step(what, n, b, v)
+			} else {
+				c.stepBy(what-7, b, ways)
+			}
 			c.settle()
 			c.take()
 		}
@@ -55,6 +62,58 @@ func (c *call) step(what byte, n int, b []byte, v *peer) {
 		p := []*peer{v, c.pub}[what-4]
 		if n >= 8 && b[0]>>6 == 2 {
 			c.deliver(p.shard, p.key, p.rtcp(b))
+		}
+	}
+}
+
+// fuzzedWays are a relay over UDP, one over a stream, and a stream without one, by all of which
+// the viewer has checked.
+func (c *call) fuzzedWays(v *peer) []flow.Key {
+	_, framed := c.stream(flow.FramedStream, "192.0.2.1", "10.0.0.8:3", false)
+	_, turn := c.stream(flow.TURNStream, "192.0.2.1", "10.0.0.8:2", false)
+	udp, tcp := v.over(key("192.0.2.1", "10.0.0.8:1"), 0, 0, 0), v.over(turn, 0, 1, 1)
+	udp.bind(0x4000)
+	ways := []flow.Key{udp.path, tcp.path, framed}
+	for _, k := range ways {
+		c.deliver(0, k, v.check(false))
+	}
+	c.settle()
+	c.take()
+	return ways
+}
+
+// stepBy delivers bytes by another way than plain UDP: to the TURN server, through it, over a
+// stream; or moves the viewer there.
+func (c *call) stepBy(what byte, b []byte, ways []flow.Key) {
+	if len(b) == 0 {
+		return
+	}
+	v := c.viewers[0]
+	udp, tcp := c.relays[ways[0]], c.relays[ways[1]]
+	switch what {
+	case 0:
+		c.deliver(0, udp.base, b)
+	case 1:
+		c.deliver(0, ways[int(b[0])%2], b)
+	case 2:
+		c.deliver(0, ways[2], b)
+	case 3: // what comes over a stream of TURN is a frame of TURN
+		if tcp.pipe.in = append(tcp.pipe.in, b); !tcp.pipe.closed {
+			c.p.streamReady(tcp.pipe.place)
+		}
+	case 4:
+		k := ways[int(b[0])%3]
+		if c.pipes[k] == nil && k.Via.IsStream() && !k.Via.IsRelayed() || c.relays[k] != nil && c.relays[k].pipe != nil && tcp.pipe.closed {
+			return
+		}
+		c.deliver(0, k, v.check(b[0]&8 == 0))
+		if b[0]&0x70 == 0x70 && k.Via.IsStream() {
+			c.settle()
+			base := k
+			if k.Via.IsRelayed() {
+				base = tcp.base
+			}
+			c.hangUp(base)
 		}
 	}
 }
