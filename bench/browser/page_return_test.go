@@ -82,10 +82,10 @@ func TestPageSuspectsAFirewall(t *testing.T) {
 	besideChurn(t)
 	s := startServer(t)
 	tb := lobby(t, strings.Replace(pageURL(t, s, little), "&auto=1", "", 1))
-	// The way to the server's port ends nowhere, and the page's patience is short.
+	// The ways to the server's ports, TCP among them, end nowhere, and the page's patience is short.
 	tb.run(`{ const apply = RTCPeerConnection.prototype.setRemoteDescription;
 		RTCPeerConnection.prototype.setRemoteDescription = function (d) {
-			return apply.call(this, { type: d.type, sdp: globalThis.open ? d.sdp : d.sdp.replace(/^(a=candidate:.* udp \d+ \S+) \d+/gm, "$1 9") });
+			return apply.call(this, { type: d.type, sdp: globalThis.open ? d.sdp : d.sdp.replace(/^(a=candidate:.* (?:udp|tcp) \d+ \S+) \d+/gm, "$1 9") });
 		};
 		const after = setTimeout;
 		globalThis.setTimeout = (f, ms, ...rest) => after(f, ms === 15000 && !globalThis.open ? 1500 : ms, ...rest);
