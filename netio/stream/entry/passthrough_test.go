@@ -121,6 +121,32 @@ func TestPassedBytesAreNeitherMoreNorLess(t *testing.T) {
 	}
 }
 
+// All that stood behind a PROXY header was read with it, more than crypto/tls asks for.
+func TestBytesThatWereReadWithTheProxyHeaderArePassedOn(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := start(t, Config{Passthrough: l.Addr().String(), ProxyPeers: everybody})
+	hello := clientHello(t, &tls.Config{ServerName: "other.example.com", CurvePreferences: []tls.CurveID{tls.X25519}})
+	if len(hello) > 500 {
+		t.Fatalf("a ClientHello of %d bytes is too long for this test", len(hello))
+	}
+	sent := append(hello, bytes.Repeat([]byte("0123456789"), 100)...)
+	nc := r.dial(r.tls, append([]byte(v2Local), sent...))
+	nc.CloseWrite()
+	at, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	at.SetDeadline(time.Now().Add(patience))
+	if got, err := io.ReadAll(at); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d bytes, %v; want the %d that were sent", len(got), err, len(sent))
+	}
+}
+
 func TestTargetIsToldTheClientsAddress(t *testing.T) {
 	for version, size := range map[int]int{1: len(v1IPv4), 2: len(v2IPv4)} {
 		g := startTarget(t, size)
