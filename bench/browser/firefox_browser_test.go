@@ -135,7 +135,7 @@ func launchFirefox(path string) (*firefox, error) {
 	if err := f.launch(path); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", path, err), os.RemoveAll(profile))
 	}
-	ctx, cancel := context.WithTimeout(f.ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(f.ctx, 2*callTimeout) // it has to start first
 	defer cancel()
 	if err := f.connect(ctx); err != nil {
 		f.stop()

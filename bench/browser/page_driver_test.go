@@ -50,7 +50,8 @@ func (tb *tab) click(selector string) {
 	tb.t.Helper()
 	for range clickTries {
 		tb.run(fmt.Sprintf(aimScript, jsString(selector)))
-		tb.do("click "+selector, chromedp.Click(selector))
+		// The first one that matches: of a plain string all have to be visible.
+		tb.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 		if eval[bool](tb, "globalThis.hit ?? true") { // the click may have led to another page
 			return
 		}
