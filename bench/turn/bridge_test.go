@@ -174,17 +174,3 @@ func (w *world) openICE(as account, v way) net.Conn {
 	return nil
 }
 
-// gate is a connection that is not read from while it is shut.
-type gate struct {
-	net.Conn
-	mu sync.Mutex
-}
-
-func (g *gate) Read(b []byte) (int, error) {
-	g.mu.Lock()
-	g.mu.Unlock() //nolint:staticcheck // waits for whoever shut it
-	return g.Conn.Read(b)
-}
-
-// NetConn is for who wants the connection itself.
-func (g *gate) NetConn() net.Conn { return g.Conn }
