@@ -41,6 +41,7 @@ type Conn struct {
 	Heard bool
 
 	// What every packet needs stands in the first cache line.
+	relayed bool   // what was sent last went through a relay
 	twccOut uint16 // transport-wide sequence number of what we send
 	session *srtp.Session
 	subs    []*subscriber // by slot; nil: free
@@ -115,6 +116,17 @@ func (c *Conn) Forget(k flow.Key) {
 	c.ICE.Forget(k)
 	if c.dtlsKey == k {
 		c.hasDTLS = false
+	}
+	c.PathChanged()
+}
+
+// PathChanged says that what is sent takes another path from now on: that the former one was
+// jammed means nothing for it.
+func (c *Conn) PathChanged() {
+	for _, s := range c.subs {
+		if s != nil {
+			s.jam = jam{}
+		}
 	}
 }
 

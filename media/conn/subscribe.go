@@ -181,6 +181,7 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		env.Count.DropNoPath.Add(uint64(len(run)))
 		return
 	}
+	c.relayed = f.head != 0
 	var sent, size, framed uint64 // counters cost an atomic store each: once a run
 	for i := range run {
 		m, pad := run[i].Meta, run[i].Pad

@@ -24,6 +24,9 @@ func (c *Conn) Warm(step int, slot uint32) {
 		prefetch.Lines(unsafe.Pointer(c.session), 2)
 	case 1:
 		c.subs[slot].stream.Warm() // and what is in front of it
+		if c.relayed {
+			prefetch.Lines(unsafe.Pointer(c.Book), 2) // the channels of the first allocation, and half of the others
+		}
 		c.session.Warm()
 	case 0:
 		c.session.WarmKey(c.subs[slot].sealer)

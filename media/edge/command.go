@@ -113,6 +113,7 @@ func (s *shard) forget(l *live) {
 	s.paths = l.ICE.Paths(s.paths[:0])
 	for _, k := range s.paths {
 		s.unlead(k, l)
+		s.plane.streams.hangUp(&k)
 	}
 	s.timers.Cancel(l.Index)
 	s.live[l.Index] = nil

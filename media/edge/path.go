@@ -84,6 +84,7 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 	}
 	if out.Selected {
 		s.count.PathSwitches.Inc()
+		l.PathChanged()
 	}
 	l.handle.retire(l.ICE.Generation())
 	s.followPath(l)

@@ -73,6 +73,17 @@ func (t *streams) at(k *flow.Key) *link {
 	return nil
 }
 
+// hangUp ends the stream that path k goes over, if it goes over one: its connection is no more,
+// and it can have no other.
+func (t *streams) hangUp(k *flow.Key) {
+	if !k.Via.IsStream() {
+		return
+	}
+	if l := t.at(k); l != nil {
+		l.Close()
+	}
+}
+
 // close ends all of them; what was flushed still goes out.
 func (t *streams) close() {
 	for i := range t.links {
@@ -132,6 +143,7 @@ func (s *shard) readStream(now mono.Time, place uint32) (frames int) {
 	if l == nil {
 		return 0
 	}
+	defer s.route(now)
 	over := l.over.Load() // before the last frame is looked for
 	for ; frames < streamBudget; frames++ {
 		b, ok := l.Next()

@@ -184,6 +184,44 @@ func TestStreamThatEndsGivesWayToAnotherPath(t *testing.T) {
 	}
 }
 
+// Nothing else can come by the streams of a connection that is no more.
+func TestEndOfAConnectionEndsItsStreams(t *testing.T) {
+	for name, home := range map[string]int{"at home": 0, "elsewhere": 1} {
+		t.Run(name, func(t *testing.T) {
+			j := newJammed(t, 0, home)
+			j.viewers[0].c.Close()
+			j.settle()
+			if j.pipe.closed {
+				t.Fatal("closed before the farewell could go out")
+			}
+			j.advance(2 * lingerTime)
+			if !j.pipe.closed {
+				t.Error("left open")
+			}
+			j.finish()
+		})
+	}
+}
+
+// The new path is not made to suffer for the old one.
+func TestViewerThatLeavesAJammedStreamGetsItsKeyFrameAtOnce(t *testing.T) {
+	j := newJammed(t, 0, 0)
+	j.step(true)
+	j.pipe.refuse[mmsg.Video] = true
+	for range 40 {
+		j.step(true) // and each of them makes the wait longer
+	}
+	j.advance(time.Second)
+	j.take()
+	j.viewers[0].to(key("192.0.2.1", "10.0.0.8:5"), 0).nominate()
+	j.frame(false)
+	j.advance(20 * time.Millisecond)
+	if n := j.asked(j.take()); n != 1 {
+		t.Errorf("asked for %d key frames", n)
+	}
+	j.finish()
+}
+
 // A client whose only path was a stream may come back by another one.
 func TestPeerComesBackByAnotherStream(t *testing.T) {
 	r := newRig(t, 2, nil)
