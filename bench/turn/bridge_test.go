@@ -173,4 +173,3 @@ func (w *world) openICE(as account, v way) net.Conn {
 	w.t.Fatalf("no passive candidate at %v:\n%s", v.server(), as.sdp)
 	return nil
 }
-
