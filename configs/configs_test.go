@@ -68,7 +68,7 @@ func TestReferenceFileHasEveryKeyWithItsDefault(t *testing.T) {
 func TestDefaultsSaidInWords(t *testing.T) {
 	c := Defaults()
 	if tu, tcp := c.TURN, c.TCP; !tu.On || tu.RelayOnly || tu.Realm != "tsubame" || tu.FQDN != "" || !tu.TCP || tu.TCPPort != 3478 || tu.TLS || tu.TLSPort != 5349 ||
-		tu.TCPOnly || tu.TLSOnly || tcp.ListenPort != 3478 || !tcp.ICE || tcp.QueueBytes != 256<<10 || tcp.TLSPort != 0 || tcp.Proxies != nil {
+		tu.TCPOnly || tu.TLSOnly || tcp.ListenPort != 3478 || tcp.ICE || tcp.QueueBytes != 256<<10 || tcp.TLSPort != 0 || tcp.Proxies != nil {
 		t.Errorf("TURN %+v, TCP %+v", tu, tcp)
 	}
 	if c.Signaling.Port != 5000 || c.Media.Port != 3478 || c.Session.PingInterval != 5*time.Second ||
@@ -210,10 +210,10 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"debug_listen =":                                         "f:1: debug_listen: ",
 		"ice_transport_policy = host":                            `f:1: ice_transport_policy: "host" is none of all, relay`,
 		"ice_transport_policy = relay\nturn = false":             "f:2: ice_transport_policy: is relay, but turn is false",
-		"turn_realm =":                                           "f:1: turn_realm: not 1..32 characters",
+		"turn_realm =":                                           "f:1: turn_realm: not 1..127 characters",
 		`turn_realm = a"b`:                                       "f:1: turn_realm: ",
 		"turn_realm = réalm":                                     "f:1: turn_realm: ",
-		"turn_realm = " + strings.Repeat("x", 33):                "f:1: turn_realm: ",
+		"turn_realm = " + strings.Repeat("x", 128):                "f:1: turn_realm: ",
 		"turn_fqdn = turn.example.com.":                          `f:1: turn_fqdn: "turn.example.com." ends with a dot: leave it out`,
 		"turn_fqdn =":                                            "f:1: turn_fqdn: ",
 		"turn_fqdn = 192.0.2.1":                                  `f:1: turn_fqdn: "192.0.2.1" is an address and no name`,
@@ -266,10 +266,10 @@ func TestWhatTURNNeedsIsNotAskedForWithoutIt(t *testing.T) {
 
 func TestThePlainTCPPortIsForTURNOrICE(t *testing.T) {
 	for text, want := range map[string]bool{
-		"turn = true": true, "ice_tcp = false": true, "turn_tcp = false": true, "turn = false": true,
-		"turn_tcp = false\nice_tcp = false": false, "turn = false\nice_tcp = false": false,
+		"turn = true": true, "ice_tcp = true": true, "turn_tcp = false\nice_tcp = true": true, "turn = false\nice_tcp = true": true,
+		"turn_tcp = false": false, "turn = false": false,
 		// Nobody listens, so that another may have the number.
-		"turn_tcp = false\nice_tcp = false\nsignaling_port = 3478": false,
+		"turn_tcp = false\nsignaling_port = 3478": false,
 	} {
 		if c := parse(t, text); c.PlainPort() != want {
 			t.Errorf("%q: %v", text, !want)

@@ -15,7 +15,7 @@ func TestAllocateTellsRelayedAndMappedAddressAndLifetime(t *testing.T) {
 	w := newWorld(t)
 	c := w.connect(5)
 	m := c.allocate()
-	if got := relayedAddresses(t, m); len(got) != 1 || got[0] != netip.MustParseAddrPort("203.0.113.5:49172") { // 49152 + 5 x 4
+	if got := relayedAddresses(t, m); len(got) != 1 || got[0] != netip.MustParseAddrPort("203.0.113.5:49192") { // 49152 + 5 x 8
 		t.Errorf("relayed %v", got)
 	}
 	var mapped stun.XORMappedAddress
@@ -239,7 +239,7 @@ func TestRefreshForAnotherFlowIs437(t *testing.T) {
 // The quota holds over all shards.
 //
 // Row TURN-06.
-func TestFifthAllocationOfAConnectionIs486(t *testing.T) {
+func TestAllocationBeyondAConnectionsQuotaIs486(t *testing.T) {
 	w, shard2 := newWorld(t), newWorld(t)
 	shard2.accounts = w.accounts
 	c := w.connect(1)
@@ -260,7 +260,7 @@ func TestFifthAllocationOfAConnectionIs486(t *testing.T) {
 		w.pass(time.Second) // the allowance of challenges
 		on.refused(486, stun.MethodAllocate, overUDP)
 	}
-	if w.allocations() != 3 || shard2.allocations() != 1 || w.count(Quota) != 200 {
+	if w.allocations() != flow.MaxAllocations-1 || shard2.allocations() != 1 || w.count(Quota) != 200 {
 		t.Error(w.allocations(), shard2.allocations(), w.count(Quota))
 	}
 	c.from(41000).must(stun.MethodRefresh, lifetime(0))

@@ -304,7 +304,7 @@ func TestIndicationIsHandedOutWithItsPath(t *testing.T) {
 		t.Error(peer, ok)
 	}
 	addr, port, ok := c.w.s.Relayed(r.Path)
-	if !ok || addr != ours6.Addr || port != firstPort+4 {
+	if !ok || addr != ours6.Addr || port != firstPort+flow.MaxAllocations {
 		t.Error(addr.Netip(), port, ok)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"tsubame/signal/candidate"
 	"tsubame/signal/turnurl"
+	"tsubame/turnsrv"
 )
 
 // advertised is how clients are told to reach us.
@@ -82,6 +83,10 @@ func (s *server) warnOfTests() {
 	t := &s.cfg.TURN
 	if !t.On {
 		return
+	}
+	if len(t.Realm) > turnsrv.MaxRealm {
+		s.log.Warn("turn_realm is cut: a longer one would make the answers to strangers longer than three times their requests",
+			"realm", t.Realm[:turnsrv.MaxRealm])
 	}
 	if t.TCPOnly {
 		s.log.Warn("turn_tcp_only is for tests: clients are told of TURN over TCP only, and to send all media through it")

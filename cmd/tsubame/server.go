@@ -223,6 +223,21 @@ func listenSignaling(c configs.Signaling) (net.Listener, error) {
 	return listen("tcp", host, c.Port, "signaling_port", "signaling and the page")
 }
 
+// What one source may ask of TURN before it has shown credentials: an office of clients that all
+// join at once, each with some allocations, asks that much. It is about 50 kB of answers a second
+// to an address that somebody may have forged.
+const (
+	turnRate  = 512
+	turnBurst = 2048
+)
+
+// turnConfig is what the configuration says of TURN. Clients repeat the realm that they are told,
+// whatever it says, so that one which would make the answers to strangers too long is cut.
+func turnConfig(c configs.TURN) turnsrv.Config {
+	realm := c.Realm[:min(len(c.Realm), turnsrv.MaxRealm)]
+	return turnsrv.Config{Realm: realm, Software: "tsubame", Rate: turnRate, Burst: turnBurst}
+}
+
 func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 	return edge.Config{
 		Net: netio.Config{
@@ -231,7 +246,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 			Plain: c.Media.PlainIO, NoSteering: !c.Media.Steering, NoGSO: !c.Media.GSO,
 			Share: c.Media.Share, CPUs: c.Media.CPUs, Log: log,
 		},
-		Turn: turnsrv.Config{Realm: c.TURN.Realm, Software: "tsubame"}, NoTURN: !c.TURN.On,
+		Turn: turnConfig(c.TURN), NoTURN: !c.TURN.On,
 		FrameWindow: c.Media.FrameWindow, NoPadding: !c.Media.Equalise, NoParking: !c.Media.DTLSParking,
 		MaxConnections: c.Server.MaxConnections,
 		Log:            log,

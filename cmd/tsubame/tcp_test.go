@@ -146,7 +146,7 @@ func TestWithoutTURNAndICEOverTCPThereIsNoPort(t *testing.T) {
 }
 
 func TestClientsAreToldOfTURNAndOfICEOverTCP(t *testing.T) {
-	r := runServer(t)
+	r := runServer(t, "ice_tcp = true")
 	tcp, udp := portOf(r.tcp.plain), r.plane.Port()
 	o, _ := call(t, http.DefaultClient, r.signaling())
 	o2, _ := call(t, http.DefaultClient, r.signaling())
@@ -173,7 +173,7 @@ func TestClientsAreToldOfTURNAndOfICEOverTCP(t *testing.T) {
 
 func TestTheTCPPortThatClientsAreToldOfIsTheConfiguredOne(t *testing.T) {
 	port := freePort(t)
-	r := runServer(t, fmt.Sprint("turn_tcp_listen_port = ", port), "turn_tcp_port = 443", "turn_fqdn = turn.example.com")
+	r := runServer(t, fmt.Sprint("turn_tcp_listen_port = ", port), "turn_tcp_port = 443", "turn_fqdn = turn.example.com", "ice_tcp = true")
 	o, _ := call(t, http.DefaultClient, r.signaling())
 	want := []string{fmt.Sprintf("turn:turn.example.com:%d?transport=udp", r.plane.Port()), "turn:turn.example.com:443?transport=tcp"}
 	if len(o.Config.ICEServers) != 1 || !slices.Equal(o.Config.ICEServers[0].URLs, want) {
@@ -184,8 +184,25 @@ func TestTheTCPPortThatClientsAreToldOfIsTheConfiguredOne(t *testing.T) {
 	}
 }
 
+func TestICEOverTCPIsOfferedOnRequestOnly(t *testing.T) {
+	if o, _ := call(t, http.DefaultClient, runServer(t).signaling()); strings.Contains(o.SDP, "tcptype") {
+		t.Errorf("got\n%s", o.SDP)
+	}
+}
+
+// RFC 8489 section 14.9 allows 127 bytes.
+func TestLongRealmIsCut(t *testing.T) {
+	r := runServer(t, "turn_realm = "+strings.Repeat("0123456789", 12))
+	if log := r.log.String(); !strings.Contains(log, "turn_realm is cut") {
+		t.Errorf("the log says\n%s", log)
+	}
+	if got := turnConfig(r.cfg.TURN).Realm; got != "01234567890123456789012345678901" {
+		t.Errorf("realm %q", got)
+	}
+}
+
 func TestRelayOnlyNamesOnlyCandidatesThatARelayLeadsTo(t *testing.T) {
-	r := runServer(t, "ice_transport_policy = relay")
+	r := runServer(t, "ice_transport_policy = relay", "ice_tcp = true")
 	o, _ := call(t, http.DefaultClient, r.signaling())
 	if o.Config.Policy != "relay" || len(o.Config.ICEServers) != 1 || !strings.Contains(o.SDP, " udp ") || strings.Contains(o.SDP, " tcp ") {
 		t.Errorf("got %+v\n%s", o.Config, o.SDP)
@@ -193,7 +210,7 @@ func TestRelayOnlyNamesOnlyCandidatesThatARelayLeadsTo(t *testing.T) {
 }
 
 func TestWithoutTURNClientsAreToldOfNone(t *testing.T) {
-	r := runServer(t, "turn = false")
+	r := runServer(t, "turn = false", "ice_tcp = true")
 	o, _ := call(t, http.DefaultClient, r.signaling())
 	if o.Config.Policy != "all" || o.Config.ICEServers == nil || len(o.Config.ICEServers) != 0 || !strings.Contains(o.SDP, "tcptype passive") {
 		t.Errorf("got %+v\n%s", o.Config, o.SDP)
