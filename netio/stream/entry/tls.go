@@ -26,8 +26,9 @@ func (e *Entry) configureTLS() {
 	e.tls = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		// No h2: nearly every connection becomes a WebSocket, which has it for itself. Who
-		// offers nothing of this is refused with the alert no_application_protocol.
-		NextProtos:         []string{alpnHTTP, alpnTURN, alpnSTUN},
+		// offers nothing of this is refused with the alert no_application_protocol. Our order
+		// decides: no client of HTTP offers TURN, but coturn's offers http/1.1 as well.
+		NextProtos:         []string{alpnTURN, alpnSTUN, alpnHTTP},
 		GetConfigForClient: e.hello,
 		GetCertificate:     e.certs.choose,
 	}

@@ -118,6 +118,20 @@ func TestWhatIsUnknownInsideTLSIsClosed(t *testing.T) {
 	r.count("entry_sniff_timeout", 1)
 }
 
+// coturn's client offers http/1.1 before TURN; no client of HTTP offers TURN.
+func TestWhoOffersTURNBesideHTTPWantsTURN(t *testing.T) {
+	r := start(t, Config{})
+	r.serveHTTP()
+	c := r.dialTLS(r.client("turn.example.com", "http/1.1", "stun.turn", "stun.nat-discovery"))
+	if got := c.ConnectionState().NegotiatedProtocol; got != "stun.turn" {
+		t.Errorf("chose %q", got)
+	}
+	if _, err := c.Write(allocate); err != nil {
+		t.Fatal(err)
+	}
+	r.echoed(c, allocate)
+}
+
 // What ALPN said is not tried as anything else: HTTP that called itself TURN does not reach
 // the HTTP server, nor the other way round. Who offers nothing of ours gets no connection.
 //
