@@ -184,6 +184,11 @@ func (c *client) offer(p *peer, l *local, text, stream string, first bool) error
 	}
 	p.ice = newAgent(d.ufrag, d.password, l.ufrag)
 	p.key = flow.KeyOf(addressOf(p.id), d.candidate)
+	if c.engine.scenario.TURN != Direct {
+		if err := c.throughTURN(p, d); err != nil {
+			return err
+		}
+	}
 	if sc := &c.engine.scenario; sc.Impair != nil {
 		room := c.number % sc.Rooms
 		p.down, p.up = sc.Impair(room, c.place), sc.Impair(room, c.place)

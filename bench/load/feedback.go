@@ -135,6 +135,9 @@ func (p *peer) visit(s *shard) {
 		s.wake[p.at] = s.now.Add(reportInterval)
 		return
 	}
+	if p.relay != nil {
+		s.drive(p)
+	}
 	if s.now >= p.feedbackAt {
 		p.feedback(s)
 	}

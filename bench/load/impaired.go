@@ -7,13 +7,14 @@ import (
 	"tsubame/netio/mmsg"
 )
 
-// commit queues the first n bytes of a slot to the server, or gives them to the peer's link.
+// commit sends the first n bytes of a slot to the server, through the peer's relay if it has one.
 func (s *shard) commit(p *peer, slot []byte, n int, class mmsg.Class) {
-	if p.up != nil {
-		p.up.Push(netio.Wall(netio.Now()), slot[:n]) // the turn may have begun long ago
-		return
+	if p.relay != nil {
+		if n = p.relay.wrap(slot, n); n == 0 {
+			return
+		}
 	}
-	s.queue.Commit(n, p.key, class)
+	s.transmit(p, slot, n, class)
 }
 
 // deliver moves on what has passed the links of the shard's peers. A datagram that has passed

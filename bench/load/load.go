@@ -58,8 +58,10 @@ type Scenario struct {
 	// then for what it sends. It may return nil for a perfect link, and never the same link
 	// twice; of one seed, both draw independently (impair.Link.Reverse). What a link loses, and
 	// no retransmission brings back, is among the lost, and what it doubles among the duplicated.
-	Impair  func(room, client int) *impair.Link
-	Shards  int    // threads of receivers; 0: 1. Who sends in Broadcast has one of its own
-	Profile string // SRTP profile to offer: "", "gcm" or "cm"
-	Notify  bool   // ask for notifications, where the protocol lets clients choose; see Sora
+	Impair   func(room, client int) *impair.Link
+	Shards   int    // threads of receivers; 0: 1. Who sends in Broadcast has one of its own
+	Profile  string // SRTP profile to offer: "", "gcm" or "cm"
+	TURN     TURN   // what carries media; Direct: nothing but UDP. A stream cannot be impaired
+	Insecure bool   // TURN by TLS takes any certificate, as it does of a server on loopback
+	Notify   bool   // ask for notifications, where the protocol lets clients choose; see Sora
 }

@@ -55,6 +55,7 @@ type peer struct {
 	at           int // in the shard's list
 
 	ice      agent
+	relay    *relay // nil: the direct way
 	dtls     *benchpeer.Handshaker
 	early    [][]byte
 	joinedAt mono.Time // when the connect message was sent

@@ -118,8 +118,9 @@ func dialer(r Request) *net.Dialer {
 type sora struct {
 	ws      *websocket.Conn
 	request Request
-	reply   string // type of the answer to the last offer
-	id      string // of the connection, which is the name of its stream
+	reply   string      // type of the answer to the last offer
+	servers []ICEServer // of the first offer
+	id      string      // of the connection, which is the name of its stream
 	buffer  bytes.Buffer
 }
 
@@ -130,6 +131,9 @@ type soraMessage struct {
 	ConnectionID string `json:"connection_id"`
 	Stats        bool   `json:"stats"`
 	Reason       string `json:"reason"`
+	Config       struct {
+		ICEServers []ICEServer `json:"iceServers"`
+	} `json:"config"`
 }
 
 type soraVideo struct {
@@ -191,7 +195,7 @@ func (s *sora) Next(ctx context.Context) (string, error) {
 		}
 		switch m.Type {
 		case "offer":
-			s.reply, s.id = "answer", m.ConnectionID
+			s.reply, s.id, s.servers = "answer", m.ConnectionID, m.Config.ICEServers
 			return m.SDP, nil
 		case "re-offer":
 			s.reply = "re-answer"
@@ -208,6 +212,8 @@ func (s *sora) Next(ctx context.Context) (string, error) {
 }
 
 func (s *sora) Stream() string { return s.id }
+
+func (s *sora) ICEServers() []ICEServer { return s.servers }
 
 func (s *sora) Answer(ctx context.Context, sdp string) error {
 	if s.buffer.Cap() > 64<<10 {

@@ -128,6 +128,12 @@ func (sc Scenario) withDefaults() (Scenario, error) {
 	if sc.PayloadSize > 0 && sc.PacketRate <= 0 {
 		return sc, errors.New("load: a payload size needs a packet rate")
 	}
+	if err := sc.TURN.check(); err != nil {
+		return sc, err
+	}
+	if sc.TURN.stream() && sc.Impair != nil {
+		return sc, errors.New("load: a stream loses and delays nothing by itself: no impairment over TCP and TLS")
+	}
 	if sc.Poll <= 0 {
 		sc.Poll = 5 * time.Millisecond
 	}
@@ -379,7 +385,8 @@ func (e *engine) drain(ctx context.Context, drainTime, catchUpTime time.Duration
 				if !late {
 					before[i] = s.emptied
 				}
-				behind = behind || s.emptied == before[i]
+				arriving := s.arriving()
+				behind = behind || arriving || s.emptied == before[i]
 			})
 		}
 		if !outstanding || late && !behind {

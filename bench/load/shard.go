@@ -73,7 +73,8 @@ type shard struct {
 	sentPackets, sentBytes uint64
 	received, sentControl  uint64
 	emptied                uint64 // polls after which nothing was left in the socket
-	unread                 bool   // something was left by the last poll
+	carried                carried
+	unread                 bool // something was left by the last poll
 	overflow               overflow
 	quietUntil             mono.Time
 	budget                 int // packets that may still be asked for in this poll
@@ -232,6 +233,9 @@ func (s *shard) flush() {
 	if s.queue.Len() > 0 {
 		s.sock.Send(s.queue)
 	}
+	if len(s.carried.writing) > 0 {
+		s.flushStreams()
+	}
 }
 
 // poll reads the socket until it is empty. Publishers send in between.
@@ -244,8 +248,9 @@ func (s *shard) poll() {
 			s.read(s.batch)
 		}
 		if n < batchSize || err != nil {
-			s.unread = false
-			s.emptied++
+			if s.unread = !s.pollStreams(); !s.unread {
+				s.emptied++
+			}
 			break
 		}
 		s.now = netio.Now()
@@ -285,6 +290,11 @@ func (s *shard) find(local flow.Addr) *peer { return s.table[idOf(local)%uint32(
 
 // datagram gives one to the protocol that it is of (RFC 7983).
 func (s *shard) datagram(p *peer, b []byte, kernel int64) {
+	if s.scenario.TURN != Direct {
+		if b = s.unwrap(p, b); b == nil {
+			return
+		}
+	}
 	switch rtp.Classify(b) {
 	case rtp.ClassRTP:
 		s.media(p, b, kernel)
@@ -378,6 +388,10 @@ func (s *shard) settle(p *peer) {
 
 // check sends a check of a peer's path.
 func (s *shard) check(p *peer) {
+	if p.relay != nil && !p.relay.ready {
+		s.drive(p)
+		return
+	}
 	if b, err := p.ice.check(s.now); err == nil {
 		s.send(p, b)
 	}
@@ -455,6 +469,9 @@ func (s *shard) leave(p *peer) {
 	s.wake[p.at] = s.wake[last]
 	s.peers, s.wake = s.peers[:last], s.wake[:last]
 	s.settle(p)
+	if p.relay != nil {
+		p.relay.close()
+	}
 	if p.down != nil || p.up != nil {
 		s.impaired--
 	}

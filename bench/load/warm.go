@@ -72,12 +72,12 @@ func (s *shard) warmKeys(b *mmsg.RxBatch, i int) {
 	}
 	p.incoming.warm()
 	if len(p.table.slots) > 0 {
-		prefetch.Line(unsafe.Pointer(&p.table.slots[p.table.home(ssrcOf(b.Packet(i)))]))
+		prefetch.Line(unsafe.Pointer(&p.table.slots[p.table.home(ssrcOf(s.within(b.Packet(i))))]))
 	}
 }
 
 func (s *shard) warmStream(b *mmsg.RxBatch, i int) {
-	p, packet := s.found[i], b.Packet(i)
+	p, packet := s.found[i], s.within(b.Packet(i))
 	if p == nil {
 		return
 	}
