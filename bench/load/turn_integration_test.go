@@ -40,7 +40,7 @@ func TestMediaIsForwardedThroughTURNWithoutLoss(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%s/%s", way, sc.Role), func(t *testing.T) {
 				before := s.Counters()
-				sc.URL, sc.PID, sc.TURN, sc.Duration = s.SignalingURL(), s.PID(), way, 2*time.Second
+				sc.URL, sc.PID, sc.TURN, sc.Duration = s.SignalingURL(), s.PID(), way, 6*time.Second
 				others := uint64(sc.Clients - 1)
 				r, err := Run(t.Context(), sc, func(one report.Sample) { t.Logf("%+v", one) })
 				if err != nil {
@@ -81,7 +81,9 @@ func TestPeersThatComeBackThroughTURNLoseNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			whole(t, r)
+			if r.Failed != 0 || r.Lost > r.ClientLoss || r.Duplicated != 0 {
+				t.Errorf("%d failed, %d of %d packets lost, %d came twice: %q", r.Failed, r.Lost, r.Expected, r.Duplicated, r.Problems)
+			}
 			if r.Join.Count <= uint64(r.Peers) {
 				t.Errorf("%d joins of %d peers: nobody came back", r.Join.Count, r.Peers)
 			}

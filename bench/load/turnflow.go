@@ -127,7 +127,7 @@ func inChannel(b []byte) []byte {
 	if n == 0 || turnsrv.ChannelHeader+n > len(b) {
 		return nil
 	}
-	return b[turnsrv.ChannelHeader : turnsrv.ChannelHeader+n]
+	return b[turnsrv.ChannelHeader : turnsrv.ChannelHeader+n : turnsrv.ChannelHeader+n]
 }
 
 // within is where in a datagram the packet stands, for those who only look.

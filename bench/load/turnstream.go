@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -308,6 +309,7 @@ func (s *shard) frames(p *peer, b []byte) bool {
 			continue
 		}
 		s.received++
+		frame = slices.Clip(frame) // package stun uses what is behind a message for itself
 		if s.datagram(p, frame, arrived); c.fd < 0 {
 			return false
 		}
