@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
+	"tsubame/turnsrv/stunwire"
 )
 
 const (
@@ -116,7 +117,7 @@ func (s *Server) allocated(x *exchange, a *allocation, r Reason) Result {
 	b := x.success()
 	for _, place := range a.relayed {
 		if place != none {
-			b = appendAddress(b, stun.AttrXORRelayedAddress, s.peers.at[place].Addr, a.port)
+			b = stunwire.AppendAddress(b, 0, stun.AttrXORRelayedAddress, s.peers.at[place].Addr, a.port)
 		}
 	}
 	if x.has(hasAdditional) {

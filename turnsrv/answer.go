@@ -7,6 +7,7 @@ import (
 
 	"tsubame/netio/flow"
 	"tsubame/netio/mono"
+	"tsubame/turnsrv/stunwire"
 )
 
 // amplification is how many times the request an answer may be that goes to an address which
@@ -55,26 +56,26 @@ func (s *Server) refuse(x *exchange, r refusal) Result {
 	if !x.proven && !s.sources.allow(x.now, x.k, x.method()) {
 		return drop(Limited)
 	}
-	b := appendHeader(x.out[:0], x.method()|classError, &x.tx)
+	b := stunwire.AppendHeader(x.out[:0], x.method()|classError, &x.tx)
 	b = appendError(b, stun.AttrErrorCode, 0, r.code)
 	if r.code == stun.CodeUnknownAttribute {
 		b = appendUnknown(b, x.unknown[:x.numUnknown])
 	}
 	if r.challenge {
 		b = appendText(b, stun.AttrRealm, s.cfg.Realm)
-		b = append(appendAttr(b, stun.AttrNonce, nonceLen), s.nonces.make(x.now, x.k)...)
+		b = append(stunwire.AppendAttr(b, stun.AttrNonce, nonceLen), s.nonces.make(x.now, x.k)...)
 	}
 	return s.reply(x, b, r.reason)
 }
 
 // success begins a success response.
 func (x *exchange) success() []byte {
-	return appendHeader(x.out[:0], x.method()|classSuccess, &x.tx)
+	return stunwire.AppendHeader(x.out[:0], x.method()|classSuccess, &x.tx)
 }
 
 // mapped appends the client's address as we see it.
 func (x *exchange) mapped(b []byte) []byte {
-	return appendAddress(b, stun.AttrXORMappedAddress, x.k.Remote, x.k.Port)
+	return stunwire.AppendAddress(b, 0, stun.AttrXORMappedAddress, x.k.Remote, x.k.Port)
 }
 
 // reply ends the answer b. SOFTWARE goes to who has shown credentials only, reason phrases to
@@ -84,14 +85,12 @@ func (s *Server) reply(x *exchange, b []byte, r Reason) Result {
 		if s.cfg.Software != "" {
 			b = appendText(b, stun.AttrSoftware, s.cfg.Software)
 		}
-		setLength(b, attrHeaderLen+integrityLen)
-		sum := s.signer.hmac(&x.key, b, nil)
-		b = append(appendAttr(b, stun.AttrMessageIntegrity, integrityLen), sum...)
+		b = stunwire.AppendIntegrity(&s.mac, b, 0, x.key[:])
 	}
 	if x.fingerprint {
-		b = appendFingerprint(b)
+		b = stunwire.AppendFingerprint(b, 0)
 	}
-	setLength(b, 0)
+	stunwire.SetLength(b, 0)
 	// Whoever is at the other end of a stream has proven that he is.
 	if !x.proven && !x.k.Via.IsStream() && len(b) > amplification*len(x.b) {
 		return drop(Amplifying)
@@ -102,12 +101,12 @@ func (s *Server) reply(x *exchange, b []byte, r Reason) Result {
 // appendError appends ERROR-CODE (RFC 8489 section 14.8), or with a family ADDRESS-ERROR-CODE
 // (RFC 8656 section 18.12), without a reason phrase.
 func appendError(b []byte, typ stun.AttrType, family byte, code stun.ErrorCode) []byte {
-	return append(appendAttr(b, typ, 4), family, 0, byte(code/100), byte(code%100))
+	return append(stunwire.AppendAttr(b, typ, 4), family, 0, byte(code/100), byte(code%100))
 }
 
 // appendUnknown appends UNKNOWN-ATTRIBUTES (RFC 8489 section 14.9).
 func appendUnknown(b []byte, types []uint16) []byte {
-	b = appendAttr(b, stun.AttrUnknownAttributes, 2*len(types))
+	b = stunwire.AppendAttr(b, stun.AttrUnknownAttributes, 2*len(types))
 	for _, typ := range types {
 		b = binary.BigEndian.AppendUint16(b, typ)
 	}
@@ -119,5 +118,5 @@ func appendUnknown(b []byte, types []uint16) []byte {
 
 // appendLifetime appends LIFETIME.
 func appendLifetime(b []byte, seconds uint32) []byte {
-	return binary.BigEndian.AppendUint32(appendAttr(b, stun.AttrLifetime, 4), seconds)
+	return binary.BigEndian.AppendUint32(stunwire.AppendAttr(b, stun.AttrLifetime, 4), seconds)
 }

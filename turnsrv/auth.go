@@ -3,7 +3,6 @@ package turnsrv
 import (
 	"crypto/hmac"
 	"crypto/md5"
-	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -20,53 +19,6 @@ import (
 // realm is taken as it is written.
 func LongTermKey(username, realm, password string) [16]byte {
 	return md5.Sum([]byte(username + ":" + realm + ":" + password))
-}
-
-// signer computes MESSAGE-INTEGRITY. It is scratch space for one goroutine. crypto/hmac would
-// allocate for every key, and each connection has one of its own.
-type signer struct {
-	inner, outer hash.Hash
-	pad          [sha1.BlockSize]byte
-	head         [headerLen]byte
-	sum          [integrityLen]byte
-}
-
-func (g *signer) init() { g.inner, g.outer = sha1.New(), sha1.New() }
-
-// verify reports whether the MESSAGE-INTEGRITY of m, which has one, was made with key. It takes
-// the same time wherever the two differ.
-func (g *signer) verify(m *message, key *[16]byte) bool {
-	// The HMAC covers the header with a length that ends at the integrity itself
-	// (RFC 8489 section 14.5), whatever follows it.
-	copy(g.head[:], m.b[:headerLen])
-	binary.BigEndian.PutUint16(g.head[2:], uint16(m.end+attrHeaderLen+integrityLen-headerLen))
-	want := g.hmac(key, g.head[:], m.b[headerLen:m.end])
-	got := m.b[m.end+attrHeaderLen:]
-	return subtle.ConstantTimeCompare(want, got[:integrityLen]) == 1
-}
-
-// hmac returns HMAC-SHA1 (RFC 2104) of a followed by b, valid until the next call.
-func (g *signer) hmac(key *[16]byte, a, b []byte) []byte {
-	g.pad = [sha1.BlockSize]byte{}
-	copy(g.pad[:], key[:])
-	g.xorPad(0x36)
-	g.inner.Reset()
-	g.inner.Write(g.pad[:])
-	g.inner.Write(a)
-	g.inner.Write(b)
-	g.inner.Sum(g.sum[:0])
-
-	g.xorPad(0x36 ^ 0x5c)
-	g.outer.Reset()
-	g.outer.Write(g.pad[:])
-	g.outer.Write(g.sum[:])
-	return g.outer.Sum(g.sum[:0])
-}
-
-func (g *signer) xorPad(x byte) {
-	for i := range g.pad {
-		g.pad[i] ^= x
-	}
 }
 
 // A nonce is the second in which it was made and a MAC of that and of the client's address and

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
+	"tsubame/turnsrv/stunwire"
 )
 
 // RFC 5769 section 2.4: a request with long-term authentication, by the user "マトリックス" with
@@ -41,27 +42,25 @@ func TestSampleOfLongTermCredentialsVerifies(t *testing.T) {
 	if string(m.username) != user || string(m.realm) != "example.org" || string(m.nonce) != "f//499k954d6OL34oL9FSTvy64sA" {
 		t.Errorf("read as %q, %q, %q", m.username, m.realm, m.nonce)
 	}
-	var g signer
-	g.init()
-	if key := LongTermKey(user, "example.org", "TheMatrIX"); !g.verify(&m, &key) {
+	var mac stunwire.MAC
+	if key := LongTermKey(user, "example.org", "TheMatrIX"); !stunwire.Verify(&mac, key[:], m.b, m.end) {
 		t.Error("the right password is refused")
 	}
 	for _, key := range [][16]byte{{}, LongTermKey(user, "example.org", "TheMatrix"), LongTermKey(user, "example.com", "TheMatrIX")} {
-		if g.verify(&m, &key) {
+		if stunwire.Verify(&mac, key[:], m.b, m.end) {
 			t.Error("a wrong key is taken")
 		}
 	}
 }
 
 func TestSampleWithAnyBitFlippedDoesNotVerify(t *testing.T) {
-	var g signer
-	g.init()
+	var mac stunwire.MAC
 	key := LongTermKey("マトリックス", "example.org", "TheMatrIX")
 	for i := range len(unhex(t, rfcLongTerm)) * 8 {
 		b := unhex(t, rfcLongTerm)
 		b[i/8] ^= 1 << (i % 8)
 		var m message
-		if _, ok := m.parse(b); ok && m.has(hasIntegrity) && g.verify(&m, &key) {
+		if _, ok := m.parse(b); ok && m.has(hasIntegrity) && stunwire.Verify(&mac, key[:], m.b, m.end) {
 			t.Fatalf("bit %d of byte %d is not covered", i%8, i/8)
 		}
 	}

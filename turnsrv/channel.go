@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/pion/stun/v3"
+
+	"tsubame/turnsrv/stunwire"
 )
 
 // ChannelHeader is how many bytes stand before the data of ChannelData (RFC 8656 section 12.4):
@@ -32,7 +34,7 @@ func PutChannelHeader(buf []byte, channel uint16, n int) {
 // IndicationHeader returns how many bytes stand before the data of a Data indication that
 // comes from peer: 36 for an IPv4 address and 48 for an IPv6 address.
 func IndicationHeader(peer Address) int {
-	return headerLen + attrHeaderLen + addressLen(peer.Addr) + attrHeaderLen
+	return headerLen + attrHeaderLen + stunwire.AddressLen(peer.Addr) + attrHeaderLen
 }
 
 // PutIndication makes a Data indication (RFC 8656 section 11.4) of n bytes that stand at offset
@@ -45,10 +47,10 @@ func PutIndication(buf []byte, peer Address, n int, id uint64) int {
 	clear(buf[data+n : end])
 	binary.BigEndian.PutUint16(buf, typeDataIndication)
 	binary.BigEndian.PutUint16(buf[2:], uint16(end-headerLen))
-	binary.BigEndian.PutUint32(buf[4:], magicCookie)
+	binary.BigEndian.PutUint32(buf[4:], stunwire.MagicCookie)
 	binary.BigEndian.PutUint32(buf[8:], 0)
 	binary.BigEndian.PutUint64(buf[12:], id)
-	head := appendAddress(buf[:headerLen], stun.AttrXORPeerAddress, peer.Addr, peer.Port)
+	head := stunwire.AppendAddress(buf[:headerLen], 0, stun.AttrXORPeerAddress, peer.Addr, peer.Port)
 	binary.BigEndian.PutUint16(buf[len(head):], uint16(stun.AttrData))
 	binary.BigEndian.PutUint16(buf[len(head)+2:], uint16(n))
 	return end

@@ -11,6 +11,7 @@ import (
 
 	"tsubame/netio/flow"
 	"tsubame/netio/mono"
+	"tsubame/turnsrv/stunwire"
 )
 
 const (
@@ -110,8 +111,8 @@ func (p toPeer) AddTo(m *stun.Message) error {
 	if len(ip) == 16 {
 		v[1] = family6
 	}
-	binary.BigEndian.PutUint16(v[2:], ap.Port()^(magicCookie>>16))
-	mask := append(binary.BigEndian.AppendUint32(nil, magicCookie), m.TransactionID[:]...)
+	binary.BigEndian.PutUint16(v[2:], ap.Port()^(stunwire.MagicCookie>>16))
+	mask := append(binary.BigEndian.AppendUint32(nil, stunwire.MagicCookie), m.TransactionID[:]...)
 	for i := range ip {
 		v = append(v, ip[i]^mask[i])
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
+	"tsubame/turnsrv/stunwire"
 )
 
 const (
@@ -102,7 +103,7 @@ func Is(b []byte) bool {
 
 // isSTUN reports whether b has a header whose length field tells the truth.
 func isSTUN(b []byte) bool {
-	if len(b) < headerLen || b[0]&0xc0 != 0 || binary.BigEndian.Uint32(b[4:]) != magicCookie {
+	if len(b) < headerLen || b[0]&0xc0 != 0 || binary.BigEndian.Uint32(b[4:]) != stunwire.MagicCookie {
 		return false
 	}
 	n := int(binary.BigEndian.Uint16(b[2:]))
@@ -140,14 +141,14 @@ func (m *message) parse(b []byte) (Reason, bool) {
 		}
 		switch {
 		case typ == stun.AttrFingerprint:
-			if len(v) != fingerprintLen || next != len(b) || binary.BigEndian.Uint32(v) != fingerprint(b[:off]) {
+			if len(v) != stunwire.FingerprintLen || next != len(b) || binary.BigEndian.Uint32(v) != stunwire.Fingerprint(b[:off]) {
 				return BadFingerprint, false
 			}
 			m.fingerprint = true
 		case m.has(hasIntegrity):
 			// Nobody has signed it: to be ignored (RFC 8489 section 14.5).
 		case typ == stun.AttrMessageIntegrity:
-			if len(v) != integrityLen {
+			if len(v) != stunwire.IntegrityLen {
 				return Malformed, false
 			}
 			m.found |= hasIntegrity
@@ -245,7 +246,7 @@ func decodePeer(v, b []byte) (p peerAddress, ok bool) {
 		return p, false
 	}
 	p.family = v[1]
-	p.port = binary.BigEndian.Uint16(v[2:]) ^ (magicCookie >> 16)
+	p.port = binary.BigEndian.Uint16(v[2:]) ^ (stunwire.MagicCookie >> 16)
 	ip := p.addr[:]
 	switch {
 	case p.family == family4 && len(v) == 8:

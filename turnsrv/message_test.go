@@ -9,6 +9,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
+	"tsubame/turnsrv/stunwire"
 )
 
 func TestIsTellsTURNFromICE(t *testing.T) {
@@ -95,14 +96,14 @@ func TestEveryTruncationIsDropped(t *testing.T) {
 		for _, fix := range []bool{false, true} { // with the old length, and with one that is true
 			b := bytes.Clone(whole[:n])
 			if fix && n >= headerLen {
-				setLength(b, 0)
+				stunwire.SetLength(b, 0)
 			}
 			r := w.s.Handle(w.now, c.k, b, w.out[:])
 			// Where an attribute ends just here, the rest is a request without credentials.
 			if r.Outcome == Reply && (!fix || r.Reason != Challenged && r.Reason != BadRequest && r.Reason != Allocated) {
 				t.Errorf("%d bytes: %+v", n, r)
 			}
-			if r.Reason == Allocated && n != len(whole)-attrHeaderLen-fingerprintLen {
+			if r.Reason == Allocated && n != len(whole)-attrHeaderLen-stunwire.FingerprintLen {
 				t.Errorf("%d bytes allocate", n)
 			}
 		}

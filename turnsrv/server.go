@@ -6,6 +6,7 @@ import (
 
 	"tsubame/netio/flow"
 	"tsubame/netio/mono"
+	"tsubame/turnsrv/stunwire"
 )
 
 // Bounds of what a Config may say, and of answers.
@@ -101,7 +102,7 @@ type Server struct {
 
 	cfg     Config
 	lookup  Lookup
-	signer  signer
+	mac     stunwire.MAC
 	nonces  nonces
 	sources sources
 	peers   peers
@@ -114,7 +115,6 @@ func NewServer(cfg Config, lookup Lookup) *Server {
 	cfg = cfg.withDefaults()
 	cfg.check()
 	s := &Server{cfg: cfg, lookup: lookup}
-	s.signer.init()
 	s.nonces.init(cfg.Secret, cfg.NonceLifetime)
 	s.sources.init(cfg.Secret, cfg.Rate, cfg.Burst)
 	s.table.init(cfg.Allocations)
@@ -216,7 +216,7 @@ func (s *Server) authenticate(x *exchange) (Account, *refusal) {
 		return Account{}, &stunStaleNonce
 	}
 	account, known := s.lookup(x.username)
-	if !s.signer.verify(&x.message, &account.Key) || !known || string(x.realm) != s.cfg.Realm {
+	if !stunwire.Verify(&s.mac, account.Key[:], x.message.b, x.message.end) || !known || string(x.realm) != s.cfg.Realm {
 		return Account{}, &stunUnauthorised
 	}
 	return account, nil

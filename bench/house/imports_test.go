@@ -75,7 +75,7 @@ var libraries = map[string][]string{
 	"github.com/pion/dtls":         {"media/dtls"},
 	"github.com/pion/srtp":         {"media/srtp"},
 	"github.com/pion/sdp":          {"signal/offer"},
-	"github.com/pion/stun":         {"media/ice", "signal/candidate", "turnsrv"},
+	"github.com/pion/stun":         {"media/ice", "signal/candidate", "turnsrv", "turnsrv/stunwire"},
 	"github.com/pion/ice":          {}, // its agent costs eight goroutines a connection
 	"github.com/pion/turn":         {},
 	"github.com/pion/interceptor":  {},

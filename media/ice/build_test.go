@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"tsubame/turnsrv/stunwire"
 )
 
 const (
@@ -34,20 +36,20 @@ var (
 func build(typ uint16, password string, attrs ...attr) []byte {
 	var c Codec
 	req := Request{TxID: [12]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}
-	msg := appendHeader(nil, typ, &req)
+	msg := stunwire.AppendHeader(nil, typ, &req.TxID)
 	for _, a := range attrs {
 		switch {
 		case a == attrIntegrity:
-			msg = c.appendIntegrity(msg, 0, password)
+			msg = stunwire.AppendIntegrity(&c.mac, msg, 0, password)
 		case a == attrFinger:
-			msg = appendFingerprint(msg, 0)
+			msg = stunwire.AppendFingerprint(msg, 0)
 		default:
-			msg = appendAttr(msg, a.typ, len(a.value))
+			msg = stunwire.AppendAttr(msg, a.typ, len(a.value))
 			msg = append(msg, a.value...)
 			msg = append(msg, "   "[:-len(a.value)&3]...)
 		}
 	}
-	setLength(msg, 0)
+	stunwire.SetLength(msg, 0)
 	return msg
 }
 
@@ -62,7 +64,7 @@ func browserCheck(t testing.TB, password string) []byte {
 
 // refit makes the length field and the fingerprint of msg right again after a change.
 func refit(msg []byte) []byte {
-	msg = msg[:len(msg)-attrHeaderLen-fingerprintLen]
+	msg = msg[:len(msg)-attrHeaderLen-stunwire.FingerprintLen]
 	binary.BigEndian.PutUint16(msg[2:], uint16(len(msg)-headerLen))
-	return appendFingerprint(msg, 0)
+	return stunwire.AppendFingerprint(msg, 0)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/pion/stun/v3"
+
+	"tsubame/turnsrv/stunwire"
 )
 
 // FuzzParse holds Parse and Verify against pion/stun, and the answers against what they promise.
@@ -31,8 +33,8 @@ func FuzzParse(f *testing.F) {
 func repaired(msg []byte) []byte {
 	b := bytes.Clone(msg[:len(msg)&^3])
 	binary.BigEndian.PutUint16(b, typeRequest)
-	binary.BigEndian.PutUint32(b[4:], magicCookie)
-	return appendFingerprint(b, 0)
+	binary.BigEndian.PutUint32(b[4:], stunwire.MagicCookie)
+	return stunwire.AppendFingerprint(b, 0)
 }
 
 // judge parses msg and compares what comes of it with pion/stun.

@@ -3,26 +3,22 @@ package ice
 import (
 	"bytes"
 	"encoding/binary"
-	"hash/crc32"
 
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
+	"tsubame/turnsrv/stunwire"
 )
 
 // Sizes of the STUN wire format (RFC 8489 section 5) and the limits that we set.
 const (
-	headerLen      = 20
-	attrHeaderLen  = 4
-	integrityLen   = 20
-	fingerprintLen = 4
-	magicCookie    = 0x2112A442
-	fingerprintXOR = 0x5354554e // RFC 8489 section 14.7
+	headerLen     = stunwire.HeaderLen
+	attrHeaderLen = stunwire.AttrHeaderLen
 
 	typeRequest = 0x0001 // Binding request
 	typeSuccess = 0x0101
 	typeError   = 0x0111
-	classMask   = 0x0110 // the two class bits; the other twelve are the method
+	classMask   = stunwire.ClassMask
 
 	// maxRequest bounds what one check may cost us in hashing. Browsers' checks are below
 	// 200 bytes; more than a path MTU cannot be one.
@@ -102,7 +98,7 @@ func checkHeader(b []byte) error {
 	if len(b) < headerLen || len(b) > maxRequest || b[0]&0xc0 != 0 {
 		return ErrMalformed
 	}
-	if binary.BigEndian.Uint32(b[4:]) != magicCookie {
+	if binary.BigEndian.Uint32(b[4:]) != stunwire.MagicCookie {
 		return ErrMalformed
 	}
 	// Attributes are padded to four bytes. Bytes after the message are refused as well: over
@@ -179,7 +175,7 @@ func (r *Request) readAttribute(typ stun.AttrType, v []byte) (seen, error) {
 		r.TieBreaker = binary.BigEndian.Uint64(v)
 		return seenRole, nil
 	case stun.AttrMessageIntegrity:
-		if len(v) != integrityLen {
+		if len(v) != stunwire.IntegrityLen {
 			return 0, ErrMalformed
 		}
 		return seenIntegrity, nil
@@ -230,10 +226,10 @@ func (r *Request) readUsername(v []byte) error {
 // finish checks FINGERPRINT at offset off, that it ends the message, and that what a check
 // needs was there.
 func (r *Request) finish(b []byte, off int, got seen) error {
-	if int(binary.BigEndian.Uint16(b[off+2:])) != fingerprintLen || off+attrHeaderLen+fingerprintLen != len(b) {
+	if int(binary.BigEndian.Uint16(b[off+2:])) != stunwire.FingerprintLen || off+attrHeaderLen+stunwire.FingerprintLen != len(b) {
 		return ErrFingerprint
 	}
-	if binary.BigEndian.Uint32(b[off+attrHeaderLen:]) != fingerprint(b[:off]) {
+	if binary.BigEndian.Uint32(b[off+attrHeaderLen:]) != stunwire.Fingerprint(b[:off]) {
 		return ErrFingerprint
 	}
 	switch {
@@ -244,6 +240,3 @@ func (r *Request) finish(b []byte, off int, got seen) error {
 	}
 	return nil
 }
-
-// fingerprint is the value of FINGERPRINT behind the bytes b (RFC 8489 section 14.7).
-func fingerprint(b []byte) uint32 { return crc32.ChecksumIEEE(b) ^ fingerprintXOR }
