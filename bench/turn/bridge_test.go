@@ -41,7 +41,7 @@ type far interface {
 // bot like a candidate of the server's.
 type bridge struct {
 	near    *net.UDPConn
-	far     far
+	far     atomic.Pointer[far]
 	bot     atomic.Pointer[netip.AddrPort]
 	running sync.WaitGroup
 }
@@ -49,11 +49,15 @@ type bridge struct {
 // through starts a bot whose media go by v.
 func (w *world) through(v way, cfg bot.Config) *bot.Bot {
 	w.t.Helper()
-	return w.throughConn(v, cfg, func(c net.Conn) net.Conn { return c })
+	b, _ := w.bridged(v, cfg, asItIs)
+	return b
 }
 
-// throughConn is through, by a TCP connection that wrap returns.
-func (w *world) throughConn(v way, cfg bot.Config, wrap func(net.Conn) net.Conn) *bot.Bot {
+// asItIs is what most do with a TCP connection.
+func asItIs(c net.Conn) net.Conn { return c }
+
+// bridged is through, by a TCP connection that wrap returns; the bridge may be led elsewhere.
+func (w *world) bridged(v way, cfg bot.Config, wrap func(net.Conn) net.Conn) (*bot.Bot, *bridge) {
 	w.t.Helper()
 	near, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(server4, 0)))
 	if err != nil {
@@ -63,15 +67,23 @@ func (w *world) throughConn(v way, cfg bot.Config, wrap func(net.Conn) net.Conn)
 	_ = near.SetReadBuffer(readBuffer)
 	cfg.Candidates = []netip.AddrPort{near.LocalAddr().(*net.UDPAddr).AddrPort()}
 	b := w.dial(cfg)
-	r := &bridge{near: near, far: w.farSide(w.accountOf(b), v, wrap)}
+	r := &bridge{near: near}
+	r.lead(w.farSide(w.accountOf(b), v, wrap))
 	r.running.Go(r.up)
-	r.running.Go(r.down)
 	w.t.Cleanup(func() {
 		near.Close()
-		r.far.Close()
+		(*r.far.Load()).Close()
 		r.running.Wait()
 	})
-	return b
+	return b, r
+}
+
+// lead has the bridge go on by another far side, and closes the one that it had.
+func (r *bridge) lead(f far) {
+	if old := r.far.Swap(&f); old != nil {
+		(*old).Close()
+	}
+	r.running.Go(func() { r.down(f) })
 }
 
 // up carries to the server; what cannot be sent is lost, as datagrams may be.
@@ -82,18 +94,18 @@ func (r *bridge) up() {
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err == nil {
+		if err == nil && n > 0 {
 			r.bot.Store(&from)
-			_ = r.far.send(b[:n])
+			_ = (*r.far.Load()).send(b[:n])
 		}
 	}
 }
 
 // down carries to the bot, until the far side is closed by anybody.
-func (r *bridge) down() {
+func (r *bridge) down(f far) {
 	b := make([]byte, 2048)
 	for {
-		n, err := r.far.receive(b)
+		n, err := f.receive(b)
 		if err != nil {
 			return
 		}
@@ -129,13 +141,19 @@ func (s relaySide) receive(b []byte) (int, error) {
 	return n, err
 }
 
-// framed is a bridge's far side by ICE over TCP: a length before each datagram (RFC 4571).
+// framed is a bridge's far side by ICE over TCP: a length before each datagram (RFC 4571). The
+// first of them is a check, as nobody sends media by a path that he has not checked.
 type framed struct {
 	net.Conn
-	in *bufio.Reader
+	in    *bufio.Reader
+	began bool
 }
 
 func (s *framed) send(b []byte) error {
+	const firstOfOthers = 20 // RFC 7983
+	if s.began = s.began || b[0] < firstOfOthers; !s.began {
+		return nil
+	}
 	_, err := s.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
 	return err
 }

@@ -111,4 +111,4 @@ func TestCoturnBindsAChannel(t *testing.T) {
 }
 
 // coturnWays are by what it comes.
-var coturnWays = []way{overUDP, overTCP}
+var coturnWays = []way{overUDP, overTCP, overTLS}

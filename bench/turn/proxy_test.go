@@ -100,7 +100,7 @@ func TestCallBehindAProxy(t *testing.T) {
 	w := behindProxy(t)
 	a := w.join(w.peer(bot.SendRecv))
 	for _, v := range []way{overTCP, iceOverTCP} {
-		b := w.throughConn(v, w.peer(bot.SendRecv), func(c net.Conn) net.Conn {
+		b, _ := w.bridged(v, w.peer(bot.SendRecv), func(c net.Conn) net.Conn {
 			if _, err := io.WriteString(c, header(t, 2)); err != nil {
 				t.Error(err)
 			}

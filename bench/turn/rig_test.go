@@ -53,7 +53,7 @@ func start(t *testing.T, config map[string]string) *world {
 	tls := fmt.Sprint(freePort(t))
 	whole := map[string]string{
 		"shards": "2", "ipv4_address": server4.String(), "ipv6": "true", "ipv6_address": server6.String(),
-		"signaling_port": "0", "udp_port": "0", "shed_joins_at_load": "0",
+		"ice_tcp": "true", "signaling_port": "0", "udp_port": "0", "shed_joins_at_load": "0",
 		"tls_port": tls, "turn_tls": "true", "turn_tls_port": tls, "turn_tls_fqdn": serverName,
 	}
 	w.certify(t.TempDir(), whole)

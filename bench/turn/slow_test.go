@@ -37,7 +37,7 @@ func (g *gate) Read(b []byte) (int, error) {
 func (w *world) gated(v way, cfg bot.Config) (*bot.Bot, *gate) {
 	w.t.Helper()
 	g := &gate{}
-	b := w.throughConn(v, cfg, func(c net.Conn) net.Conn {
+	b, _ := w.bridged(v, cfg, func(c net.Conn) net.Conn {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.SetReadBuffer(32 << 10)
 		}
