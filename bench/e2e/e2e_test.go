@@ -116,7 +116,8 @@ func TestEveryRowIsReachedByAFastServer(t *testing.T) {
 			t.Errorf("a server was stopped %d times", s.stopped)
 		}
 	}
-	if len(*servers) != len(*seen)-1 || len(l.results) != len(*seen) { // one of them had two loads
+	beside := 1 + 2*parts + 2 // loads of a server that has had another: of the memory of publishers, and of TURN
+	if len(*servers) != len(*seen)-beside || len(l.results) != len(*seen) {
 		t.Errorf("%d servers, %d loads, %d results", len(*servers), len(*seen), len(l.results))
 	}
 }

@@ -31,6 +31,7 @@ var rows = []row{
 	{"storm-one-room", "5,000 joins into one channel, notify on", "all, memory bounded", stormOneRoom},
 	{"growth-viewers", "cost a packet at 2,000 viewers against 200", "<= 1.15 x", growthViewers},
 	{"growth-shards", "cost a packet with 2 shards against 1", "<= 1.15 x", growthShards},
+	{"turn", "video, 1 publisher x 64 viewers, 1,100 B, through TURN and directly by turns", "UDP <= 1.1 x direct, 0 allocations a packet (<= 0.001)", turn},
 }
 
 // measured is how long the measured part of a cost takes.

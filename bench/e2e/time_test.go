@@ -41,7 +41,7 @@ func timed(l *lab) {
 	}
 }
 
-func TestStandardSetTakesLessThanThreeQuartersOfAnHour(t *testing.T) {
+func TestStandardSetTakesLessThanAnHour(t *testing.T) {
 	l, _, _ := fakeLab(700 * time.Nanosecond)
 	timed(l)
 	table, err := l.run(t.Context(), nil)
@@ -53,7 +53,7 @@ func TestStandardSetTakesLessThanThreeQuartersOfAnHour(t *testing.T) {
 		t.Logf("%-18s %v", r.Key, r.Took)
 		sum += r.Took
 	}
-	if table.Took > 45*time.Minute || table.Took < 15*time.Minute || sum > table.Took {
+	if table.Took > 55*time.Minute || table.Took < 15*time.Minute || sum > table.Took {
 		t.Errorf("%v, the rows %v", table.Took, sum)
 	}
 }

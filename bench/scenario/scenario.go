@@ -90,6 +90,8 @@ func (s *Scenario) check() error {
 		{s.Role == load.Broadcast && s.Clients < 2, "a broadcast needs at least 2 clients in a room: one sends"},
 		{s.Storm && s.Churn > 0, "a storm ends with the last join; leave churn out"},
 		{s.Storm && s.Latency, "a storm sends no media; leave latency out"},
+		{s.Insecure && s.TURN != load.TURNTLS, "only TURN by TLS has a certificate; leave insecure out or add turn = tls"},
+		{s.Link != (impair.Config{}) && (s.TURN == load.TURNTCP || s.TURN == load.TURNTLS), "a stream is not impaired: leave loss, delay, jitter and rate out, or go through TURN by udp"},
 		{s.Storm && s.given["duration"], "a storm ends with the last join; leave duration out"},
 	} {
 		if c.bad {

@@ -51,6 +51,8 @@ func TestEverySettingReachesItsField(t *testing.T) {
 		"storm=true":                func(s *Scenario) bool { return s.Storm },
 		"notify=true":               func(s *Scenario) bool { return s.Notify },
 		"shards=2":                  func(s *Scenario) bool { return s.Shards == 2 },
+		"turn=udp":                  func(s *Scenario) bool { return s.TURN == load.TURNUDP },
+		"insecure=true turn=tls":    func(s *Scenario) bool { return s.Insecure && s.TURN == load.TURNTLS },
 		"profile=gcm":               func(s *Scenario) bool { return s.Profile == "gcm" },
 	}
 	tested := make(map[string]bool)
@@ -122,6 +124,9 @@ func TestWrongValuesAndContradictionsAreSaidInWords(t *testing.T) {
 		"storm=true latency=true":                                    "leave latency out",
 		"storm=true duration=1s":                                     "leave duration out",
 		"delay=2m":                                                   "scenario run: ",
+		"turn=tcp delay=10ms":                                        "a stream is not impaired",
+		"turn=udp insecure=true":                                     "leave insecure out",
+		"turn=tsl":                                                   "is none of udp, tcp, tls",
 	} {
 		if _, err := build(strings.Fields(words)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", words, err, want)

@@ -51,6 +51,8 @@ var settings = []Setting{
 	{"storm", "", "measure joins only; no media is sent", boolean(func(s *Scenario) *bool { return &s.Storm })},
 	{"notify", "", "ask for notifications of who joins and leaves", boolean(func(s *Scenario) *bool { return &s.Notify })},
 	{"shards", "N", "threads of clients (1)", integer(func(s *Scenario) *int { return &s.Shards }, 1, 64)},
+	{"turn", "WAY", "media through the server's TURN: udp, tcp or tls (they go directly)", turn},
+	{"insecure", "", "TURN by TLS takes any certificate, as it always does on loopback", boolean(func(s *Scenario) *bool { return &s.Insecure })},
 	{"profile", "NAME", "of SRTP to offer: gcm or cm (what the server prefers)", profile},
 }
 
@@ -212,6 +214,11 @@ func webSocket(s *Scenario, v string) error {
 func role(s *Scenario, v string) error {
 	s.Role = load.Role(v)
 	return one(v, []string{string(load.SendRecv), string(load.SendOnly), string(load.RecvOnly), string(load.Broadcast)})
+}
+
+func turn(s *Scenario, v string) error {
+	s.TURN = load.TURN(v)
+	return one(v, []string{string(load.TURNUDP), string(load.TURNTCP), string(load.TURNTLS)})
 }
 
 func profile(s *Scenario, v string) error {

@@ -28,6 +28,10 @@ Bad networks, and clients that come and go:
   tsubame-bench --clients 4 --loss 2 --delay 40ms --jitter 10ms --rate 2M
   tsubame-bench --rooms 20 --clients 4 --churn 30s --duration 5m
 
+Through the server's TURN, which the clients are told of as browsers are:
+  tsubame-bench --role broadcast --clients 65 --turn udp
+  tsubame-bench --clients 8 --turn tls --insecure
+
 Several runs from a file; flags go over what it says:
   tsubame-bench --scenario runs.conf --duration 30s
 with runs.conf in the grammar of tsubame.conf, where settings are named as the flags are:
