@@ -32,13 +32,16 @@ const (
 	webName6, turnName6 = "sfu6.example.com", "turn6.example.com"
 )
 
-// Firewalls of the server's machine: what becomes of packets from its clients. Each counts what
-// it drops.
+// Rules of firewalls on the server's machine, about packets from its clients. Each counts what it
+// drops.
 const (
-	only443   = "tcp dport 443 accept; meta l4proto ipv6-icmp accept; counter name dropped drop"
-	noUDP     = "meta l4proto udp counter name dropped drop"
-	noIPv4    = "meta nfproto ipv4 counter name dropped drop"
-	firewall0 = `table inet firewall {
+	only443 = "tcp dport 443 accept; meta l4proto ipv6-icmp accept; counter name dropped drop"
+	noUDP   = "meta l4proto udp counter name dropped drop"
+	noIPv4  = "meta nfproto ipv4 counter name dropped drop"
+)
+
+// firewallTable is what rules stand in.
+const firewallTable = `table inet firewall {
 	counter dropped {}
 	chain input {
 		type filter hook input priority 0; policy accept;
@@ -46,7 +49,6 @@ const (
 	}
 }
 `
-)
 
 // walled are two machines in network namespaces: one for servers behind firewalls, and one with
 // Chromium, which knows no other way to them.
@@ -109,22 +111,25 @@ func (w *walled) nft(t *testing.T, input string, args ...string) string {
 	return string(out)
 }
 
-// raise puts a firewall up until the test ends. It must have dropped something then: whoever
-// went another way had a reason to.
+// raise puts a firewall up until the test ends.
 func (w *walled) raise(t *testing.T, rules string) {
 	t.Helper()
-	w.nft(t, fmt.Sprintf(firewall0, rules), "-f", "-")
-	t.Cleanup(func() {
-		listed := w.nft(t, "", "list", "counter", "inet", "firewall", "dropped")
-		w.nft(t, "", "delete", "table", "inet", "firewall")
-		found := regexp.MustCompile(`packets (\d+)`).FindStringSubmatch(listed)
-		if found == nil {
-			t.Fatalf("nft lists %q", listed)
-		}
-		if n, err := strconv.Atoi(found[1]); n == 0 {
-			t.Errorf("the firewall has dropped nothing (%v): %s", err, listed)
-		}
-	})
+	w.nft(t, fmt.Sprintf(firewallTable, rules), "-f", "-")
+	t.Cleanup(func() { w.nft(t, "", "delete", "table", "inet", "firewall") })
+}
+
+// requireDropped sees that clients have tried what the firewall forbids: they went another way
+// because of it.
+func (w *walled) requireDropped(t *testing.T) {
+	t.Helper()
+	listed := w.nft(t, "", "list", "counter", "inet", "firewall", "dropped")
+	found := regexp.MustCompile(`packets (\d+)`).FindStringSubmatch(listed)
+	if found == nil {
+		t.Fatalf("nft lists %q", listed)
+	}
+	if n, err := strconv.Atoi(found[1]); n == 0 {
+		t.Errorf("the firewall has dropped nothing (%v): %s", err, listed)
+	}
 }
 
 // start starts a server on the machine behind the firewall.
@@ -175,22 +180,33 @@ func (w *walled) call(t *testing.T, s *harness.Server, host, local, protocol str
 // Calls of clients whose firewalls, or whose server's, leave them little. ice_transport_policy
 // is its default, all, but where it says otherwise.
 func TestBehindFirewalls(t *testing.T) {
+	besideChurn(t)
 	w := newWalled(t)
 
 	t.Run("TURN-TLS on 443, nothing else", func(t *testing.T) {
 		s := w.start(t, w.ownTLS(), map[string]string{"turn_tls": "true", "turn_tls_fqdn": turnName, "turn_tls_port": "443"})
 		w.raise(t, only443)
 		w.call(t, s, webName, "relay", "tls")
+		w.requireDropped(t)
 	})
 	t.Run("TURN-TCP on 443, nothing else", func(t *testing.T) {
 		s := w.start(t, w.ownTLS(), map[string]string{"turn_tcp_listen_port": "3478", "turn_tcp_port": "443"})
 		w.raise(t, only443)
 		w.call(t, s, webName, "relay", "tcp")
+		w.requireDropped(t)
 	})
 	t.Run("ICE-TCP without UDP and TURN", func(t *testing.T) {
 		s := w.start(t, w.ownTLS(), map[string]string{"turn": "false", "ice_tcp": "true"})
 		w.raise(t, noUDP)
 		w.call(t, s, webName, "prflx", "tcp")
+		w.requireDropped(t)
+	})
+	t.Run("nginx on 443 ends TLS, nothing else", func(t *testing.T) {
+		// Clients are told of a port for TURN-TCP that they do not reach.
+		w.behindNginx(t, map[string]string{"turn_tcp_port": "3478"}, "tls")
+	})
+	t.Run("nginx on 443 hands TURN-TCP on, nothing else", func(t *testing.T) {
+		w.behindNginx(t, nil, "tcp")
 	})
 	for protocol, key := range map[string]string{"udp": "turn_tcp", "tcp": "turn_tcp_only"} {
 		t.Run("IPv6 alone, through TURN over "+protocol, func(t *testing.T) {
@@ -198,8 +214,7 @@ func TestBehindFirewalls(t *testing.T) {
 				"ice_transport_policy": "relay", "ipv6": "true", "ipv6_address": server6, "turn_fqdn": turnName6,
 				key: strconv.FormatBool(protocol == "tcp"),
 			})
-			w.nft(t, fmt.Sprintf(firewall0, noIPv4), "-f", "-")
-			t.Cleanup(func() { w.nft(t, "", "delete", "table", "inet", "firewall") })
+			w.raise(t, noIPv4)
 			w.call(t, s, webName6, "relay", protocol)
 		})
 	}

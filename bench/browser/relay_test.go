@@ -19,7 +19,6 @@ type relayed struct {
 	config    map[string]string
 	protocol  string // relayProtocol of the local candidate: udp, tcp or tls
 	transport string // turn_transport_type of notifications
-	except    []string
 }
 
 // selectedPair is the candidate pair that a page's media travel by.
@@ -67,7 +66,7 @@ func requireCallOf(t *testing.T, first, second browser, r relayed) {
 	t.Helper()
 	config := maps.Clone(r.config)
 	config["ice_transport_policy"] = "relay"
-	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: config}, r.except...)
+	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: config})
 	red, blue := s.client(first, "red", 0), s.client(second, "blue", 5)
 	red.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
 	blue.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
@@ -76,21 +75,25 @@ func requireCallOf(t *testing.T, first, second browser, r relayed) {
 	for _, c := range []*client{red, blue} {
 		c.requirePair("relay", r.protocol)
 	}
-	n := red.requireNotify(arriveTimeout, "connection.created", blue.id)
-	if n.TURNTransportType != r.transport {
-		t.Errorf("turn_transport_type %q, want %q", n.TURNTransportType, r.transport)
+	for _, c := range []*client{red, blue} {
+		n := red.requireNotify(arriveTimeout, "connection.created", c.id)
+		if n.TURNTransportType != r.transport {
+			t.Errorf("turn_transport_type of %s is %q, want %q", c.name, n.TURNTransportType, r.transport)
+		}
 	}
 	blue.leave()
 	red.leave()
 }
 
 func TestRelayOverUDP(t *testing.T) {
+	besideChurn(t)
 	requireCallThroughRelay(t, sharedChromium(t), relayed{
 		config: map[string]string{"turn_tcp": "false"}, protocol: "udp", transport: "udp",
 	})
 }
 
 func TestRelayOverTCP(t *testing.T) {
+	besideChurn(t)
 	requireCallThroughRelay(t, sharedChromium(t), relayed{
 		config: map[string]string{"turn_tcp_only": "true"}, protocol: "tcp", transport: "tcp",
 	})
@@ -98,6 +101,7 @@ func TestRelayOverTCP(t *testing.T) {
 
 // Over TLS that the server ends itself, on its one port for everything.
 func TestRelayOverTLS(t *testing.T) {
+	besideChurn(t)
 	pair := certtest.New(t).Issue(t, "localhost")
 	certificate, key := pair.Files(t)
 	port := freeTCPPort(t)
@@ -121,7 +125,9 @@ func freeTCPPort(t *testing.T) string {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
+// Firefox and Chromium in one call.
 func TestFirefoxThroughTheRelay(t *testing.T) {
+	besideChurn(t, inFirefox)
 	for protocol, config := range map[string]map[string]string{
 		"udp": {"turn_tcp": "false"},
 		"tcp": {"turn_tcp_only": "true"},
