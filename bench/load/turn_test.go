@@ -388,3 +388,17 @@ func descriptors(t *testing.T) int {
 	}
 	return len(all)
 }
+
+func TestOnlyOnLoopbackAnyCertificateWillDo(t *testing.T) {
+	for at, want := range map[string]bool{
+		"127.0.0.1:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "192.0.2.1:1": false, "[2001:db8::1]:1": false,
+	} {
+		o := carrierOptions{to: netip.MustParseAddrPort(at)}
+		if o.unverified() != want {
+			t.Errorf("%s: %t", at, !want)
+		}
+		if o.insecure = true; !o.unverified() {
+			t.Errorf("%s is verified though it is not to be", at)
+		}
+	}
+}
