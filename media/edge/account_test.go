@@ -79,7 +79,27 @@ func TestLookingUpAUsernameAllocatesNothing(t *testing.T) {
 	r.finish()
 }
 
-// An address keeps its relays for as long as it is ours; of those beyond the bound none are.
+// Calls that were offered an address go on when it is advertised no more, as direct ones do.
+func TestAddressKeepsItsRelaysWhenItIsAdvertisedNoMore(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.open(0, pathA)
+	v := p.over(key("192.0.2.1", "10.0.0.8:1"), 1, 0, 0)
+	fresh := netip.MustParseAddr("203.0.113.77")
+	r.p.SetAddresses([]netip.Addr{fresh})
+	r.settle()
+	permission := stun.NewType(stun.MethodCreatePermission, stun.ClassRequest)
+	for _, a := range []netip.AddrPort{v.peer, netip.AddrPortFrom(fresh, 3478)} {
+		if code := codeOf(v.ask(permission, peerAddress(a))); code != 0 {
+			t.Errorf("code %d for %v", code, a)
+		}
+	}
+	if n := r.p.Counters()["turn_allocations"]; n == 0 {
+		t.Error("the allocation has ended")
+	}
+	r.finish()
+}
+
+// An address keeps its relays for as long as there is room; of those beyond the bound none are.
 func TestAddressesMayChange(t *testing.T) {
 	r := newRig(t, 2, nil)
 	p := r.open(0, pathA)
@@ -104,10 +124,10 @@ func TestAddressesMayChange(t *testing.T) {
 	if code := codeOf(v.ask(permission, peerAddress(v.peer))); code != 0 {
 		t.Errorf("code %d for an address that has stayed", code)
 	}
-	r.p.SetAddresses(many[1:2])
+	r.p.SetAddresses(many[1+flow.MaxPeers:])
 	r.settle()
 	if n := r.p.Counters()["turn_allocations"]; n != 0 {
-		t.Errorf("%d allocations whose address is ours no more", n)
+		t.Errorf("%d allocations whose address has had to make room", n)
 	}
 	r.finish()
 }

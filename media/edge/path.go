@@ -36,6 +36,9 @@ func (s *shard) handleSTUN(now mono.Time, k flow.Key, b []byte) {
 	if !s.source(k, &req, c) {
 		return
 	}
+	if k.Via.Carrier() == flow.FramedStream {
+		s.prove(&k)
+	}
 	if err != nil {
 		s.reply(k, &req, c, cr, ice.CodeUnknownAttribute)
 		return

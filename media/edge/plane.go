@@ -55,7 +55,7 @@ type Config struct {
 	DTLS           dtls.Config
 	Turn           turnsrv.Config // without a realm it is "tsubame", without a secret it is drawn
 	NoTURN         bool           // no TURN server, nor answers to STUN
-	MaxStreams     int            // 2 for each connection
+	MaxStreams     int            // 4 for each connection: browsers keep one for each URL and interface
 	FrameWindow    time.Duration  // how long a video packet may wait for the rest of its frame; 0: not at all
 	NoPadding      bool           // do not bring the packets of a frame to one length
 	NoParking      bool           // keep DTLS endpoints that have nothing to do
@@ -79,10 +79,14 @@ func (c *Config) defaults() {
 		c.MaxTracks = 2 * c.MaxConnections
 	}
 	if c.MaxStreams == 0 {
-		c.MaxStreams = 2 * c.MaxConnections
+		c.MaxStreams = 4 * c.MaxConnections
 	}
 	if c.Turn.Realm == "" {
 		c.Turn.Realm = defaultRealm
+	}
+	if c.Turn.Allocations == 0 {
+		// All flows may land on one shard. Browsers keep all allocations, whichever they use.
+		c.Turn.Allocations = flow.MaxAllocations * c.MaxConnections
 	}
 	if c.Turn.Secret == [32]byte{} {
 		rand.Read(c.Turn.Secret[:]) // never fails (crypto/rand)
@@ -111,6 +115,8 @@ type Plane struct {
 	tracks *router.Table
 	dtls   *dtls.Server
 	shards []*shard
+
+	relayedTo []turnsrv.Address // by TURN: SetAddresses'
 
 	slots []slot // by connection index
 	free  *ring.IndexPool

@@ -28,6 +28,7 @@ type testPipe struct {
 	closed   bool
 	place    uint32
 	onFrames func(sentFrame)
+	proven   int // how often
 }
 
 type sentFrame struct {
@@ -62,6 +63,7 @@ func (s *testPipe) Send(c mmsg.Class, b []byte) bool {
 }
 
 func (s *testPipe) Flush() { s.unread = 0 }
+func (s *testPipe) Prove() { s.proven++ }
 func (s *testPipe) Close() { s.closed = true }
 
 // stream opens a stream from remote; its home is where steering says.

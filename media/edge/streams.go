@@ -29,6 +29,7 @@ type pipe interface {
 	Release()
 	Send(c mmsg.Class, frame []byte) bool
 	Flush()
+	Prove()
 	Close()
 }
 
@@ -42,7 +43,8 @@ type link struct {
 	over  atomic.Bool // no frame comes any more beyond those that wait
 	lossy atomic.Bool // video from another shard was refused since that one asked last
 
-	dirty bool // home: in its list
+	dirty  bool // home: in its list
+	proven bool // home: the peer has shown credentials
 }
 
 // carries reports whether path k goes over the stream. Places are used again, so that a path
@@ -125,16 +127,31 @@ func (p *Plane) openStream(place uint32, s pipe, k flow.Key, tls bool) {
 	}
 }
 
-// streamReady flags the stream's home and wakes it.
-func (p *Plane) streamReady(place uint32) {
-	home := p.shards[p.streams.links[place].Load().home]
+// streamReady says that frames wait.
+func (p *Plane) streamReady(place uint32) { p.flag(place, p.streams.links[place].Load()) }
+
+// streamOver says that no more come. The home may have its flag of an earlier frame yet, and let
+// go of the link as soon as it can see that it is over: here it is not looked up again.
+func (p *Plane) streamOver(place uint32) {
+	l := p.streams.links[place].Load()
+	l.over.Store(true)
+	p.flag(place, l)
+}
+
+// flag flags a stream in its home, and wakes that.
+func (p *Plane) flag(place uint32, l *link) {
+	home := p.shards[l.home]
 	home.readable.Set(place)
 	home.waker.Wake()
 }
 
-func (p *Plane) streamOver(place uint32) {
-	p.streams.links[place].Load().over.Store(true)
-	p.streamReady(place)
+// prove notes that who is at the other end of stream k, whose home this is, has shown
+// credentials.
+func (s *shard) prove(k *flow.Key) {
+	if l := s.plane.streams.at(k); l != nil && !l.proven {
+		l.proven = true
+		l.Prove()
+	}
 }
 
 // readStream takes frames that wait in a stream, and returns how many.

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/netip"
+	"slices"
 
 	"tsubame/media/ice"
 	"tsubame/media/rtp"
@@ -21,10 +22,10 @@ import (
 const defaultRealm = "tsubame"
 
 // SetAddresses names the addresses of our candidates: with the plane's port they are all that
-// a client can reach through TURN, and what its relayed candidates have. It replaces what was
-// named before; allocations go on for addresses that stay. At most flow.MaxPeers are taken, in
-// the order given; what is beyond that is logged. It may be called at any time, but not by two
-// goroutines at once.
+// a client can reach through TURN, and what its relayed candidates have. Those that were named
+// before are relayed to as long as there is room, the latest first: calls that were offered them
+// go on. At most flow.MaxPeers are taken, in the order given; what is beyond that is logged. It
+// may be called at any time, but not by two goroutines at once.
 func (p *Plane) SetAddresses(all []netip.Addr) {
 	var list []turnsrv.Address
 	for _, a := range all {
@@ -36,6 +37,12 @@ func (p *Plane) SetAddresses(all []netip.Addr) {
 			list = append(list, turnsrv.Address{Addr: flow.AddrOf(a.WithZone("")), Port: p.port()})
 		}
 	}
+	for _, a := range p.relayedTo {
+		if len(list) < flow.MaxPeers && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	p.relayedTo = list
 	for _, s := range p.shards {
 		s.push(control{cmd: command{op: opAddresses, addresses: list}})
 	}
@@ -82,6 +89,9 @@ func (s *shard) handleTURN(now mono.Time, k flow.Key, b []byte) {
 	s.cameByTURN(k, len(b))
 	switch res := s.turn.Handle(now, k, b, slot); res.Outcome {
 	case turnsrv.Reply:
+		if res.Reason == turnsrv.Allocated && k.Via.IsStream() {
+			s.prove(&k)
+		}
 		s.answer(k, res.Size)
 	case turnsrv.Data:
 		s.inner(now, res.Path, res.Payload)

@@ -78,19 +78,70 @@ func TestEmptyFramesDoNotStandForTheFirst(t *testing.T) {
 }
 
 // Row ICE-13.
-func TestPeerThatFallsSilentIsClosedAfterFiveMinutes(t *testing.T) {
+func TestPeerThatFallsSilentIsClosedAfterElevenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := virtualHome()
 		c, peer := net.Pipe()
 		begin := time.Now()
 		s := h.serve(t, c, []byte{0, 1, 5}, flow.FramedStream, Config{})
 		h.frames(t, s, 1)
-		<-time.After(4 * time.Minute) // of a clock that is virtual
-		peer.Write([]byte{0, 0})      // a sign of life
-		<-time.After(4 * time.Minute)
+		s.Prove()
+		<-time.After(10 * time.Minute) // of a clock that is virtual
+		peer.Write([]byte{0, 0})       // a sign of life
+		<-time.After(10 * time.Minute)
 		peer.Write([]byte{0, 9, 1}) // and none: it is not whole
 		h.ended(t, Idle)
-		if took := time.Since(begin); took != 9*time.Minute {
+		if took := time.Since(begin); took != 21*time.Minute {
+			t.Errorf("after %v", took)
+		}
+		peer.Close()
+	})
+}
+
+// Frames that anybody can make keep nobody's place: neither one nor many.
+//
+// Rows ICE-13 and TURN-09.
+func TestPeerThatProvesNothingIsClosedAfterFifteenSeconds(t *testing.T) {
+	for name, every := range map[string]time.Duration{"one frame": time.Hour, "a frame a second": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := virtualHome()
+				c, peer := net.Pipe()
+				begin := time.Now()
+				h.serve(t, c, binding, flow.TURNStream, Config{})
+				sender := make(chan struct{})
+				go func() {
+					defer close(sender)
+					tick := time.NewTicker(every)
+					defer tick.Stop()
+					for range 100 {
+						<-tick.C
+						if _, err := peer.Write(binding); err != nil {
+							return
+						}
+					}
+				}()
+				h.ended(t, Unproven)
+				if took := time.Since(begin); took != 15*time.Second {
+					t.Errorf("after %v", took)
+				}
+				peer.Close()
+				<-sender
+			})
+		})
+	}
+}
+
+func TestPeerThatHasProvenItselfStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := virtualHome()
+		c, peer := net.Pipe()
+		begin := time.Now()
+		s := h.serve(t, c, binding, flow.TURNStream, Config{})
+		<-time.After(14 * time.Second)
+		s.Prove()
+		h.ended(t, Idle)
+		if took := time.Since(begin); took != 11*time.Minute {
 			t.Errorf("after %v", took)
 		}
 		peer.Close()
@@ -104,6 +155,7 @@ func TestWaitingForTheShardIsNotSilence(t *testing.T) {
 		c, peer := net.Pipe()
 		s := h.serve(t, c, []byte{0, 1, 5}, flow.FramedStream, Config{})
 		h.frames(t, s, 1)
+		s.Prove()
 		const frames = 100
 		go func() {
 			for i := range frames {
@@ -126,6 +178,7 @@ func TestPeerThatReadsNothingIsClosedAfterTenSeconds(t *testing.T) {
 		h := virtualHome()
 		c, peer := net.Pipe() // has no buffer at all
 		s := h.serve(t, c, nil, flow.FramedStream, Config{FirstFrame: time.Hour})
+		s.Prove()
 		<-time.After(time.Minute) // nothing waits: nothing stalls
 		begin := time.Now()
 		s.Send(mmsg.Control, []byte{1})

@@ -18,17 +18,18 @@ const (
 	Closed              // Close
 	Refused             // the sink had no room
 	NoFirstFrame        // nothing came within Config.FirstFrame
+	Unproven            // frames came, but nobody called Prove within Config.ProofTimeout
 	Idle                // nothing came for Config.IdleTimeout
 	Stalled             // the peer took nothing for Config.StallTimeout
 	BadFrame            // what came is no frame
 	Failed              // reading or writing failed in another way, or there was no memory
 
 	// Reasons is how many there are, with the first, which is none.
-	Reasons = 9
+	Reasons = 10
 )
 
 var reasonNames = [Reasons]string{
-	"running", "peer_closed", "closed", "refused", "no_first_frame", "idle", "stalled", "bad_frame", "failed",
+	"running", "peer_closed", "closed", "refused", "no_first_frame", "unproven", "idle", "stalled", "bad_frame", "failed",
 }
 
 // String returns the name that counters carry.

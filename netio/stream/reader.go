@@ -8,7 +8,8 @@ import (
 
 // readLoop reads frames into the ring until the stream is over, and returns why.
 func (s *Stream) readLoop(first []byte) Reason {
-	deadline := time.Now().Add(s.cfg.FirstFrame)
+	start := time.Now()
+	deadline, proof := start.Add(s.cfg.FirstFrame), start.Add(s.cfg.ProofTimeout)
 	begun := false
 	pending := 0 // bytes of a frame that is not whole yet
 	for {
@@ -25,8 +26,10 @@ func (s *Stream) readLoop(first []byte) Reason {
 		if len(first) > 0 {
 			n = copy(region[pending:], first)
 			first = first[n:]
-		} else if n, err = s.read(region[pending:], deadline); n < 0 {
+		} else if n, err = s.read(region[pending:], s.until(deadline, proof)); n < 0 {
 			return Closed
+		} else if errors.Is(err, os.ErrDeadlineExceeded) && s.proven.Load() && time.Now().Before(deadline) {
+			err = nil // it was the time for the proof, which has come since
 		}
 		pending += n
 		cut := Deframer(s.info.Carrier).cut(region[:pending])
@@ -42,6 +45,14 @@ func (s *Stream) readLoop(first []byte) Reason {
 			return s.why(err, begun)
 		}
 	}
+}
+
+// until returns how long to wait for the next bytes.
+func (s *Stream) until(deadline, proof time.Time) time.Time {
+	if !s.proven.Load() && proof.Before(deadline) {
+		return proof
+	}
+	return deadline
 }
 
 // space returns room for the rest of a frame of which pending bytes are there, with those,
@@ -97,10 +108,13 @@ func (s *Stream) publish(c cuts) {
 // why says what an error of reading means.
 func (s *Stream) why(err error, begun bool) Reason {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		if begun {
-			return Idle
+		switch {
+		case !begun:
+			return NoFirstFrame
+		case !s.proven.Load():
+			return Unproven
 		}
-		return NoFirstFrame
+		return Idle
 	}
 	if peerClosed(err) {
 		return PeerClosed

@@ -44,7 +44,10 @@ const (
 	MaxQueueBytes     = 16 << 20
 
 	DefaultFirstFrame   = 5 * time.Second
-	DefaultIdleTimeout  = 5 * time.Minute // TURN and ICE refresh well before
+	DefaultProofTimeout = 15 * time.Second
+	// DefaultIdleTimeout is longer than the default lifetime of a TURN allocation: a client that
+	// only keeps one, to fall back on, is heard of every nine or ten minutes.
+	DefaultIdleTimeout  = 11 * time.Minute
 	DefaultStallTimeout = 10 * time.Second
 
 	// linger is what is left for writing what was flushed before Close.
@@ -59,6 +62,7 @@ const (
 type Config struct {
 	QueueBytes   int           // of the ring to the peer; rounded up to a power of two within Min and MaxQueueBytes
 	FirstFrame   time.Duration // within which the first frame that is not empty has to be complete
+	ProofTimeout time.Duration // within which Prove has to be called, whatever frames come
 	IdleTimeout  time.Duration // after which a stream without a whole frame is closed
 	StallTimeout time.Duration // after which a peer that takes nothing of what waits is closed
 	Totals       *Totals       // where what is over is added up; nil: nowhere
@@ -71,6 +75,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.FirstFrame, DefaultFirstFrame)
+	set(&c.ProofTimeout, DefaultProofTimeout)
 	set(&c.IdleTimeout, DefaultIdleTimeout)
 	set(&c.StallTimeout, DefaultStallTimeout)
 	if c.QueueBytes <= 0 {
@@ -123,6 +128,7 @@ type Stream struct {
 	memory  []byte          // of both rings
 	cleanup runtime.Cleanup // gives it back
 
+	proven atomic.Bool   // Prove was called
 	reason atomic.Uint32 // Reason; running until something ends it
 	done   chan struct{} // closed with that
 	end    time.Time     // set before done is closed: until when the writer may go on
@@ -224,6 +230,10 @@ func (s *Stream) Reason() Reason { return Reason(s.reason.Load()) }
 
 // Queued returns how many bytes wait for the peer.
 func (s *Stream) Queued() int { return s.out.waiting() }
+
+// Prove says that the peer has shown credentials. Until then frames are no reason to keep s for
+// longer than Config.ProofTimeout: anybody can make some. Any goroutine may call it.
+func (s *Stream) Prove() { s.proven.Store(true) }
 
 // Close ends s. What was flushed before has a second to go out. It does not wait, may be
 // repeated, and may be called by any goroutine.

@@ -417,7 +417,7 @@ func TestConfigIsBroughtIntoBounds(t *testing.T) {
 		}
 	}
 	c := Config{}.withDefaults()
-	if c.FirstFrame != 5*time.Second || c.IdleTimeout != 5*time.Minute || c.StallTimeout != 10*time.Second {
+	if c.FirstFrame != 5*time.Second || c.ProofTimeout != 15*time.Second || c.IdleTimeout != 11*time.Minute || c.StallTimeout != 10*time.Second {
 		t.Errorf("%+v", c)
 	}
 }

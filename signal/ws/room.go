@@ -2,8 +2,10 @@ package ws
 
 import (
 	"container/list"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"tsubame/signal/admission"
@@ -86,7 +88,7 @@ func (r *room) enter(c net.Conn) {
 	r.evict(out)
 	r.mu.Unlock()
 	if out != nil {
-		out.conn.Close()
+		drop(out.conn)
 	}
 }
 
@@ -100,7 +102,7 @@ func (r *room) comesFrom(c net.Conn, client netip.Addr) {
 	r.evict(out)
 	r.mu.Unlock()
 	if out != nil {
-		out.conn.Close()
+		drop(out.conn)
 	}
 }
 
@@ -125,7 +127,7 @@ func (r *room) buffers(c net.Conn, n int) {
 	}
 	r.mu.Unlock()
 	for _, g := range out {
-		g.conn.Close()
+		drop(g.conn)
 	}
 }
 
@@ -182,10 +184,20 @@ func (r *room) remove(g *guest) {
 // closeAll closes every connection in the room; each leaves it by itself.
 func (r *room) closeAll() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.guests {
-		c.Close()
+	all := slices.Collect(maps.Keys(r.guests))
+	r.mu.Unlock()
+	for _, c := range all {
+		drop(c)
 	}
+}
+
+// drop closes a connection at once. TLS would say goodbye first, and wait for a client that
+// reads nothing: here somebody else waits, the goroutine that accepts connections among them.
+func drop(c net.Conn) {
+	if below, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = below.NetConn()
+	}
+	c.Close()
 }
 
 // size returns how many connections are in the room, and how many were pushed out so far.

@@ -1,0 +1,77 @@
+package edge
+
+import (
+	"testing"
+
+	"github.com/pion/stun/v3"
+
+	"tsubame/netio/flow"
+)
+
+// Who has shown nothing keeps no stream: the stream is told of the first credentials, once.
+//
+// Rows ICE-13 and TURN-09.
+func TestStreamIsToldOfTheFirstCredentials(t *testing.T) {
+	r := newRig(t, 2, nil)
+	p := r.open(0, pathA)
+	pipe, k := r.stream(flow.TURNStream, "192.0.2.1", "10.0.0.8:7001", false)
+	for _, typ := range []stun.MessageType{stun.BindingRequest, stun.NewType(stun.MethodAllocate, stun.ClassRequest)} {
+		m, err := stun.Build(stun.TransactionID, typ, stun.RawAttribute{Type: stun.AttrRequestedTransport, Value: []byte{17, 0, 0, 0}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pipe.in = append(pipe.in, m.Raw)
+		r.p.streamReady(pipe.place)
+		r.settle()
+	}
+	if len(pipe.out) != 2 || pipe.proven != 0 {
+		t.Fatalf("%d answers to a stranger, proven %d times", len(pipe.out), pipe.proven)
+	}
+	v := p.over(k, 0, 0, 0)
+	v.bind(0x4000)
+	if pipe.proven != 1 {
+		t.Errorf("an allocation: proven %d times", pipe.proven)
+	}
+	r.finish()
+}
+
+func TestStreamOfICEIsToldOfTheFirstGoodCheck(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := r.open(0, pathA)
+	pipe, k := r.stream(flow.FramedStream, "192.0.2.1", "10.0.0.8:7002", false)
+	p.to(k, 0)
+	forged := p.check(false)
+	forged[len(forged)-10] ^= 1 // under the integrity; the fingerprint is wrong too
+	r.deliver(0, k, forged)
+	r.settle()
+	if pipe.proven != 0 {
+		t.Fatal("a forged check is a proof")
+	}
+	for range 3 {
+		r.deliver(0, k, p.check(false))
+		r.settle()
+	}
+	if pipe.proven != 1 {
+		t.Errorf("proven %d times", pipe.proven)
+	}
+	r.finish()
+}
+
+// The reader says that its stream is over, and the home, woken for an earlier frame, has let go
+// of it before the reader flags it.
+func TestFlagForAStreamThatIsLetGoOfHarmsNobody(t *testing.T) {
+	r := newRig(t, 2, nil)
+	pipe, k := r.stream(flow.FramedStream, "192.0.2.1", "10.0.0.8:7003", false)
+	delete(r.pipes, k)
+	pipe.closed = true
+	l := r.p.streams.links[pipe.place].Load()
+	r.p.flag(pipe.place, l)
+	l.over.Store(true)
+	r.settle()
+	if r.p.streams.links[pipe.place].Load() != nil {
+		t.Fatal("the home has not let go of it")
+	}
+	r.p.flag(pipe.place, l)
+	r.settle()
+	r.finish()
+}
