@@ -20,6 +20,15 @@ func TestCallThroughEveryCarrier(t *testing.T) {
 	}
 }
 
+// The same without batches, steering and a second shard, as where the kernel offers less.
+func TestCallThroughRelaysOverPortableSockets(t *testing.T) {
+	t.Parallel()
+	w := start(t, map[string]string{"plain_io": "true", "steering": "false", "shards": "1"})
+	for _, v := range []way{overUDP, overTLS, {"udp", 6}} {
+		t.Run(v.String(), func(t *testing.T) { w.in(t).callBy(v) })
+	}
+}
+
 func (w *world) callBy(v way) {
 	t := w.t
 	a := w.join(w.peer(bot.SendRecv))

@@ -42,10 +42,10 @@ func (w *world) coturn(v way, peerPort int, accept func(output string) bool, arg
 			all = append(all, "-t", "-S", "-E", w.chain)
 		}
 		output = run(within, program, append(all, v.server().String())...)
-		leave(w.t, as.bot) // and with it what is left of its allocations
 		if accept(output) {
 			return
 		}
+		leave(w.t, as.bot) // and with it what is left of its allocations
 		if within.Err() != nil {
 			w.t.Fatalf("the last output of many:\n%s", output)
 		}
@@ -83,8 +83,8 @@ func TestCoturnAllocatesRefreshesAndIsPermitted(t *testing.T) {
 				return phases(output, "Received relay addr: "+server4.String(), "refresh response received", "success",
 					"create perm sent", "cp response received", "success", "tot_send_msgs=2", "ended well")
 			}, "-s")
+			w.waitGrown("turn_release", 1) // its end
 			w.requireGrown("turn_indication", 2)
-			w.requireGrown("turn_release", 1) // its end
 			if w.grown("turn_challenge") == 0 || w.grown("turn_"+v.carrier+"_in") == 0 {
 				t.Error("nothing was shown")
 			}
