@@ -87,6 +87,10 @@ type lasting struct {
 	Streams []stream
 }
 
+func (l lasting) String() string {
+	return fmt.Sprintf("%v; looked at every %.1f s at least", l.Streams, l.Late/1000)
+}
+
 // stream is one that arrives, or a source of the page's own.
 type stream struct {
 	Name  string
@@ -95,6 +99,10 @@ type stream struct {
 	Now   float64 // time without more, in ms
 	Worst float64 // the longest of these
 	Slow  int     // how often it was more than a second
+}
+
+func (s stream) String() string {
+	return fmt.Sprintf("%s %.0f (at most %.1f s without, %d times more than 1 s)", s.Name, s.Count, s.Worst/1000, s.Slow)
 }
 
 // A call of three, each through TURN over another carrier, lasts beyond the lives of
@@ -181,7 +189,7 @@ func watch(t *testing.T, s *scene, all []*client, before map[string]uint64) {
 		}
 		if report || t.Failed() {
 			for i, c := range all {
-				t.Logf("%v: %s: %+v", time.Since(start).Round(time.Second), c.name, now[i])
+				t.Logf("%v: %s: %v", time.Since(start).Round(time.Second), c.name, now[i])
 			}
 		}
 		if t.Failed() {
