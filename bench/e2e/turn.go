@@ -68,6 +68,7 @@ func turn(ctx context.Context, l *lab, r *report.Row) (err error) {
 	results := make(map[load.TURN][]*report.Result)
 	for _, way := range turnOrder(pick(l, parts, parts-2)) {
 		sc := turnScenario(l, fmt.Sprintf("%s-%s-%d", r.Key, wayName(way), len(results[way])+1), way)
+		l.shed = 0 // the server counts on from one load to the next
 		out, err := l.against(ctx, s, job{scenario: sc})
 		if err != nil {
 			return err
@@ -100,6 +101,7 @@ func (l *lab) turnAllocations(ctx context.Context, s target, r *report.Row) (eac
 	sc := turnScenario(l, r.Key+"-allocations", load.TURNUDP)
 	sc.Warmup = pick(l, 12*time.Second, time.Second) // as in the row "allocations"
 	sc.Silence = sc.Duration
+	l.shed = 0
 	out, err := l.against(ctx, s, job{scenario: sc, counted: true})
 	if err != nil {
 		return 0, "", err
