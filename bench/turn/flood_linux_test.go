@@ -96,11 +96,11 @@ func TestAHundredThousandUnauthenticatedAllocatesLeaveNothing(t *testing.T) {
 		t.Errorf("%d bytes resident, %d before", now, before)
 	}
 	w.requireGrown("turn_allocations", 1) // the call's
-	if n := w.grown("turn_challenge", "turn_limited"); n < tally.Received || n == 0 {
-		t.Errorf("%d were judged, %d answered", n, tally.Received)
+	if judged := w.grown("turn_challenge", "turn_limited"); judged < n/2 {
+		t.Errorf("%d were judged: nothing was shown", judged)
 	}
-	if now := between(a, b)[0].stream(kinds[0]).Frames; now <= frames {
-		t.Errorf("no sound came in %v", tally.Took)
+	if now := between(a, b)[0].stream(kinds[0]).Frames; now < frames+uint64(10*tally.Took.Seconds()) {
+		t.Errorf("%d frames of sound came in %v", now-frames, tally.Took)
 	}
 	requireFrames(t, 25, between(a, b)...)
 	for _, f := range between(a, b) {
