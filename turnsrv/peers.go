@@ -17,16 +17,19 @@ type Address struct {
 // peers are our candidates, each at a place that it keeps as long as it is one. A zero Address
 // is a free place.
 type peers struct {
-	at   [flow.MaxPeers]Address
-	next int // where the search for a free place begins: one given back is used again last
+	at         [flow.MaxPeers]Address
+	advertised uint8 // the places of those that new allocations may be told of, a bit each
+	next       int   // where the search for a free place begins: one given back is used again last
 }
 
-// SetAddresses says which our candidates are, as they are advertised: at most flow.MaxPeers,
-// those beyond are not relayed to. An address that was one before keeps its place, which is
-// what Via.Peer names; the allocations whose relayed address is one that is gone end, and so do
-// permissions and channels for it. All shards have to be told the same lists in the same order,
-// so that places agree.
-func (s *Server) SetAddresses(addresses []Address) {
+// SetAddresses says which our candidates are, as they are advertised, and which earlier ones are
+// relayed to still: at most flow.MaxPeers together, those beyond are not. No new allocation gets
+// an earlier one as its relayed address. An address that was named before keeps its place, which
+// is what Via.Peer names; the allocations whose relayed address is one that is gone end, and so
+// do permissions and channels for it. All shards have to be told the same lists in the same
+// order, so that places agree.
+func (s *Server) SetAddresses(current []Address, earlier ...Address) {
+	addresses := slices.Concat(current, earlier)
 	addresses = addresses[:min(len(addresses), flow.MaxPeers)]
 	for place, old := range s.peers.at {
 		if old != (Address{}) && !slices.Contains(addresses, old) {
@@ -36,6 +39,12 @@ func (s *Server) SetAddresses(addresses []Address) {
 	}
 	for _, a := range addresses {
 		s.peers.add(a)
+	}
+	s.peers.advertised = 0
+	for place, a := range s.peers.at {
+		if slices.Contains(current, a) {
+			s.peers.advertised |= 1 << place
+		}
 	}
 }
 
@@ -75,7 +84,7 @@ func (s *Server) Peer(v flow.Via) (Address, bool) {
 func (p *peers) of(family byte, local flow.Addr) int8 {
 	place := int8(none)
 	for i, a := range p.at {
-		if a == (Address{}) || familyOf(a.Addr) != family {
+		if a == (Address{}) || p.advertised>>i&1 == 0 || familyOf(a.Addr) != family {
 			continue
 		}
 		if a.Addr == local {

@@ -191,6 +191,15 @@ func (s *Server) StreamClosed(k flow.Key) {
 	}
 }
 
+// Serves returns whose allocation was made over flow k; false if there is none.
+func (s *Server) Serves(k flow.Key) (connection, serial uint32, ok bool) {
+	a := s.table.find(k)
+	if a == nil {
+		return 0, 0, false
+	}
+	return a.connection, a.serial, true
+}
+
 // Relayed returns the relayed transport address of the allocation that path goes through: what
 // an ICE agent behind the relay sees as the client's address, and so answers to a check as
 // XOR-MAPPED-ADDRESS. It reports false if the allocation has ended.

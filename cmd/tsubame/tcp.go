@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,8 +47,9 @@ func openTCP(cfg configs.Config, log *slog.Logger) (*tcpPorts, error) {
 func (t *tcpPorts) open() error {
 	e := entry.Config{
 		ProxyPeers: t.cfg.TCP.Proxies, Passthrough: t.cfg.TCP.Passthrough, PassthroughProxy: t.cfg.TCP.PassthroughProxy,
-		// A client has its signaling there and, over TCP, a stream for each URL that it tries.
-		MaxConnections: max(entry.DefaultMaxConnections, 4*t.cfg.Server.MaxConnections), Log: t.log,
+		// A client has its signaling there and four streams (edge.Config.MaxStreams), and not
+		// all of it ends at once.
+		MaxConnections: max(entry.DefaultMaxConnections, 6*t.cfg.Server.MaxConnections), Log: t.log,
 	}
 	e.MaxPerAddress = t.cfg.TCP.MaxPerAddress
 	if e.MaxPerAddress == 0 {
@@ -124,6 +126,7 @@ func listen(network, host string, port uint16, key, what string) (net.Listener, 
 // serve begins to accept. What comes is sink's.
 func (t *tcpPorts) serve(sink stream.Sink) {
 	t.sink = sink
+	t.warnOfNames()
 	if t.plain != nil {
 		t.entry.AddPlain(t.plain)
 	}
@@ -193,6 +196,19 @@ func (t *tcpPorts) describe() (attrs []any) {
 func (t *tcpPorts) reload() {
 	if err := t.entry.Reload(); err != nil {
 		t.log.Error("reload: the certificate stays as it was", "err", err)
+	}
+	t.warnOfNames()
+}
+
+// warnOfNames says which names clients are told of that no certificate of ours has: TLS for
+// those is refused, or passed on.
+func (t *tcpPorts) warnOfNames() {
+	tu := &t.cfg.TURN
+	if t.tls == nil || !tu.On || !tu.TLS {
+		return
+	}
+	if name := cmp.Or(tu.TLSFQDN, tu.FQDN); !t.entry.Knows(name) {
+		t.log.Warn("no certificate has the name that clients are told of for TURN over TLS: they will not get through", "name", name)
 	}
 }
 

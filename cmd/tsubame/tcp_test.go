@@ -190,6 +190,18 @@ func TestICEOverTCPIsOfferedOnRequestOnly(t *testing.T) {
 	}
 }
 
+func TestNameWithoutACertificateIsWarnedOf(t *testing.T) {
+	files, _ := certify(t, "turn.example.com")
+	for name, want := range map[string]bool{"turn.example.com": false, "other.example.com": true} {
+		lines := slices.Concat(files, []string{fmt.Sprint("tls_port = ", freePort(t)), "turn_tls = true", "turn_tls_fqdn = " + name})
+		r := runServer(t, lines...)
+		if log := r.log.String(); strings.Contains(log, "no certificate has the name") != want {
+			t.Errorf("%s: the log says\n%s", name, log)
+		}
+		r.stop()
+	}
+}
+
 // RFC 8489 section 14.9 allows 127 bytes.
 func TestLongRealmIsCut(t *testing.T) {
 	r := runServer(t, "turn_realm = "+strings.Repeat("0123456789", 12))

@@ -42,6 +42,7 @@ type command struct {
 	err       error
 	tap       *router.Tap
 	addresses []turnsrv.Address
+	earlier   []turnsrv.Address // that are relayed to still
 }
 
 // control is an entry of a shard's control lane.

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
+	"tsubame/netio/mmsg"
 )
 
 // Who has shown nothing keeps no stream: the stream is told of the first credentials, once.
@@ -73,5 +74,41 @@ func TestFlagForAStreamThatIsLetGoOfHarmsNobody(t *testing.T) {
 	}
 	r.p.flag(pipe.place, l)
 	r.settle()
+	r.finish()
+}
+
+// Who gives the allocation back keeps no stream: places are for those who use them.
+//
+// Row ICE-13.
+func TestStreamWhoseAllocationHasEndedHangsUp(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := r.open(0, pathA)
+	pipe, k := r.stream(flow.TURNStream, "192.0.2.1", "10.0.0.8:7004", false)
+	v := p.over(k, 0, 0, 0)
+	if pipe.closed {
+		t.Fatal("closed with an allocation")
+	}
+	v.release()
+	if !pipe.closed || pipe.unread != 0 {
+		t.Errorf("closed %v, %d frames not flushed", pipe.closed, pipe.unread)
+	}
+	r.finish()
+}
+
+// What has no answer takes no place among what waits to be sent.
+func TestIndicationCostsNoQueuedPacketItsPlace(t *testing.T) {
+	r := newRig(t, 1, nil)
+	p := r.open(0, pathA)
+	v := p.over(key("192.0.2.1", "10.0.0.8:7005"), 0, 0, 0)
+	s, q := r.p.shards[0], mmsg.NewTxQueue(2)
+	for range 2 {
+		q.Slot()
+		q.Commit(1, pathB, mmsg.Video)
+	}
+	s.begin(r.now, q)
+	s.handleTURN(r.now, v.base, v.wrap([]byte{20, 0, 0})) // no connection has such a path yet
+	if q.Len() != 2 || q.Dropped(mmsg.Video) != 0 {
+		t.Errorf("%d queued, %d dropped", q.Len(), q.Dropped(mmsg.Video))
+	}
 	r.finish()
 }

@@ -91,13 +91,14 @@ type shard struct {
 	dead  []flow.Key // paths over streams that are no more, to be forgotten
 
 	// Scratch, kept to be used again.
-	run     router.Run
-	readers []int
-	sinks   []router.Sink
-	hints   [hints]hint
-	results []router.Result
-	ending  []param.TrackID
-	paths   []flow.Key
+	response [turnsrv.MaxResponse]byte
+	run      router.Run
+	readers  []int
+	sinks    []router.Sink
+	hints    [hints]hint
+	results  []router.Result
+	ending   []param.TrackID
+	paths    []flow.Key
 }
 
 // live is a connection that this shard owns.

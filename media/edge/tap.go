@@ -30,7 +30,7 @@ func (p *Plane) tellTap(op op, id param.TrackID, tap *router.Tap) {
 // ownCommand does what is asked of the shard itself.
 func (s *shard) ownCommand(cmd command) {
 	if cmd.op == opAddresses {
-		s.setAddresses(cmd.addresses)
+		s.setAddresses(cmd.addresses, cmd.earlier)
 		return
 	}
 	s.tapCommand(cmd)

@@ -37,14 +37,15 @@ func (p *Plane) SetAddresses(all []netip.Addr) {
 			list = append(list, turnsrv.Address{Addr: flow.AddrOf(a.WithZone("")), Port: p.port()})
 		}
 	}
+	var earlier []turnsrv.Address
 	for _, a := range p.relayedTo {
-		if len(list) < flow.MaxPeers && !slices.Contains(list, a) {
-			list = append(list, a)
+		if len(list)+len(earlier) < flow.MaxPeers && !slices.Contains(list, a) {
+			earlier = append(earlier, a)
 		}
 	}
-	p.relayedTo = list
+	p.relayedTo = slices.Concat(list, earlier)
 	for _, s := range p.shards {
-		s.push(control{cmd: command{op: opAddresses, addresses: list}})
+		s.push(control{cmd: command{op: opAddresses, addresses: list, earlier: earlier}})
 	}
 }
 
@@ -57,8 +58,8 @@ func (p *Plane) port() uint16 {
 }
 
 // setAddresses takes over what SetAddresses has named.
-func (s *shard) setAddresses(list []turnsrv.Address) {
-	s.turn.SetAddresses(list)
+func (s *shard) setAddresses(current, earlier []turnsrv.Address) {
+	s.turn.SetAddresses(current, earlier...)
 	for i := range s.env.Peers {
 		s.env.Peers[i], _ = s.turn.Peer(flow.Via(0).Relayed(0, i))
 	}
@@ -81,30 +82,64 @@ func (s *shard) handleTURN(now mono.Time, k flow.Key, b []byte) {
 		s.count.DropSTUNType.Inc()
 		return
 	}
+	s.cameByTURN(k, len(b))
+	// Not into a slot of the transmit queue: indications, which some browsers send all their
+	// media in, have no answer and should not cost a queued packet its place.
+	res := s.turn.Handle(now, k, b, s.response[:])
+	switch res.Outcome {
+	case turnsrv.Reply:
+		s.answer(k, s.response[:res.Size])
+	case turnsrv.Data:
+		s.inner(now, res.Path, res.Payload)
+	}
+	if res.Reason == turnsrv.Allocated {
+		s.allocated(k)
+	}
+	if k.Via.IsStream() {
+		s.settleStream(k)
+	}
+}
+
+// answer sends what the TURN server has to say.
+func (s *shard) answer(k flow.Key, response []byte) {
 	slot := s.env.Out.Slot()
 	if slot == nil {
 		s.count.Conn.DropTxFull.Inc()
 		return
 	}
-	s.cameByTURN(k, len(b))
-	switch res := s.turn.Handle(now, k, b, slot); res.Outcome {
-	case turnsrv.Reply:
-		if res.Reason == turnsrv.Allocated && k.Via.IsStream() {
-			s.prove(&k)
-		}
-		s.answer(k, res.Size)
-	case turnsrv.Data:
-		s.inner(now, res.Path, res.Payload)
+	if !k.Via.IsStream() {
+		s.count.Conn.TurnUDPOut.Inc()
+		s.count.Conn.TurnUDPOutBytes.Add(uint64(len(response)))
+	}
+	s.env.Out.Commit(copy(slot, response), k, mmsg.Control)
+}
+
+// allocated ends the allocation that was made over flow k if its connection has ended since it
+// was looked up: endRelays may have passed by.
+func (s *shard) allocated(k flow.Key) {
+	index, serial, ok := s.turn.Serves(k)
+	if !ok {
+		return
+	}
+	c := s.plane.slots[index].conn.Load()
+	if c == nil || c.serial != serial || c.dead.Load() || c.shut.Load() {
+		s.turn.End(index, serial)
 	}
 }
 
-// answer sends what the TURN server has written into the slot.
-func (s *shard) answer(k flow.Key, n int) {
-	if !k.Via.IsStream() {
-		s.count.Conn.TurnUDPOut.Inc()
-		s.count.Conn.TurnUDPOutBytes.Add(uint64(n))
+// settleStream notes whether a stream has an allocation. One that has none any more hangs up:
+// its client had nothing else of it, and would keep its place for nothing.
+func (s *shard) settleStream(k flow.Key) {
+	l := s.plane.streams.at(&k)
+	if l == nil {
+		return
 	}
-	s.env.Out.Commit(n, k, mmsg.Control)
+	if _, _, ok := s.turn.Serves(k); ok {
+		s.prove(&k)
+	} else if l.proven {
+		l.Flush() // the answer to its farewell, if it was one
+		l.Close()
+	}
 }
 
 // handleChannelData takes ChannelData (RFC 8656 section 12.4).

@@ -153,6 +153,10 @@ func (s *certificateSet) of(name string) []*tls.Certificate {
 	return nil
 }
 
+// Knows reports whether TLS for a name is ended here: it is in a certificate or among
+// Config.Names.
+func (e *Entry) Knows(name string) bool { return e.certs.knows(strings.ToLower(name)) }
+
 // knows reports whether a name, in lower case, is ours. No name is: who knows nothing but our
 // address has come to us.
 func (c *certificates) knows(name string) bool {
