@@ -15,7 +15,7 @@ func TestAllocateTellsRelayedAndMappedAddressAndLifetime(t *testing.T) {
 	w := newWorld(t)
 	c := w.connect(5)
 	m := c.allocate()
-	if got := relayedAddresses(t, m); len(got) != 1 || got[0] != netip.MustParseAddrPort("203.0.113.5:49192") { // 49152 + 5 x 8
+	if got := relayedAddresses(t, m); len(got) != 1 || got[0] != netip.MustParseAddrPort("203.0.113.5:49232") { // 49152 + 5 x 16
 		t.Errorf("relayed %v", got)
 	}
 	var mapped stun.XORMappedAddress

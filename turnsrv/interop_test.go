@@ -125,7 +125,7 @@ func TestPionClientTalksThroughARelay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := relay.LocalAddr().String(); got != "203.0.113.5:49160" {
+	if got := relay.LocalAddr().String(); got != "203.0.113.5:49168" {
 		t.Errorf("relayed address %s", got)
 	}
 	relay.SetReadDeadline(time.Now().Add(10 * time.Second))

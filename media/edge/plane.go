@@ -85,8 +85,9 @@ func (c *Config) defaults() {
 		c.Turn.Realm = defaultRealm
 	}
 	if c.Turn.Allocations == 0 {
-		// All flows may land on one shard. Browsers keep all allocations, whichever they use.
-		c.Turn.Allocations = flow.MaxAllocations * c.MaxConnections
+		// All flows may land on one shard. Browsers keep all allocations, whichever they use: one
+		// for each URL and interface, five and more each.
+		c.Turn.Allocations = 8 * c.MaxConnections
 	}
 	if c.Turn.Secret == [32]byte{} {
 		rand.Read(c.Turn.Secret[:]) // never fails (crypto/rand)

@@ -8,8 +8,8 @@ package flow
 //	bits 0-1   the Carrier
 //	bit  2     relayed: the datagram is inside ChannelData or an indication (RFC 8656)
 //	bits 3-5   of a relayed flow: to which of our addresses the client sends
-//	bits 6-8   of a relayed flow: which of the connection's allocations it is
-//	bits 9-31  of a stream: its place in the table of streams
+//	bits 6-9   of a relayed flow: which of the connection's allocations it is
+//	bits 10-31 of a stream: its place in the table of streams
 type Via uint32
 
 // Carrier is what a flow's datagrams are carried by.
@@ -25,8 +25,8 @@ const (
 // Bounds of what a Via can tell.
 const (
 	MaxPeers       = 8       // addresses of ours
-	MaxAllocations = 8       // of one connection: UDP, TCP and TLS, from some interfaces each
-	MaxStreams     = 1 << 23 // at a time
+	MaxAllocations = 16      // of one connection: UDP, TCP and TLS, from some interfaces, and from the networks of the last minutes
+	MaxStreams     = 1 << 22 // at a time
 )
 
 const (
@@ -34,7 +34,7 @@ const (
 	relayedBit     = 1 << 2
 	peerShift      = 3
 	allocShift     = 6
-	streamShift    = 9
+	streamShift    = 10
 	peerMask       = MaxPeers - 1
 	allocationMask = MaxAllocations - 1
 	wrapMask       = 1<<streamShift - 1 - carrierMask // what a relay adds
