@@ -66,6 +66,7 @@ func turn(ctx context.Context, l *lab, r *report.Row) (err error) {
 	defer func() { err = errors.Join(err, s.Stop()) }()
 	each := make(map[load.TURN][]time.Duration)
 	results := make(map[load.TURN][]*report.Result)
+	shed, dropped := make(map[load.TURN]uint64), uint64(0)
 	for _, way := range turnOrder(pick(l, parts, parts-2)) {
 		sc := turnScenario(l, fmt.Sprintf("%s-%s-%d", r.Key, wayName(way), len(results[way])+1), way)
 		l.shed = 0 // the server counts on from one load to the next
@@ -73,11 +74,18 @@ func turn(ctx context.Context, l *lab, r *report.Row) (err error) {
 		if err != nil {
 			return err
 		}
+		shed[way] += out.last["drop_feedback"] - dropped
+		dropped = out.last["drop_feedback"]
 		results[way] = append(results[way], out.Result)
 		if sc.TURN == load.TURNTCP || sc.TURN == load.TURNTLS {
 			each[way] = costs(out.Result)
 		} else if out.Forwarded > 0 {
 			each[way] = append(each[way], out.PerPacket())
+		}
+	}
+	for _, way := range turnWays {
+		if shed[way] > 0 {
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: %s of feedback were dropped", wayName(way), report.Count(shed[way])))
 		}
 	}
 	made, words, err := l.turnAllocations(ctx, s, r)
