@@ -2,7 +2,8 @@
 // speaks the signaling protocol: ICE, DTLS-SRTP, RTP, and RTCP with what a browser sends of it.
 // It is made to be light, so that the server is the bottleneck: peers are state machines on a
 // few locked threads, which read their sockets by polling, and thousands of them share one
-// socket, each with a loopback address of its own. It never decodes media and never changes
+// socket, each with a loopback address of its own; through TURN over TCP or TLS each has a stream
+// of its own, which is polled too. It never decodes media and never changes
 // what a source yields. Run may be called from any goroutine; a Scenario is not kept.
 package load
 

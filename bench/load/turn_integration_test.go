@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"strconv"
 	"strings"
@@ -16,17 +17,27 @@ import (
 // turnConfig is the configuration of a server that has every way.
 func turnConfig(t *testing.T) map[string]string {
 	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	l.Close()
+	port := freePort(t)
 	certificate, key := certtest.New(t).Issue(t, "localhost").Files(t)
 	return map[string]string{
 		"tls_port": port, "turn_tls": "true", "turn_tls_port": port, "turn_tls_fqdn": "localhost",
 		"tls_certificate_file": certificate, "tls_private_key_file": key,
 	}
+}
+
+// freePort returns a TCP port that is free, from below those that systems give to clients.
+func freePort(t *testing.T) string {
+	t.Helper()
+	const low, high, tries = 12_000, 20_000, 100
+	for range tries {
+		port := strconv.Itoa(low + mathrand.IntN(high-low))
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 // Every packet of a conference and of a broadcast, by each way; and each goes its way and no other.
