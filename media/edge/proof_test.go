@@ -77,20 +77,24 @@ func TestFlagForAStreamThatIsLetGoOfHarmsNobody(t *testing.T) {
 	r.finish()
 }
 
-// Who gives the allocation back keeps no stream: places are for those who use them.
+// Who gives the allocation back has proven nothing any more: places are for those who use them.
 //
 // Row ICE-13.
-func TestStreamWhoseAllocationHasEndedHangsUp(t *testing.T) {
+func TestStreamWhoseAllocationHasEndedIsAStrangersAgain(t *testing.T) {
 	r := newRig(t, 1, nil)
 	p := r.open(0, pathA)
 	pipe, k := r.stream(flow.TURNStream, "192.0.2.1", "10.0.0.8:7004", false)
 	v := p.over(k, 0, 0, 0)
-	if pipe.closed {
-		t.Fatal("closed with an allocation")
+	if pipe.proven != 1 || pipe.unproven != 0 {
+		t.Fatalf("with an allocation: proven %d times, unproven %d", pipe.proven, pipe.unproven)
 	}
 	v.release()
-	if !pipe.closed || pipe.unread != 0 {
-		t.Errorf("closed %v, %d frames not flushed", pipe.closed, pipe.unread)
+	if pipe.unproven != 1 {
+		t.Errorf("without one: unproven %d times", pipe.unproven)
+	}
+	p.over(k, 0, 0, 0)
+	if pipe.proven != 2 || pipe.unproven != 1 {
+		t.Errorf("with another: proven %d times, unproven %d", pipe.proven, pipe.unproven)
 	}
 	r.finish()
 }

@@ -29,6 +29,7 @@ type testPipe struct {
 	place    uint32
 	onFrames func(sentFrame)
 	proven   int // how often
+	unproven int
 }
 
 type sentFrame struct {
@@ -62,9 +63,10 @@ func (s *testPipe) Send(c mmsg.Class, b []byte) bool {
 	return true
 }
 
-func (s *testPipe) Flush() { s.unread = 0 }
-func (s *testPipe) Prove() { s.proven++ }
-func (s *testPipe) Close() { s.closed = true }
+func (s *testPipe) Flush()   { s.unread = 0 }
+func (s *testPipe) Prove()   { s.proven++ }
+func (s *testPipe) Unprove() { s.unproven++ }
+func (s *testPipe) Close()   { s.closed = true }
 
 // stream opens a stream from remote; its home is where steering says.
 func (r *rig) stream(c flow.Carrier, local, remote string, tls bool) (*testPipe, flow.Key) {

@@ -30,6 +30,7 @@ type pipe interface {
 	Send(c mmsg.Class, frame []byte) bool
 	Flush()
 	Prove()
+	Unprove()
 	Close()
 }
 

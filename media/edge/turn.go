@@ -127,8 +127,8 @@ func (s *shard) allocated(k flow.Key) {
 	}
 }
 
-// settleStream notes whether a stream has an allocation. One that has none any more hangs up:
-// its client had nothing else of it, and would keep its place for nothing.
+// settleStream notes whether a stream has an allocation. That of one which has none any more is
+// no proof any longer: the client may make another, but not keep its place for nothing.
 func (s *shard) settleStream(k flow.Key) {
 	l := s.plane.streams.at(&k)
 	if l == nil {
@@ -137,8 +137,8 @@ func (s *shard) settleStream(k flow.Key) {
 	if _, _, ok := s.turn.Serves(k); ok {
 		s.prove(&k)
 	} else if l.proven {
-		l.Flush() // the answer to its farewell, if it was one
-		l.Close()
+		l.proven = false
+		l.Unprove()
 	}
 }
 

@@ -148,6 +148,34 @@ func TestPeerThatHasProvenItselfStays(t *testing.T) {
 	})
 }
 
+func TestPeerWhoseProofHasEndedHasFifteenSecondsAgain(t *testing.T) {
+	for name, again := range map[string]bool{"and nothing comes": false, "and a new one comes": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := virtualHome()
+				c, peer := net.Pipe()
+				begin := time.Now()
+				s := h.serve(t, c, binding, flow.TURNStream, Config{})
+				s.Prove()
+				<-time.After(time.Minute)
+				s.Unprove()
+				want, after := Unproven, 75*time.Second
+				if again {
+					<-time.After(14 * time.Second)
+					s.Unprove() // once is enough
+					s.Prove()
+					want, after = Idle, 11*time.Minute
+				}
+				h.ended(t, want)
+				if took := time.Since(begin); took != after {
+					t.Errorf("after %v", took)
+				}
+				peer.Close()
+			})
+		})
+	}
+}
+
 // The time that the shard takes is not the peer's.
 func TestWaitingForTheShardIsNotSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

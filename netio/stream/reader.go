@@ -8,8 +8,7 @@ import (
 
 // readLoop reads frames into the ring until the stream is over, and returns why.
 func (s *Stream) readLoop(first []byte) Reason {
-	start := time.Now()
-	deadline, proof := start.Add(s.cfg.FirstFrame), start.Add(s.cfg.ProofTimeout)
+	deadline := time.Now().Add(s.cfg.FirstFrame)
 	begun := false
 	pending := 0 // bytes of a frame that is not whole yet
 	for {
@@ -26,9 +25,9 @@ func (s *Stream) readLoop(first []byte) Reason {
 		if len(first) > 0 {
 			n = copy(region[pending:], first)
 			first = first[n:]
-		} else if n, err = s.read(region[pending:], s.until(deadline, proof)); n < 0 {
+		} else if n, err = s.read(region[pending:], deadline); n < 0 {
 			return Closed
-		} else if errors.Is(err, os.ErrDeadlineExceeded) && s.proven.Load() && time.Now().Before(deadline) {
+		} else if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(s.until(deadline)) {
 			err = nil // it was the time for the proof, which has come since
 		}
 		pending += n
@@ -47,10 +46,12 @@ func (s *Stream) readLoop(first []byte) Reason {
 	}
 }
 
-// until returns how long to wait for the next bytes.
-func (s *Stream) until(deadline, proof time.Time) time.Time {
-	if !s.proven.Load() && proof.Before(deadline) {
-		return proof
+// until returns how long to wait for the next bytes: to deadline, or for the proof.
+func (s *Stream) until(deadline time.Time) time.Time {
+	if after := s.proof.Load(); after != 0 {
+		if proof := s.start.Add(time.Duration(after)); proof.Before(deadline) {
+			return proof
+		}
 	}
 	return deadline
 }
@@ -81,13 +82,18 @@ func (s *Stream) space(pending int) (region []byte, waited bool) {
 
 // read reads once. -1 means that the stream is over.
 func (s *Stream) read(b []byte, deadline time.Time) (int, error) {
-	if err := s.conn.SetReadDeadline(deadline); err != nil {
-		return 0, err
+	for {
+		until := s.until(deadline)
+		if err := s.conn.SetReadDeadline(until); err != nil {
+			return 0, err
+		}
+		if s.over() { // finish may have set its deadline before ours
+			return -1, nil
+		}
+		if s.until(deadline).Equal(until) { // and so may Unprove
+			return s.conn.Read(b)
+		}
 	}
-	if s.over() { // finish may have set its deadline before ours
-		return -1, nil
-	}
-	return s.conn.Read(b)
 }
 
 // publish shows the shard what was cut, and tells it unless it was told and has yet to come.
@@ -111,7 +117,7 @@ func (s *Stream) why(err error, begun bool) Reason {
 		switch {
 		case !begun:
 			return NoFirstFrame
-		case !s.proven.Load():
+		case s.proof.Load() != 0:
 			return Unproven
 		}
 		return Idle

@@ -128,7 +128,8 @@ type Stream struct {
 	memory  []byte          // of both rings
 	cleanup runtime.Cleanup // gives it back
 
-	proven atomic.Bool   // Prove was called
+	start  time.Time
+	proof  atomic.Int64  // until when Prove has to be called, in nanoseconds from start; 0: it was
 	reason atomic.Uint32 // Reason; running until something ends it
 	done   chan struct{} // closed with that
 	end    time.Time     // set before done is closed: until when the writer may go on
@@ -190,10 +191,11 @@ func newStream(c net.Conn, info Info, sink Sink, cfg Config) (*Stream, error) {
 		return nil, err
 	}
 	s := &Stream{
-		conn: c, info: info, sink: sink, cfg: cfg, memory: mem,
+		conn: c, info: info, sink: sink, cfg: cfg, memory: mem, start: time.Now(),
 		done: make(chan struct{}), room: make(chan struct{}, 1),
 		work: make(chan struct{}, 1), written: make(chan struct{}),
 	}
+	s.proof.Store(int64(cfg.ProofTimeout))
 	s.in.init(mem[:InBytes:InBytes])
 	s.out.init(mem[InBytes:])
 	s.limit = [mmsg.Classes]int{
@@ -233,7 +235,20 @@ func (s *Stream) Queued() int { return s.out.waiting() }
 
 // Prove says that the peer has shown credentials. Until then frames are no reason to keep s for
 // longer than Config.ProofTimeout: anybody can make some. Any goroutine may call it.
-func (s *Stream) Prove() { s.proven.Store(true) }
+func (s *Stream) Prove() { s.proof.Store(0) }
+
+// Unprove takes that back: what the peer had by its credentials has ended. It has ProofTimeout
+// again to show some. Any goroutine may call it.
+func (s *Stream) Unprove() {
+	proof := time.Since(s.start) + s.cfg.ProofTimeout
+	if !s.proof.CompareAndSwap(0, int64(proof)) {
+		return
+	}
+	_ = s.conn.SetReadDeadline(s.start.Add(proof)) // the reader waits by another one
+	if s.over() {                                  // finish may have set its own before
+		_ = s.conn.SetReadDeadline(s.start)
+	}
+}
 
 // Close ends s. What was flushed before has a second to go out. It does not wait, may be
 // repeated, and may be called by any goroutine.
