@@ -213,7 +213,7 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"turn_realm =":                                           "f:1: turn_realm: not 1..127 characters",
 		`turn_realm = a"b`:                                       "f:1: turn_realm: ",
 		"turn_realm = réalm":                                     "f:1: turn_realm: ",
-		"turn_realm = " + strings.Repeat("x", 128):                "f:1: turn_realm: ",
+		"turn_realm = " + strings.Repeat("x", 128):               "f:1: turn_realm: ",
 		"turn_fqdn = turn.example.com.":                          `f:1: turn_fqdn: "turn.example.com." ends with a dot: leave it out`,
 		"turn_fqdn =":                                            "f:1: turn_fqdn: ",
 		"turn_fqdn = 192.0.2.1":                                  `f:1: turn_fqdn: "192.0.2.1" is an address and no name`,
