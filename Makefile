@@ -8,6 +8,7 @@ FUZZTIME ?= 1m
 FUZZJOBS ?= 1
 BENCHTIME ?= 1s
 CHURN    ?= 5m
+SOAK     ?= 20m
 SUITE    := bin/test/suite
 
 # What is in the server runs under the race detector as well.
@@ -18,7 +19,7 @@ LIST_TESTS = $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XT
 UNIT_PACKAGES = $$($(LIST_TESTS) | awk '$$0 !~ " tsubame/bench/harness( |$$)" {print $$1}')
 INTEGRATION_PACKAGES = $$($(LIST_TESTS) | awk '$$0 ~ " tsubame/bench/harness( |$$)" {print $$1}')
 
-.PHONY: run build build-bench test check bench bench-e2e fuzz clean deps
+.PHONY: run build build-bench test check soak bench bench-e2e fuzz clean deps
 
 run: build
 	@echo "The page is at http://127.0.0.1:5000/ (open it in two tabs); Ctrl-C ends the server."
@@ -53,6 +54,12 @@ check:
 	@bench/lint.sh -tags browser ./...
 	@$(GO) test -short -timeout 60s $(UNIT_PACKAGES)
 	@$(GO) test -count=1 ./bench/house # what git knows is not part of the key of a cached result
+
+# A call of three browsers through TURN, by UDP, TCP and TLS, for SOAK: longer than nonces,
+# permissions, channels and allocations last.
+soak: deps
+	@$(GO) vet -tags browser,soak ./bench/browser
+	@$(GO) test -tags browser,soak -count=1 -v -timeout 0 -run TestCallThroughTURNLasts ./bench/browser -soak $(SOAK)
 
 # The stages of a packet's way, and of a session's: time and allocations of each. Beside them
 # the bare loops: the least that sending and a handshake can cost on this machine.

@@ -137,3 +137,18 @@ func TestFirefoxThroughTheRelay(t *testing.T) {
 		})
 	}
 }
+
+// With the defaults media goes directly, although clients are told of TURN as well: libwebrtc
+// would take what comes from the address of a TURN server over UDP for TURN's.
+func TestDefaultsLeadToADirectPath(t *testing.T) {
+	besideChurn(t)
+	s, b := newScene(t), sharedChromium(t)
+	red, blue := s.client(b, "red", 0), s.client(b, "blue", 5)
+	red.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	blue.joinWith("sendrecv", options{"videoCodecType": "VP8"}, small)
+	red.requireArrivesFrom(blue)
+	blue.requireArrivesFrom(red)
+	for _, c := range []*client{red, blue} {
+		c.requirePair("host", "udp")
+	}
+}

@@ -92,9 +92,7 @@ func TestTURNServerBehindNginx(t *testing.T) {
 	s.startServer("configs/nginx/nginx.conf", nil)
 	s.startNginx(nginxConf(t))
 	as := s.offered("wss://"+webName+"/signaling", server4+":443")
-	want := []string{
-		"turn:" + turnName + ":3478?transport=udp", "turn:" + turnName + ":443?transport=tcp", "turns:" + turnName + ":443?transport=tcp",
-	}
+	want := []string{"turn:" + turnName + ":443?transport=tcp", "turns:" + turnName + ":443?transport=tcp"}
 	if !slices.Equal(as.URLs, want) {
 		t.Errorf("clients are told of %q, not %q", as.URLs, want)
 	}

@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -211,7 +213,8 @@ func (w *world) accountOf(b *bot.Bot) account {
 	var offer struct {
 		SDP    string
 		Config struct {
-			ICEServers []account `json:"iceServers"`
+			ICETransportPolicy string    `json:"iceTransportPolicy"`
+			ICEServers         []account `json:"iceServers"`
 		}
 	}
 	if err := json.Unmarshal(b.OfferMessage(), &offer); err != nil || len(offer.Config.ICEServers) != 1 {
@@ -219,6 +222,9 @@ func (w *world) accountOf(b *bot.Bot) account {
 	}
 	as := offer.Config.ICEServers[0]
 	as.bot, as.sdp = b, offer.SDP
+	if offer.Config.ICETransportPolicy == "all" {
+		as.URLs = append(as.URLs, w.overMedia(as.URLs)...)
+	}
 	for _, m := range iceCredential.FindAllStringSubmatch(offer.SDP, -1) {
 		if m[1] == "ufrag" {
 			as.ufrag = m[2]
@@ -230,6 +236,16 @@ func (w *world) accountOf(b *bot.Bot) account {
 		w.t.Fatalf("no credentials in %s", b.OfferMessage())
 	}
 	return as
+}
+
+// overMedia returns the URLs of TURN over UDP, which clients that may send media directly are not
+// told of: it is where media goes, of each family that there is.
+func (w *world) overMedia(told []string) []string {
+	urls := []string{fmt.Sprintf("turn:%v?transport=udp", netip.AddrPortFrom(server4, uint16(w.UDPPort())))}
+	if slices.ContainsFunc(told, func(url string) bool { return strings.Contains(url, "[") }) {
+		urls = append(urls, fmt.Sprintf("turn:%v?transport=udp", netip.AddrPortFrom(server6, uint16(w.UDPPort()))))
+	}
+	return urls
 }
 
 var iceCredential = regexp.MustCompile(`a=ice-(ufrag|pwd):([A-Za-z0-9+/]+)`)

@@ -60,7 +60,13 @@ func (s *server) turnURLs(addresses []netip.Addr) []string {
 	if !t.On {
 		return nil
 	}
-	c := turnurl.Config{FQDN: t.FQDN, TLSFQDN: t.TLSFQDN, UDPPort: uint16(s.plane.Port()), TCPOnly: t.TCPOnly, TLSOnly: t.TLSOnly}
+	c := turnurl.Config{FQDN: t.FQDN, TLSFQDN: t.TLSFQDN, TCPOnly: t.TCPOnly, TLSOnly: t.TLSOnly}
+	if s.relayOnly() {
+		// TURN over UDP goes to the address and port that direct media goes to, so that it helps
+		// nobody who may send media directly. And libwebrtc takes whatever comes from the address
+		// of a TURN server for TURN: a client told of both would never be sent anything directly.
+		c.UDPPort = uint16(s.plane.Port())
+	}
 	if t.TCP {
 		c.TCPPort = s.tcp.seen()
 	}

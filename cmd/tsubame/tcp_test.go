@@ -135,7 +135,7 @@ func TestWhatIsSwitchedOffIsNotServed(t *testing.T) {
 }
 
 func TestWithoutTURNAndICEOverTCPThereIsNoPort(t *testing.T) {
-	r := runServer(t, "turn_tcp = false", "ice_tcp = false")
+	r := runServer(t, "turn_tcp = false", "ice_tcp = false", "ice_transport_policy = relay")
 	if r.tcp.plain != nil || r.tcp.tls != nil || len(r.tcp.describe()) > 0 {
 		t.Errorf("there is %v", r.tcp.describe())
 	}
@@ -154,7 +154,7 @@ func TestClientsAreToldOfTURNAndOfICEOverTCP(t *testing.T) {
 		t.Fatalf("got %+v, %+v", o.Config, o2.Config)
 	}
 	a, b := o.Config.ICEServers[0], o2.Config.ICEServers[0]
-	want := []string{fmt.Sprintf("turn:127.0.0.1:%d?transport=udp", udp), fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", tcp)}
+	want := []string{fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", tcp)} // and directly by UDP
 	if !slices.Equal(a.URLs, want) {
 		t.Errorf("got %q, want %q", a.URLs, want)
 	}
@@ -175,7 +175,7 @@ func TestTheTCPPortThatClientsAreToldOfIsTheConfiguredOne(t *testing.T) {
 	port := freePort(t)
 	r := runServer(t, fmt.Sprint("turn_tcp_listen_port = ", port), "turn_tcp_port = 443", "turn_fqdn = turn.example.com", "ice_tcp = true")
 	o, _ := call(t, http.DefaultClient, r.signaling())
-	want := []string{fmt.Sprintf("turn:turn.example.com:%d?transport=udp", r.plane.Port()), "turn:turn.example.com:443?transport=tcp"}
+	want := []string{"turn:turn.example.com:443?transport=tcp"}
 	if len(o.Config.ICEServers) != 1 || !slices.Equal(o.Config.ICEServers[0].URLs, want) {
 		t.Errorf("got %+v, want %q", o.Config, want)
 	}
@@ -217,7 +217,11 @@ func TestRelayOnlyNamesOnlyCandidatesThatARelayLeadsTo(t *testing.T) {
 	r := runServer(t, "ice_transport_policy = relay", "ice_tcp = true")
 	o, _ := call(t, http.DefaultClient, r.signaling())
 	if o.Config.Policy != "relay" || len(o.Config.ICEServers) != 1 || !strings.Contains(o.SDP, " udp ") || strings.Contains(o.SDP, " tcp ") {
-		t.Errorf("got %+v\n%s", o.Config, o.SDP)
+		t.Fatalf("got %+v\n%s", o.Config, o.SDP)
+	}
+	want := []string{fmt.Sprintf("turn:127.0.0.1:%d?transport=udp", r.plane.Port()), fmt.Sprintf("turn:127.0.0.1:%d?transport=tcp", portOf(r.tcp.plain))}
+	if got := o.Config.ICEServers[0].URLs; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -269,7 +273,7 @@ func TestInDevelopmentATakenPortOnlyWarns(t *testing.T) {
 	}
 	defer l.Close()
 	taken := fmt.Sprintf("turn_tcp_listen_port = %d", portOf(l))
-	r := runServer(t, "dev = true", taken)
+	r := runServer(t, "dev = true", taken, "ice_transport_policy = relay")
 	o, _ := call(t, http.DefaultClient, r.signaling())
 	if len(o.Config.ICEServers) != 1 || len(o.Config.ICEServers[0].URLs) != 1 || strings.Contains(o.SDP, " tcp ") {
 		t.Errorf("clients are told of a port of somebody else: %+v\n%s", o.Config, o.SDP)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tsubame/media/ice"
 	"tsubame/netio/flow"
 )
 
@@ -36,7 +37,7 @@ func TestEvictedPathStaysWithItsLatestConnection(t *testing.T) {
 	after := r.open(0, pathA)
 	after.publish(videoIn)
 	after.establish()
-	for range 8 {
+	for range ice.MaxPaths {
 		r.advance(time.Millisecond)
 		elsewhere.Port++
 		r.deliver(0, elsewhere, before.check(false))

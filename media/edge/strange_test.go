@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"tsubame/media/ice"
 	"tsubame/netio/flow"
 )
 
@@ -55,7 +56,7 @@ func TestOneConnectionCannotFillAShardsMemoryOfPaths(t *testing.T) {
 		// Those that had to go are counted, here and where the connection is owned.
 		want := uint64(many - maxStrange)
 		if owned {
-			want += 1 + many - 8 // ice.MaxPaths
+			want += 1 + many - ice.MaxPaths
 		}
 		if n := r.sum(func(c *Counters) uint64 { return c.DropPaths.Load() }); n != want {
 			t.Errorf("owned %v: drop_paths is %d, want %d", owned, n, want)

@@ -9,8 +9,9 @@ import (
 )
 
 // MaxPaths is how many validated paths one connection keeps. A browser with Wi-Fi, cellular
-// and both IP families uses four; the rest is room for ports that a NAT changed.
-const MaxPaths = 8
+// and both IP families uses four directly, and as many through TURN over TCP and over TLS; the
+// rest is room for ports that a NAT changed.
+const MaxPaths = 16
 
 // A nomination that comes sooner than one round trip after the last change of path is held
 // until then: within that time the peer cannot even have learned of the change. We send no

@@ -19,7 +19,7 @@ type Config struct {
 	FQDN    string // host of UDP and TCP instead of the addresses; empty: none
 	TLSFQDN string // host of TLS; empty: FQDN
 
-	UDPPort uint16
+	UDPPort uint16 // 0: nothing is minted for UDP
 	TCPPort uint16 // as clients see it; 0: nothing is minted for TCP
 	TLSPort uint16 // the same for TLS, which needs a name too: certificates are for names
 
@@ -47,7 +47,7 @@ func (c Config) URLs(addresses []netip.Addr) []string {
 		}
 	}
 	for _, host := range c.hosts(addresses) {
-		if !c.TCPOnly && !c.TLSOnly {
+		if c.UDPPort != 0 && !c.TCPOnly && !c.TLSOnly {
 			add("turn:" + join(host, c.UDPPort) + "?transport=udp")
 		}
 		if c.TCPPort != 0 && !c.TLSOnly {

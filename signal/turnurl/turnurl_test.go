@@ -65,6 +65,11 @@ func TestTLSHasItsOwnNameBesideAddresses(t *testing.T) {
 	check(t, c.URLs(list("192.0.2.1")), "turn:192.0.2.1:3478?transport=udp", "turns:turn.example.com:443?transport=tcp")
 }
 
+func TestWithoutAPortForUDPThereIsNone(t *testing.T) {
+	c := Config{FQDN: "turn.example.com", TCPPort: 443, TLSPort: 443}
+	check(t, c.URLs(list("192.0.2.1")), "turn:turn.example.com:443?transport=tcp", "turns:turn.example.com:443?transport=tcp")
+}
+
 func TestTLSNeedsAName(t *testing.T) {
 	c := Config{UDPPort: 3478, TLSPort: 443}
 	check(t, c.URLs(list("192.0.2.1")), "turn:192.0.2.1:3478?transport=udp")
