@@ -7,5 +7,6 @@
 // Tests that measure run first and one after the other. One test lasts five minutes,
 // TestSDKChurn, and runs last with those that measure nothing beside it (besideChurn).
 // -churn 30s makes it shorter (-short: 20 s), -churn-seed N has its clients do again what
-// they did in a run that printed this number.
+// they did in a run that printed this number. With the tag "soak" there is one more, which
+// `make soak` runs: a call through TURN of twenty minutes.
 package browser

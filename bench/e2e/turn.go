@@ -172,7 +172,8 @@ func turnConfig() (config map[string]string, done func(), err error) {
 		if port, err = freeTCPPort(); err == nil {
 			chain, key := filepath.Join(dir, "chain.pem"), filepath.Join(dir, "key.pem")
 			config = map[string]string{
-				"debug_listen": debug, "turn": "true", "turn_tcp": "true", "turn_tls": "true", "turn_tls_fqdn": "localhost",
+				"ice_transport_policy": "relay", // for clients to be told of TURN over UDP
+				"debug_listen":         debug, "turn": "true", "turn_tcp": "true", "turn_tls": "true", "turn_tls_fqdn": "localhost",
 				"tls_port": port, "turn_tls_port": port, "tls_certificate_file": chain, "tls_private_key_file": key,
 			}
 			maps.Copy(config, quiet)

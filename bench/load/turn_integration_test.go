@@ -20,7 +20,8 @@ func turnConfig(t *testing.T) map[string]string {
 	port := freePort(t)
 	certificate, key := certtest.New(t).Issue(t, "localhost").Files(t)
 	return map[string]string{
-		"tls_port": port, "turn_tls": "true", "turn_tls_port": port, "turn_tls_fqdn": "localhost",
+		"ice_transport_policy": "relay", // for clients to be told of TURN over UDP
+		"tls_port":             port, "turn_tls": "true", "turn_tls_port": port, "turn_tls_fqdn": "localhost",
 		"tls_certificate_file": certificate, "tls_private_key_file": key,
 	}
 }
