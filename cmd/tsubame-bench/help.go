@@ -28,7 +28,7 @@ Bad networks, and clients that come and go:
   tsubame-bench --clients 4 --loss 2 --delay 40ms --jitter 10ms --rate 2M
   tsubame-bench --rooms 20 --clients 4 --churn 30s --duration 5m
 
-Through the server's TURN, which the clients are told of as browsers are:
+Through the TURN that the server tells its clients of (UDP: with ice_transport_policy = relay):
   tsubame-bench --role broadcast --clients 65 --turn udp
   tsubame-bench --clients 8 --turn tls --insecure
 
