@@ -73,7 +73,7 @@ bench:
 		       printf "%-18s %-44s %12s ns/op %6s allocs/op%s\n", package, name, ns, allocs, more} \
 		     /^(FAIL|panic|---)/ {print; failed = 1} END {exit failed}'
 
-# The standard set: a server and clients in processes of their own, 30 to 45 minutes on a
+# The standard set: a server and clients in processes of their own, 30 to 50 minutes on a
 # machine that does nothing else. Ctrl-C keeps the rows that were measured till then.
 bench-e2e: build-bench
 	@bin/tsubame-bench standard
