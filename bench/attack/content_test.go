@@ -11,7 +11,9 @@ import (
 	"tsubame/media/ice"
 	"tsubame/media/rtcp"
 	mediartp "tsubame/media/rtp"
+	"tsubame/netio/flow"
 	"tsubame/signal/sora"
+	"tsubame/turnsrv"
 )
 
 func TestGarbageHasAllLengthsAndAllFirstBytes(t *testing.T) {
@@ -56,6 +58,7 @@ func TestGarbageHasAllLengthsAndAllFirstBytes(t *testing.T) {
 func TestGarbageIsCountedAsTheServerSortsIt(t *testing.T) {
 	g, again := NewGarbage(7), NewGarbage(7)
 	var codec ice.Codec
+	relay := turnsrv.NewServer(turnsrv.Config{Realm: "r", Secret: [32]byte{1}}, func([]byte) (turnsrv.Account, bool) { return turnsrv.Account{}, false })
 	for i := range 10_000 {
 		b := g.Next(i)
 		if !bytes.Equal(b, again.Next(i)) {
@@ -74,6 +77,15 @@ func TestGarbageIsCountedAsTheServerSortsIt(t *testing.T) {
 			}
 		case mediartp.ClassDTLS, mediartp.ClassRTP:
 			want = NoPath
+		case mediartp.ClassChannelData:
+			want = NoChannel
+			before := relay.Counters.Reasons[turnsrv.BadChannelData].Load()
+			if _, _, ok := relay.ChannelData(flow.Key{}, b); ok {
+				t.Fatalf("%x was taken", b)
+			}
+			if relay.Counters.Reasons[turnsrv.BadChannelData].Load() != before {
+				want = NoChannelData
+			}
 		}
 		if class != want {
 			t.Fatalf("%#x: class %d, want %d", b[0], class, want)

@@ -22,13 +22,15 @@ type Class uint8
 
 // The classes, by the length and by the first byte (RFC 7983 section 7).
 const (
-	Empty    Class = iota // no payload
-	TooLong               // more than SlotSize
-	NoSTUN                // first byte 0..3, but no STUN
-	NoPath                // DTLS, RTP or RTCP by the first byte, from an address without a check
-	NoneOfIt              // any other first byte
+	Empty         Class = iota // no payload
+	TooLong                    // more than SlotSize
+	NoSTUN                     // first byte 0..3, but no STUN
+	NoPath                     // DTLS, RTP or RTCP by the first byte, from an address without a check
+	NoChannelData              // first byte 64..79, but another length than it says
+	NoChannel                  // ChannelData (RFC 8656 section 12.4) from an address without an allocation
+	NoneOfIt                   // any other first byte
 
-	Classes = 5
+	Classes = 7
 )
 
 // Garbage makes random datagrams of all lengths and all first bytes, always the same for the
@@ -66,6 +68,9 @@ func (g *Garbage) Next(i int) []byte {
 	if n > 0 {
 		b[0] = byte(i)
 	}
+	if i>>8&1 == 0 && len(b) > 4 && b[0] >= 64 && b[0] < 80 {
+		binary.BigEndian.PutUint16(b[2:], uint16(len(b)-4)) // some ChannelData that is well-formed
+	}
 	g.Counts[classOf(b)]++
 	return b
 }
@@ -80,6 +85,22 @@ func classOf(b []byte) Class {
 		return NoSTUN
 	case b[0] >= 20 && b[0] < 64, b[0] >= 128 && b[0] < 192:
 		return NoPath
+	case b[0] >= 64 && b[0] < 80:
+		return channelDataClass(b)
 	}
 	return NoneOfIt
+}
+
+// channelDataClass holds the length field against the length: up to three bytes of padding may be
+// behind the data.
+func channelDataClass(b []byte) Class {
+	const header = 4
+	if len(b) <= header {
+		return NoChannelData
+	}
+	end := header + int(binary.BigEndian.Uint16(b[2:]))
+	if end == header || end > len(b) || len(b) > (end+3)&^3 {
+		return NoChannelData
+	}
+	return NoChannel
 }

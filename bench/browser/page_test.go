@@ -101,7 +101,8 @@ func TestPageFallsBackToTheTestPatternWithoutDevices(t *testing.T) {
 	bare := b.open(t, "bare", s.URL()+"?channel="+url.QueryEscape(channelName(t))+"&pattern=6&codec=VP8")
 	// A machine without devices: the browser finds nothing to give.
 	bare.run(`navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("none", "NotFoundError"))`)
-	bare.do("connect", chromedp.Click(`#connect`))
+	bare.requireState("idle")
+	bare.click("#connect")
 	bare.requireState("live")
 	hint := eval[string](bare, `document.querySelector("#hint:not([hidden])")?.textContent ?? ""`)
 	if !strings.Contains(hint, "no microphone and no camera") {
