@@ -21,9 +21,9 @@ import (
 //go:embed static/probe.js
 var probeScript string
 
-// callTimeout bounds one command to the browser; a machine with two cores that
+// callTimeout bounds one command to the browser, joining a channel among them; a machine with two cores that
 // encodes and decodes several pictures answers late.
-const callTimeout = 30 * time.Second
+const callTimeout = 60 * time.Second
 
 // chromium is one running browser process with its own profile.
 type chromium struct {

@@ -15,7 +15,7 @@ const (
 	// arriveTimeout is from the moment that both sides are connected. It is far
 	// more than a call needs, because a machine with two cores encodes and decodes
 	// everybody's picture.
-	arriveTimeout = 25 * time.Second
+	arriveTimeout = 50 * time.Second
 	poll          = 100 * time.Millisecond
 )
 
