@@ -3,16 +3,10 @@ package deploy
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
@@ -24,6 +18,7 @@ import (
 
 	"tsubame/bench/harness"
 	"tsubame/netio/mmsg/netns"
+	"tsubame/netio/stream/certtest"
 )
 
 // What the files call the server and its names, and where its clients are (RFC 5737, RFC 3849).
@@ -63,34 +58,10 @@ func newSpace(t *testing.T) *space {
 // certify makes the certificate of all names, which its clients trust.
 func (s *space) certify() {
 	s.t.Helper()
-	must := func(err error) {
-		s.t.Helper()
-		if err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Tsubame's tests"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{turnName, webName, siteName}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(err)
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	must(err)
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
-	dir := s.t.TempDir()
-	s.chainFile, s.keyFile = filepath.Join(dir, "fullchain.pem"), filepath.Join(dir, "privkey.pem")
-	must(os.WriteFile(s.chainFile, chain, 0o644))
-	must(os.WriteFile(s.keyFile, private, 0o600))
-	s.certificate, err = tls.X509KeyPair(chain, private)
-	must(err)
-	s.roots = x509.NewCertPool()
-	s.roots.AppendCertsFromPEM(chain)
+	authority := certtest.New(s.t)
+	pair := authority.Issue(s.t, turnName, webName, siteName)
+	s.roots, s.certificate = authority.Pool, pair.TLS(s.t)
+	s.chainFile, s.keyFile = pair.Files(s.t)
 }
 
 // dial connects from the clients' namespace.

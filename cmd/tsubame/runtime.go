@@ -6,7 +6,7 @@ import "runtime/metrics"
 var runtimeNames = map[string]string{
 	"goroutines":    "/sched/goroutines:goroutines",
 	"gc_cycles":     "/gc/cycles/total:gc-cycles",
-	"heap_allocs":   "/gc/heap/allocs:objects", // made so far; small ones that share a block apart
+	"heap_allocs":   "/gc/heap/allocs:objects", // made so far, counted a span at a time; small ones that share a block apart
 	"heap_bytes":    "/memory/classes/heap/objects:bytes",
 	"runtime_bytes": "/memory/classes/total:bytes", // of address space
 }

@@ -2,33 +2,19 @@ package stream
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"testing"
-	"time"
 
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
+	"tsubame/netio/stream/certtest"
 )
 
-// certificate is one that nobody signed.
+// certificate is one that nobody trusts.
 func certificate(t *testing.T) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return certtest.New(t).Issue(t, "turn.example.com").TLS(t)
 }
 
 func TestStreamOverTLSWorksBothWaysAndSaysGoodbye(t *testing.T) {
