@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,12 +42,25 @@ type event struct {
 	Output     string
 }
 
+// A package says of its slowest tests, up to slowCount, how long those took that took slowTime.
+const (
+	slowTime  = 20.0 // seconds
+	slowCount = 12
+)
+
+// slow is a test that took long.
+type slow struct {
+	test    string
+	seconds float64
+}
+
 // packageRun is what is known of one package that is being tested.
 type packageRun struct {
 	totals
 	output  map[string]*strings.Builder // by top-level test; "" is the package's own
 	failed  []string                    // top-level tests
 	started map[string]bool             // top-level tests that have not ended
+	slow    []slow                      // top-level tests
 }
 
 // collect reads the events of one `go test -json`, writes a line for every
@@ -112,6 +126,9 @@ func (p *packageRun) testEvent(e event) {
 	case e.Action == "pass":
 		p.Passed++
 		p.ended(top)
+		if e.Elapsed >= slowTime {
+			p.slow = append(p.slow, slow{top, e.Elapsed})
+		}
 	case e.Action == "skip":
 		p.Skipped++
 		p.ended(top)
@@ -138,6 +155,7 @@ func (p *packageRun) packageEvent(e event, w io.Writer) bool {
 		if p.Passed+p.Skipped > 0 {
 			fmt.Fprintf(w, "ok    %s  %v  (%s)\n", e.Package, elapsed(e), p.totals)
 		}
+		p.printSlow(w)
 		return true
 	case "fail":
 		if len(p.failed) == 0 || len(p.started) > 0 {
@@ -149,9 +167,18 @@ func (p *packageRun) packageEvent(e event, w io.Writer) bool {
 		}
 		fmt.Fprint(w, builder(p.output, "").String())
 		fmt.Fprintf(w, "FAIL  %s  %v  (%s)\n", e.Package, elapsed(e), p.totals)
+		p.printSlow(w)
 		return true
 	}
 	return false
+}
+
+// printSlow names the slowest tests, those of parallel ones with the time that they waited.
+func (p *packageRun) printSlow(w io.Writer) {
+	slices.SortStableFunc(p.slow, func(a, b slow) int { return cmp.Compare(b.seconds, a.seconds) })
+	for _, s := range p.slow[:min(len(p.slow), slowCount)] {
+		fmt.Fprintf(w, "      %6.1f s  %s\n", s.seconds, s.test)
+	}
 }
 
 func elapsed(e event) time.Duration {

@@ -95,3 +95,20 @@ func TestSumOfSuitesFailsIfAnySuiteFailed(t *testing.T) {
 		t.Fatal("a file that cannot be read is not a success")
 	}
 }
+
+func TestSlowTestsAreNamedSlowestFirst(t *testing.T) {
+	var w strings.Builder
+	collect(strings.NewReader(`{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"pass","Package":"p","Test":"TestA","Elapsed":19.9}
+{"Action":"run","Package":"p","Test":"TestB"}
+{"Action":"pass","Package":"p","Test":"TestB","Elapsed":21}
+{"Action":"run","Package":"p","Test":"TestC"}
+{"Action":"pass","Package":"p","Test":"TestC","Elapsed":30}
+{"Action":"pass","Package":"p","Elapsed":71}
+`), &w)
+	out := w.String()
+	b, c := strings.Index(out, "21.0 s  TestB"), strings.Index(out, "30.0 s  TestC")
+	if strings.Contains(out, "TestA") || c < 0 || b < c {
+		t.Fatalf("output:\n%s", out)
+	}
+}
