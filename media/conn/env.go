@@ -46,6 +46,10 @@ type Env struct {
 	// Lent is what the subscribers' streams take their tables from.
 	Lent send.Tables
 
+	// Random is where the numbers of streams begin; nil: wherever chance has it. What a run is
+	// to be repeated by sets it.
+	Random func() uint32
+
 	// Routed are the packets that connections have decrypted in this batch, in order of
 	// arrival, with one reference each that goes over to the router.
 	Routed []Routed

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"tsubame/media/param"
@@ -62,7 +61,7 @@ func (c *Conn) Subscribe(env *Env, now mono.Time, spec *param.Subscribe) (bool, 
 	if spec.Kind == param.Audio {
 		s.class = mmsg.Audio
 	}
-	s.stream.Init(*spec, uint16(rand.Uint32()), uint16(rand.Uint32()))
+	s.stream.Init(*spec, env.random(), env.random())
 	s.stream.Borrow(&env.Lent)
 	c.subs[slot] = s
 	c.bySSRC[spec.SSRC] = uint32(slot)

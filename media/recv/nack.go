@@ -40,11 +40,21 @@ type missingTable [MaxOutstanding]missingPacket
 // never gives memory back: there are as many tables as streams have missed something at one
 // time. The zero value is ready and allocates as it has to lend more than ever before. It
 // belongs to the shard's goroutine and is not copied.
-type Tables struct{ free []*missingTable }
+type Tables struct {
+	free []*missingTable
+	lent int
+}
+
+// Lent returns how many tables are lent now: one for each stream that misses something.
+func (t *Tables) Lent() int { return t.lent }
 
 // take lends a table, from the heap if there is none or t is nil.
 func (t *Tables) take() *missingTable {
-	if t == nil || len(t.free) == 0 {
+	if t == nil {
+		return new(missingTable)
+	}
+	t.lent++
+	if len(t.free) == 0 {
 		return new(missingTable)
 	}
 	last := len(t.free) - 1
@@ -57,6 +67,7 @@ func (t *Tables) take() *missingTable {
 func (t *Tables) put(e *missingTable) {
 	if t != nil {
 		t.free = append(t.free, e)
+		t.lent--
 	}
 }
 

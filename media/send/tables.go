@@ -9,13 +9,21 @@ package send
 type Tables struct {
 	resends []*resendTable
 	runs    []*runTable
+	lent    int
 }
+
+// Lent returns how many tables of both kinds are lent now.
+func (t *Tables) Lent() int { return t.lent }
 
 // runTable holds the closed runs of a munger.
 type runTable [maxRuns - 1]run
 
 func (t *Tables) takeResends() *resendTable {
-	if t == nil || len(t.resends) == 0 {
+	if t == nil {
+		return new(resendTable)
+	}
+	t.lent++
+	if len(t.resends) == 0 {
 		return new(resendTable)
 	}
 	e := t.resends[len(t.resends)-1]
@@ -27,12 +35,17 @@ func (t *Tables) takeResends() *resendTable {
 func (t *Tables) putResends(e **resendTable) {
 	if t != nil && *e != nil {
 		t.resends = append(t.resends, *e)
+		t.lent--
 	}
 	*e = nil
 }
 
 func (t *Tables) takeRuns() *runTable {
-	if t == nil || len(t.runs) == 0 {
+	if t == nil {
+		return new(runTable)
+	}
+	t.lent++
+	if len(t.runs) == 0 {
 		return new(runTable)
 	}
 	e := t.runs[len(t.runs)-1]
@@ -43,6 +56,7 @@ func (t *Tables) takeRuns() *runTable {
 func (t *Tables) putRuns(e **runTable) {
 	if t != nil && *e != nil {
 		t.runs = append(t.runs, *e)
+		t.lent--
 	}
 	*e = nil
 }
