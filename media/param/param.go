@@ -97,6 +97,7 @@ type Publish struct {
 	RTXSSRC     uint32 // 0: not signalled
 	PayloadType uint8
 	RTXType     uint8 // 0: no RTX
+	REDType     uint8 // of redundant audio around PayloadType (RFC 2198); 0: not negotiated
 	ClockRate   uint32
 	Extensions  Extensions
 	Feedback    Feedback
@@ -114,6 +115,7 @@ type Subscribe struct {
 	RTXSSRC     uint32 // 0: no RTX
 	PayloadType uint8
 	RTXType     uint8
+	REDType     uint8 // as in Publish
 	ClockRate   uint32
 	CNAME       string
 	Extensions  Extensions
