@@ -24,6 +24,7 @@ func typicalCompound() []byte {
 	b = AppendNACK(b, 1, 2, []uint16{1, 2, 3, 40})
 	b = AppendPLI(b, 1, 2)
 	b = AppendREMB(b, 1, 1_000_000, []uint32{2})
+	b = AppendXR(b, 1, 5, []DLRR{{2, 3, 4}})
 	b, _ = AppendTWCC(b, 1, 2, 3, 4, typicalArrivals())
 	return b
 }
@@ -51,6 +52,10 @@ func TestReadingAndBuildingDoNotAllocate(t *testing.T) {
 		},
 		"reports": func() {
 			dst = AppendRR(AppendSR(dst[:0], SR{SSRC: 1}, blocks), 1, blocks)
+			done += len(dst)
+		},
+		"XR": func() {
+			dst = AppendXR(dst[:0], 1, 5, []DLRR{{2, 3, 4}, {5, 6, 7}})
 			done += len(dst)
 		},
 		"sources": func() {

@@ -72,12 +72,56 @@ func checkRebuilt(t *testing.T, p Packet) {
 		}
 	case KindNACK:
 		checkNACK(t, p, again)
+	case KindXR:
+		checkXR(t, p, again)
 	case KindREMB:
 		if r, err := p.REMB(); err == nil {
 			got, err := again(AppendREMB(nil, r.Sender, r.Bitrate, nil)).REMB()
 			// What saturated has more than 18 significant bits, so it comes back smaller.
 			if err != nil || got.Bitrate > r.Bitrate || r.Bitrate-got.Bitrate > r.Bitrate>>17 {
 				t.Fatalf("%d became %d, %v", r.Bitrate, got.Bitrate, err)
+			}
+		}
+	}
+}
+
+// checkXR writes a report of what was read last of each kind.
+func checkXR(t *testing.T, p Packet, again func([]byte) Packet) {
+	x, err := p.XR()
+	if err != nil {
+		return
+	}
+	ntp, entries := uint64(0), []DLRR(nil)
+	for {
+		b, ok := x.Next()
+		if !ok {
+			break
+		}
+		if at, ok := b.ReferenceTime(); ok {
+			ntp = at
+		}
+		for i := range b.Len() {
+			entries = append(entries, b.At(i))
+		}
+	}
+	if ntp == 0 && len(entries) == 0 {
+		return
+	}
+	y, err := again(AppendXR(nil, x.Sender, ntp, entries)).XR()
+	if err != nil || y.Sender != x.Sender {
+		t.Fatalf("%d became %d, %v", x.Sender, y.Sender, err)
+	}
+	for {
+		b, ok := y.Next()
+		if !ok {
+			break
+		}
+		if at, ok := b.ReferenceTime(); ok && at != ntp {
+			t.Fatalf("%x became %x", ntp, at)
+		}
+		for i := range b.Len() {
+			if b.At(i) != entries[i] {
+				t.Fatalf("entry %d: %+v became %+v", i, entries[i], b.At(i))
 			}
 		}
 	}

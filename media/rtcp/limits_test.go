@@ -19,6 +19,8 @@ func TestReaderStopsAtItsCaps(t *testing.T) {
 		{"packets: empty SDES", "80CA0000", MaxPackets + 1, MaxPackets},
 		{"packets: unknown types", "80D20000", MaxPackets + 1, MaxPackets},
 		{"packets: XR", "80CF0001 00000001", MaxPackets + 1, MaxPackets},
+		{"XR entries", "80CF0062 00000001 05000060" + strings.Repeat("00000001 00000002 00000003", 32), 100, MaxBlocks / 32},
+		{"XR of empty blocks", "80CF0061 00000001" + strings.Repeat("C8000000", 96), 100, MaxBlocks / 32},
 		{"31 report blocks a hundred times", rr, 100, MaxBlocks / 31},
 		{"BYE for others", "9FCB001F" + strings.Repeat("00000007", 31), 100, MaxBlocks / 31},
 		{"SDES chunks", "9FCA0000", 100, MaxBlocks / 31},

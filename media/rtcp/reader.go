@@ -1,7 +1,8 @@
 // Package rtcp reads and appends RTCP packets: compound and reduced-size (RFC 3550, RFC
 // 5506) with sender and receiver reports, SDES, BYE, and the feedback messages of RFC
 // 4585 (NACK, PLI), RFC 5104 (FIR), draft-alvestrand-rmcat-remb (REMB) and
-// draft-holmer-rmcat-transport-wide-cc-extensions-01 (transport-cc). It works on plain
+// draft-holmer-rmcat-transport-wide-cc-extensions-01 (transport-cc), and of extended reports
+// (RFC 3611) the blocks that tell a round-trip time. It works on plain
 // packets, never allocates while reading, keeps no state between datagrams, and never
 // decides what a message means for a stream. Any goroutine may call it; a Reader belongs
 // to one. Views and slices point into the datagram and live as long as that buffer does.
@@ -48,8 +49,8 @@ const (
 	// MaxPackets per compound. A browser sends up to 5; a peer that bundles all of its
 	// streams in one session stacks a NACK and a PLI for each that lost something.
 	MaxPackets = 64
-	// MaxBlocks is the sum of report blocks, SDES chunks, BYE sources, FIR entries and
-	// REMB sources. 61 report blocks fit a datagram of 1,500 bytes; a REMB may name 255.
+	// MaxBlocks is the sum of report blocks, SDES chunks, BYE sources, FIR entries, REMB
+	// sources, and what would fit an XR of DLRR entries. 61 report blocks fit a datagram of 1,500 bytes; a REMB may name 255.
 	MaxBlocks = 256
 	// MaxNACKs is the sum of sequence numbers asked for. libwebrtc keeps at most 1,000
 	// missing packets per stream, and more than that in one datagram is an attack.
@@ -148,7 +149,7 @@ func checkPadding(p []byte, last bool) error {
 	return nil
 }
 
-// Next returns the next packet, of any type: unknown ones (XR among them) are the
+// Next returns the next packet, of any type: unknown ones are the
 // caller's to skip, see Packet.Kind. After false, Err tells whether this was the end.
 func (r *Reader) Next() (Packet, bool) {
 	if len(r.rest) == 0 || r.err != nil {
@@ -194,6 +195,8 @@ func (r *Reader) charge(p Packet) {
 		}
 	case KindTWCC:
 		r.statuses += int(binary.BigEndian.Uint16(p.Body[feedbackSize+2:]))
+	case KindXR:
+		r.blocks += (len(p.Body) - xrSize) / dlrrItemSize
 	}
 }
 
@@ -203,8 +206,8 @@ func (r *Reader) Err() error { return r.err }
 // Kind is what a packet is by its header and, for REMB, its name.
 type Kind uint8
 
-// The kinds. KindOther is everything that this package does not read: APP, XR, feedback
-// of other types, unknown types, and known ones that are shorter than their fixed part.
+// The kinds. KindOther is everything that this package does not read: APP, feedback of
+// other types, unknown types, and known ones that are shorter than their fixed part.
 const (
 	KindOther Kind = iota
 	KindSR
@@ -216,6 +219,7 @@ const (
 	KindPLI
 	KindFIR
 	KindREMB
+	KindXR
 )
 
 // Kind classifies the packet. A kind other than KindOther means that the fixed part of
@@ -248,6 +252,8 @@ func (p Packet) Kind() Kind {
 				return KindREMB
 			}
 		}
+	case TypeXR:
+		return p.atLeast(xrSize, KindXR)
 	}
 	return KindOther
 }

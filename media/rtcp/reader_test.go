@@ -39,12 +39,14 @@ var validPackets = map[string]string{
 		"D904 00 FF38 14 A0 00",
 	"TWCC padded as libwebrtc does": "AFCD0006 00000001 00000002 00010007 00000A05" +
 		"D904 00 FF38 14 A0 01",
-	"PLI":               "81CE0002 00000001 00000002",
-	"FIR":               "84CE0004 00000001 00000000 00000002 2A000000",
-	"REMB":              "8FCE0005 00000001 00000000 52454D42 010A0ABC 00000002",
-	"other feedback":    "83CD0003 00000001 00000002 00000000",
-	"other AFB":         "8FCE0004 00000001 00000000 4F544852 00000000",
-	"XR":                "80CF0004 00000001 04000002 DA8BD1FC DDDDA05A",
+	"PLI":            "81CE0002 00000001 00000002",
+	"FIR":            "84CE0004 00000001 00000000 00000002 2A000000",
+	"REMB":           "8FCE0005 00000001 00000000 52454D42 010A0ABC 00000002",
+	"other feedback": "83CD0003 00000001 00000002 00000000",
+	"other AFB":      "8FCE0004 00000001 00000000 4F544852 00000000",
+	"XR":             "80CF0004 00000001 04000002 DA8BD1FC DDDDA05A",
+	"XR of three blocks": "80CF000D 00000007 04000002 DA8BD1FC DDDDA05A C8000001 FFFFFFFF" +
+		"05000006 00000001 D1FCDDDD 00008000 00000002 00000003 00000004",
 	"unknown type":      "80D20000",
 	"padded RR":         "A0C90003 00000001 00000000 00000008",
 	"compound":          "80C90001 00000001 81CA0002 00000001 01 01 61 00" + "81CE0002 00000001 00000002",
@@ -113,6 +115,17 @@ func view(p Packet) error {
 		r, err := p.REMB()
 		readSources(r.Sources)
 		return err
+	case KindXR:
+		x, err := p.XR()
+		for ok := err == nil; ok; {
+			var b XRBlock
+			b, ok = x.Next()
+			b.ReferenceTime()
+			for i := range b.Len() {
+				b.At(i)
+			}
+		}
+		return err
 	}
 	return nil
 }
@@ -155,7 +168,7 @@ func TestKindFollowsTypeFormatAndName(t *testing.T) {
 	for name, want := range map[string]Kind{
 		"SR": KindSR, "empty RR": KindRR, "SDES": KindSDES, "BYE": KindBYE, "NACK": KindNACK,
 		"TWCC": KindTWCC, "PLI": KindPLI, "FIR": KindFIR, "REMB": KindREMB, "APP": KindOther,
-		"XR": KindOther, "unknown type": KindOther, "other feedback": KindOther, "other AFB": KindOther,
+		"XR": KindXR, "unknown type": KindOther, "other feedback": KindOther, "other AFB": KindOther,
 	} {
 		if got := one(t, validPackets[name]).Kind(); got != want {
 			t.Errorf("%s: kind %d, want %d", name, got, want)
@@ -251,6 +264,8 @@ func TestShortenedBodiesAreRefusedByTheViews(t *testing.T) {
 		"RR with an extension":          {8, 12}, // the extension is ignored
 		"BYE with a reason":             {8, 12}, // so is the reason
 		"NACK":                          {16},    // one pair
+		"XR":                            {8},     // no block
+		"XR of three blocks":            {8, 20, 28},
 		"TWCC":                          {},
 		"TWCC padded as libwebrtc does": {},
 	}
@@ -299,8 +314,9 @@ func TestViewsRefusePacketsOfOtherTypes(t *testing.T) {
 		_, pli := p.PLI()
 		_, fir := p.FIR()
 		_, remb := p.REMB()
+		_, xr := p.XR()
 		for kind, err := range map[Kind]error{KindSR: sr, KindRR: rr, KindSDES: sdes, KindBYE: bye,
-			KindNACK: nack, KindTWCC: twcc, KindPLI: pli, KindFIR: fir, KindREMB: remb} {
+			KindNACK: nack, KindTWCC: twcc, KindPLI: pli, KindFIR: fir, KindREMB: remb, KindXR: xr} {
 			if kind == p.Kind() && err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
