@@ -22,6 +22,13 @@ const (
 	MaxHold = 200 * time.Millisecond
 )
 
+// SilentAfter is how long the selected path may go without a valid check before checks on another
+// path move media there, nominated or not. Browsers check the path that they use every 2.5 s
+// (libwebrtc) or 4 to 6 s (RFC 7675 section 5.1), and nominate with each of these checks while they
+// hold the path to be good (libwebrtc towards a lite agent). What they do not hold to be good any
+// more, as after a blackout, they check without nominating, from whatever address they have now.
+const SilentAfter = 6 * time.Second
+
 // none is the index of no path.
 const none = -1
 
@@ -34,6 +41,7 @@ type Agent struct {
 	count      int8
 	selected   int8      // index into paths, or none
 	held       int8      // the path whose nomination waits for the hold to end, or none
+	nominated  bool      // the peer has nominated a path, at whatever time
 	generation uint32    // of the credentials that the last nomination was made with
 	began      mono.Time // Init, or the last check of a path that Forget has removed
 	switched   mono.Time // when selected changed last
@@ -63,7 +71,9 @@ func (a *Agent) Init(now mono.Time) {
 
 // HandleCheck takes a request that came over path k and passed Verify with the credentials of
 // r.Generation. It validates the path or refreshes its consent, and follows USE-CANDIDATE: the
-// latest wins (RFC 8445 section 7.3.1.5, for lite agents 7.3.2).
+// latest wins (RFC 8445 section 7.3.1.5, for lite agents 7.3.2). Once the peer has nominated it
+// also follows a check without it, if the selected path has been silent for SilentAfter or there
+// is none any more.
 func (a *Agent) HandleCheck(now mono.Time, k flow.Key, r *Request) Outcome {
 	// The old pair of credentials works until the peer nominates with the new one, so that
 	// media never waits for a restart; from then on it is void (RFC 8445 section 9).
@@ -83,10 +93,12 @@ func (a *Agent) HandleCheck(now mono.Time, k flow.Key, r *Request) Outcome {
 	}
 	a.refresh(i, now)
 	if r.UseCandidate {
-		a.generation = r.Generation
-		if a.nominate(now, i) {
-			out.Selected = true
-		}
+		a.generation, a.nominated = r.Generation, true
+	} else if !a.nominated || a.held != none || !a.silent(now) {
+		return out
+	}
+	if a.nominate(now, i) {
+		out.Selected = true
 	}
 	return out
 }
@@ -155,6 +167,15 @@ func (a *Agent) Paths(dst []flow.Key) []flow.Key {
 	return dst
 }
 
+// Checked returns when the last valid check came, by any path; Init's time if none ever did.
+func (a *Agent) Checked() mono.Time {
+	last := a.began
+	for i := range a.count {
+		last = max(last, a.paths[i].at)
+	}
+	return last
+}
+
 // Generation returns the generation of credentials under which the peer nominated last.
 func (a *Agent) Generation() uint32 { return a.generation }
 
@@ -214,6 +235,11 @@ func (a *Agent) nominate(now mono.Time, i int8) bool {
 	}
 	a.choose(now, i)
 	return true
+}
+
+// silent reports whether there is no selected path, or one that nobody has checked for SilentAfter.
+func (a *Agent) silent(now mono.Time) bool {
+	return a.selected == none || now.Sub(a.paths[a.selected].at) >= SilentAfter
 }
 
 // release lets a held nomination through if its time has come.

@@ -20,12 +20,14 @@ type agentModel struct {
 	nominated  flow.Key               // the latest nomination; zero: none, or overtaken
 	selected   flow.Key
 	switched   mono.Time
+	ever       bool // anything was nominated
 	generation uint32
 	forgotten  mono.Time // the last valid check of the paths that were
 }
 
 // Whatever the peer does, the paths are bounded, media goes only where a fresh valid check came
-// from, the selected path changes at most once per hold, and the latest nomination wins.
+// from, the selected path changes at most once per hold, and the latest nomination wins until its
+// path is silent.
 func TestAgentKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &agentModel{agent: new(Agent), now: start, last: map[flow.Key]mono.Time{}}
@@ -82,9 +84,24 @@ func (m *agentModel) check(t *rapid.T) {
 	}
 	m.last[k] = m.now
 	if r.UseCandidate {
-		m.nominated, m.generation = k, r.Generation
+		m.nominated, m.generation, m.ever = k, r.Generation, true
+	} else {
+		m.follow(t, k)
 	}
 	m.observe(t, out.Selected)
+}
+
+// follow takes it for a nomination if the agent follows a check that was none.
+func (m *agentModel) follow(t *rapid.T, k flow.Key) {
+	now, _ := m.agent.Selected()
+	held := m.agent.held != none && m.agent.paths[m.agent.held].key == k
+	if k == m.nominated || k == m.selected || now != k && !held {
+		return
+	}
+	if !m.ever || m.selected != (flow.Key{}) && m.now.Sub(m.last[m.selected]) < SilentAfter {
+		t.Fatalf("followed a check on port %d though port %d is not silent", k.Port, m.selected.Port)
+	}
+	m.nominated = k
 }
 
 // forget removes a path, or one that is not there.

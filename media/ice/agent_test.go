@@ -98,6 +98,9 @@ func TestPathsOfOneUfragAreBounded(t *testing.T) {
 	now, evicted := start, map[flow.Key]bool{}
 	for port := 2; port <= 10000; port++ {
 		now = now.Add(time.Millisecond)
+		if port%2500 == 0 {
+			nominate(a, now, 1) // the peer itself, as every 2.5 s
+		}
 		out := check(a, now, port)
 		if out.HasEvicted {
 			evicted[out.Evicted] = true
