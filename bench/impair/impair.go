@@ -1,7 +1,9 @@
 // Package impair makes a network worse on purpose: loss (random or in bursts), delay, jitter,
-// a rate limit with a queue, duplicates and reordering, all by a seed, so that a run can be
-// repeated; both directions of a network have one seed and independent draws (Reverse). A Link is a pure queue that is fed with datagrams and the time; it has no clock,
-// socket or goroutine, and belongs to one goroutine.
+// a rate limit with a queue, duplicates, reordering and corruption, all by a seed, so that a run
+// can be repeated; both directions of a network have one seed and independent draws (Reverse).
+// What a network is like may change over time by a plan (Plan): a blackout, a step of the rate. A
+// Link is a pure queue that is fed with datagrams and the time; it has no clock, socket or
+// goroutine, and belongs to one goroutine.
 package impair
 
 import (
@@ -18,6 +20,9 @@ type Config struct {
 	Jitter    time.Duration // added to Delay, 0 to this, evenly
 	Reorder   bool          // jitter may reorder; otherwise order is kept
 	Duplicate float64       // share sent twice
+	Overtake  float64       // share that waits neither Delay nor Jitter, so that it overtakes others
+	Corrupt   float64       // share in which one byte is another
+	Intact    int           // first bytes of a datagram that are never corrupted
 	Rate      int           // bit/s; 0: without limit
 	Queue     int           // bytes that wait for the rate, 16 MiB at most; what comes beyond is lost. 0: 64 KiB
 	Seed      uint64
@@ -37,6 +42,9 @@ const (
 	maxDelay = time.Minute
 	// reverseStream is the second half of the seed of a link's other direction.
 	reverseStream = 0xda3e39cb94b95bdb
+	// furtherStream is that of the draws behind those for loss, copies and jitter, which would
+	// otherwise be others than before these were there.
+	furtherStream = 0x8cb92ba72f3d8dd7
 )
 
 // Stats counts datagrams.
@@ -45,14 +53,17 @@ type Stats struct {
 	Lost       uint64 // by Loss
 	Overflowed uint64 // by a full queue, or at the bound on what is under way
 	Duplicated uint64
+	Corrupted  uint64 // copies too
 	Popped     uint64 // copies too
 }
 
 // Link is one direction of a client's network.
 type Link struct {
-	cfg    Config
-	random rand.PCG
-	bad    bool // within a burst of losses
+	cfg     Config
+	plan    []timed  // what the link will be like, in the order of time
+	random  rand.PCG // of loss, copies and jitter
+	further rand.PCG // of overtaking and corruption
+	bad     bool     // within a burst of losses
 
 	free   time.Time // when the rate lets the next datagram begin
 	last   time.Time // the latest exit so far
@@ -66,6 +77,7 @@ type Link struct {
 
 // held is a datagram under way.
 type held struct {
+	leaves time.Time // the queue of the rate
 	exit   time.Time
 	serial uint64
 	data   []byte
@@ -74,30 +86,42 @@ type held struct {
 // NewLink makes a link. A share outside 0 to 1, a negative number, a delay of more than a minute
 // and a burst that its loss cannot have are refused.
 func NewLink(cfg Config) (*Link, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	l := &Link{cfg: cfg}
+	l.random.Seed(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)
+	l.further.Seed(cfg.Seed, furtherStream)
+	return l, nil
+}
+
+// check fills in the queue and says what makes no sense.
+func (cfg *Config) check() error {
 	share := func(x float64) bool { return x >= 0 && x <= 1 }
 	switch {
-	case !share(cfg.Loss) || !share(cfg.Duplicate):
-		return nil, errors.New("impair: a share is not from 0 to 1")
+	case !share(cfg.Loss) || !share(cfg.Duplicate) || !share(cfg.Overtake) || !share(cfg.Corrupt):
+		return errors.New("impair: a share is not from 0 to 1")
 	case cfg.Burst < 0 || cfg.Burst > 1 && cfg.Loss < 1 && cfg.Burst < cfg.Loss/(1-cfg.Loss) || cfg.Burst != cfg.Burst:
 		// What follows from one good datagram between bursts at least.
-		return nil, errors.New("impair: bursts are too short for so much loss")
+		return errors.New("impair: bursts are too short for so much loss")
 	case cfg.Delay < 0 || cfg.Jitter < 0 || cfg.Delay > maxDelay || cfg.Jitter > maxDelay:
-		return nil, errors.New("impair: delay or jitter is out of range")
-	case cfg.Rate < 0 || cfg.Queue < 0 || cfg.Queue > maxBytes:
-		return nil, errors.New("impair: rate or queue is out of range")
+		return errors.New("impair: delay or jitter is out of range")
+	case cfg.Rate < 0 || cfg.Queue < 0 || cfg.Queue > maxBytes || cfg.Intact < 0:
+		return errors.New("impair: rate, queue or intact bytes are out of range")
 	}
 	if cfg.Queue == 0 {
 		cfg.Queue = defaultQueue
 	}
-	l := &Link{cfg: cfg}
-	l.random.Seed(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)
-	return l, nil
+	return nil
 }
 
 // Reverse makes l the other direction of a network whose first one has a link of the same seed:
 // what it draws is independent of that, and the same in each run. It is called before the first
 // Push.
-func (l *Link) Reverse() { l.random.Seed(^l.cfg.Seed, reverseStream) }
+func (l *Link) Reverse() {
+	l.random.Seed(^l.cfg.Seed, reverseStream)
+	l.further.Seed(^l.cfg.Seed, reverseStream^furtherStream)
+}
 
 // Stats returns what happened so far.
 func (l *Link) Stats() Stats { return l.stats }
@@ -107,10 +131,12 @@ func (l *Link) Len() int { return len(l.heap) }
 
 // Push takes a copy of a datagram at a time. Times never decrease.
 func (l *Link) Push(now time.Time, datagram []byte) {
+	l.advance(now)
 	l.stats.Pushed++
 	// The same draws for every datagram, whatever becomes of it: runs of one seed that
 	// differ in one setting lose the same ones.
 	lost, twice, late := l.lose(), l.chance(l.cfg.Duplicate), l.jitter()
+	overtakes, corrupt, where := l.draw() < l.cfg.Overtake, l.draw() < l.cfg.Corrupt, l.further.Uint64()
 	if lost {
 		l.stats.Lost++
 		return
@@ -129,14 +155,26 @@ func (l *Link) Push(now time.Time, datagram []byte) {
 			l.stats.Duplicated++
 		}
 		exit := leaves.Add(l.cfg.Delay + late)
-		if !l.cfg.Reorder && exit.Before(l.last) {
+		switch {
+		case overtakes:
+			exit = leaves
+		case !l.cfg.Reorder && exit.Before(l.last):
 			exit = l.last
 		}
 		if exit.After(l.last) {
 			l.last = exit
 		}
-		l.hold(exit, datagram)
+		data := l.hold(leaves, exit, datagram)
+		if corrupt && len(data) > l.cfg.Intact {
+			spoil(data[l.cfg.Intact:], where)
+			l.stats.Corrupted++
+		}
 	}
+}
+
+// spoil makes one byte another, by a draw.
+func spoil(data []byte, draw uint64) {
+	data[draw%uint64(len(data))] ^= byte(1 + draw>>32%255)
 }
 
 // Pop returns a datagram whose time has come, or false. It is valid until the next Pop.
@@ -164,6 +202,9 @@ func (l *Link) Next() time.Time {
 
 // uniform is from 0 to below 1.
 func (l *Link) uniform() float64 { return float64(l.random.Uint64()>>11) / (1 << 53) }
+
+// draw is the same, from the draws for what came later.
+func (l *Link) draw() float64 { return float64(l.further.Uint64()>>11) / (1 << 53) }
 
 func (l *Link) chance(share float64) bool { return l.uniform() < share }
 
@@ -205,8 +246,8 @@ func (l *Link) queue(now time.Time, size int) (time.Time, bool) {
 	return l.free, true
 }
 
-// hold puts a copy into the heap.
-func (l *Link) hold(exit time.Time, datagram []byte) {
+// hold puts a copy into the heap and returns it.
+func (l *Link) hold(leaves, exit time.Time, datagram []byte) []byte {
 	var data []byte
 	if n := len(l.spare); n > 0 {
 		data, l.spare = l.spare[n-1], l.spare[:n-1]
@@ -214,9 +255,16 @@ func (l *Link) hold(exit time.Time, datagram []byte) {
 		data = make([]byte, 0, slotSize)
 	}
 	l.bytes += len(datagram)
-	l.heap = append(l.heap, held{exit: exit, serial: l.serial, data: append(data[:0], datagram...)})
+	data = append(data[:0], datagram...)
+	l.heap = append(l.heap, held{leaves: leaves, exit: exit, serial: l.serial, data: data})
 	l.serial++
-	for i := len(l.heap) - 1; i > 0; {
+	l.rise(len(l.heap) - 1)
+	return data
+}
+
+// rise puts an entry of the heap before those that are later.
+func (l *Link) rise(i int) {
+	for i > 0 {
 		up := (i - 1) / 2
 		if !l.heap[i].before(&l.heap[up]) {
 			return

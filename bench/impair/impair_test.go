@@ -274,7 +274,7 @@ func TestWhatIsUnderWayIsBounded(t *testing.T) {
 func TestConfigsThatMakeNoSenseAreRefused(t *testing.T) {
 	for _, cfg := range []Config{
 		{Loss: -0.1}, {Loss: 1.1}, {Loss: math.NaN()}, {Duplicate: 2}, {Burst: -1}, {Burst: math.NaN()},
-		{Loss: 0.9, Burst: 2}, {Delay: -1}, {Jitter: -1}, {Delay: maxDelay + 1}, {Jitter: maxDelay + 1},
+		{Overtake: 2}, {Corrupt: -1}, {Intact: -1}, {Loss: 0.9, Burst: 2}, {Delay: -1}, {Jitter: -1}, {Delay: maxDelay + 1}, {Jitter: maxDelay + 1},
 		{Rate: -1}, {Queue: -1}, {Queue: maxBytes + 1},
 	} {
 		if l, err := NewLink(cfg); err == nil {
