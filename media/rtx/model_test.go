@@ -27,6 +27,7 @@ type entry struct {
 type model struct {
 	held    []entry
 	newest  uint64
+	group   uint64 // first packet of the group that is held; 0: none
 	started bool
 	cfg     Config
 }
@@ -45,24 +46,66 @@ func (m *model) insert(seq uint64, size int, now mono.Time) {
 	}
 	m.held = slices.Insert(m.held, at, entry{seq, since, size})
 	for m.held[0].seq+uint64(m.cfg.Slots) <= m.newest {
+		if m.held[0].seq == m.group {
+			m.group = 0
+		}
 		m.held = m.held[1:]
 	}
-	for m.cfg.MaxBytes > 0 && m.bytes() > m.cfg.MaxBytes {
+	if _, group := m.bytes(); m.group != 0 && seq > m.group && group > m.cfg.HoldBytes {
+		m.group = 0
+	}
+	m.trim()
+}
+
+func (m *model) trim() {
+	for others, _ := m.bytes(); m.cfg.MaxBytes > 0 && others > m.cfg.MaxBytes; others, _ = m.bytes() {
 		m.held = m.held[1:]
 	}
+}
+
+func (m *model) hold(seq uint64) {
+	there := slices.ContainsFunc(m.held, func(e entry) bool { return e.seq == seq })
+	if m.cfg.HoldBytes == 0 || !there || seq <= m.group {
+		return
+	}
+	m.group = seq
+	if _, group := m.bytes(); group > m.cfg.HoldBytes {
+		m.group = 0
+		return
+	}
+	m.trim()
 }
 
 func (m *model) expire(now mono.Time) {
-	if m.cfg.MaxAge > 0 {
-		m.held = slices.DeleteFunc(m.held, func(e entry) bool { return e.since.Add(m.cfg.MaxAge) <= now })
+	for due := m.deadline(); due != mono.Never && due <= now; due = m.deadline() {
+		if m.held[0].seq == m.group {
+			m.group = 0
+		} else {
+			m.held = m.held[1:]
+		}
 	}
 }
 
-func (m *model) bytes() (sum int) {
-	for _, e := range m.held {
-		sum += e.size
+func (m *model) deadline() mono.Time {
+	switch {
+	case len(m.held) == 0 || m.cfg.MaxAge == 0:
+		return mono.Never
+	case m.held[0].seq == m.group:
+		return m.held[0].since.Add(m.cfg.HoldAge)
 	}
-	return sum
+	return m.held[0].since.Add(m.cfg.MaxAge)
+}
+
+// bytes returns the size of the packets before the group, and of those in it.
+func (m *model) bytes() (others, group int) {
+	for _, e := range m.held {
+		if m.group != 0 && e.seq >= m.group {
+			group += e.size
+		} else {
+			others += e.size
+		}
+	}
+	return others, group
 }
 
 // runRing interprets bytes: three of configuration, then operations of two bytes each.
@@ -75,6 +118,9 @@ func runRing(t reporter, ops []byte) {
 		Slots:    1 << (ops[0] % 6),
 		MaxAge:   time.Duration(ops[1]) * time.Millisecond,
 		MaxBytes: int(ops[2]%64) * 64,
+	}
+	if cfg.MaxAge > 0 {
+		cfg.HoldBytes, cfg.HoldAge = int(ops[0]/6)*64, cfg.MaxAge*time.Duration(1+ops[2]/64)
 	}
 	arena, err := packet.New(packet.Config{Classes: []packet.ClassConfig{{Size: 64, Count: 64}, {Size: 100, Count: 64}}})
 	if err != nil {
@@ -128,7 +174,16 @@ func runRing(t reporter, ops []byte) {
 				if pool.Oldest(stale) != math.MaxUint64 {
 					t.Fatalf("step %d: an id that is over may have packets", k)
 				}
+				if _, ok := pool.Held(stale); ok {
+					t.Fatalf("step %d: an id that is over holds a group", k)
+				}
+				if _, ok := pool.Next(stale, seq); ok {
+					t.Fatalf("step %d: an id that is over has packets", k)
+				}
+				break
 			}
+			g.Hold(seq-arg%8, mag)
+			m.hold(seq - arg%8)
 		}
 		compare(t, k, pool, arena, mag, id, g, m)
 	}
@@ -141,15 +196,15 @@ func runRing(t reporter, ops []byte) {
 func compare(t reporter, step int, pool *Pool, arena *packet.Arena, mag *packet.Magazine, id ID, g *Ring, m *model) {
 	t.Helper()
 	s := g.Stats()
-	if s.Held != len(m.held) || s.Bytes != m.bytes() || arena.Outstanding() != len(m.held) {
+	others, group := m.bytes()
+	if s.Held != len(m.held) || s.Bytes != others+group || arena.Outstanding() != len(m.held) {
 		t.Fatalf("step %d: %+v with %d buffers, model %v", step, s, arena.Outstanding(), m.held)
 	}
-	deadline := mono.Never
-	if len(m.held) > 0 && m.cfg.MaxAge > 0 {
-		deadline = m.held[0].since.Add(m.cfg.MaxAge)
+	if g.Deadline() != m.deadline() {
+		t.Fatalf("step %d: deadline %d, want %d", step, g.Deadline(), m.deadline())
 	}
-	if g.Deadline() != deadline {
-		t.Fatalf("step %d: deadline %d, want %d", step, g.Deadline(), deadline)
+	if got, ok := pool.Held(id); got != m.group || ok != (m.group != 0) || ok != g.Holds() {
+		t.Fatalf("step %d: holds %d, %v; want %d", step, got, ok, m.group)
 	}
 	oldest := uint64(0)
 	if len(m.held) > 0 {
@@ -162,6 +217,9 @@ func compare(t reporter, step int, pool *Pool, arena *packet.Arena, mag *packet.
 	}
 	for seq := m.newest - 70; seq != m.newest+70; seq++ {
 		want := slices.ContainsFunc(m.held, func(e entry) bool { return e.seq == seq })
+		if next, ok := pool.Next(id, seq); want != (ok && next == seq) {
+			t.Fatalf("step %d: the next packet at or after %d is %d, %v", step, seq, next, ok)
+		}
 		r, ok := pool.Get(id, seq)
 		if ok != want || ok && !stamped(arena, r, id, seq) {
 			t.Fatalf("step %d: Get(%d) %v, want %v", step, seq, ok, want)
@@ -181,6 +239,7 @@ func TestRingMatchesTheModel(t *testing.T) {
 func FuzzRing(f *testing.F) {
 	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 1, 30, 2, 5, 7, 0, 0, 0})
 	f.Add([]byte{2, 20, 10, 0, 0, 4, 40, 0, 0, 2, 1, 4, 41, 6, 0, 3, 255})
+	f.Add([]byte{53, 9, 200, 0, 0, 7, 1, 0, 0, 0, 0, 4, 44, 6, 0, 0, 0, 4, 99, 0, 0})
 	f.Add([]byte{5, 0, 5, 0, 0, 128, 0, 128, 0, 0, 0, 0, 0, 2, 1, 2, 4})
 	f.Fuzz(func(t *testing.T, ops []byte) { runRing(t, ops) })
 }

@@ -30,6 +30,10 @@ type Config struct {
 	Slots    int           // packets, a power of two up to MaxSlots
 	MaxAge   time.Duration // how long a packet is kept; 0: as long as there is room
 	MaxBytes int           // buffer memory of all its packets; 0: no bound but Slots
+
+	// What a group is held for that Ring.Hold names. MaxBytes does not count its packets.
+	HoldBytes int           // buffer memory of a group; 0: none is held
+	HoldAge   time.Duration // from its first packet on; at least MaxAge
 }
 
 // MaxSlots is half of the 16-bit sequence number space: a subscriber's NACK cannot name
@@ -64,6 +68,8 @@ func NewPool(arena *packet.Arena, n int, cfg Config) *Pool {
 		panic(fmt.Sprintf("rtx: %d slots, want a power of two up to %d", cfg.Slots, MaxSlots))
 	case cfg.MaxAge < 0 || cfg.MaxBytes < 0:
 		panic("rtx: negative bound")
+	case cfg.HoldBytes < 0 || cfg.HoldBytes > 0 && (cfg.MaxAge == 0 || cfg.HoldAge < cfg.MaxAge):
+		panic("rtx: a group that is held for less than any packet, or for ever")
 	}
 	p := &Pool{
 		arena: arena,

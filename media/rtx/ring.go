@@ -23,6 +23,9 @@ type Ring struct {
 	span           uint32 // MaxAge in units of the track's RTP clock; 0: not known
 	stats          Stats
 
+	held  atomic.Uint64 // first packet of the group that is held, which is there; 0: none
+	group int           // buffer memory from held on
+
 	floor atomic.Uint64 // oldest, or newest+1 when nothing is held, for readers: see Pool.Oldest
 
 	_ [64]byte // rings of different shards do not share a cache line
@@ -40,6 +43,9 @@ type Stats struct {
 	EvictedByCount uint64
 	EvictedByAge   uint64
 	EvictedByBytes uint64
+
+	Groups   uint64 // that Hold began
+	Outgrown uint64 // of those, let go because they reached a bound
 }
 
 // maxSpan is how many times MaxAge two packets may lie apart by their RTP timestamps before
@@ -79,6 +85,9 @@ func (g *Ring) Insert(seq uint64, r packet.Ref, now mono.Time, m *packet.Magazin
 		// the last packet held.
 		g.newest = seq
 		for g.stats.Held > 0 && seq-g.oldest >= size {
+			if g.heldIsOldest() {
+				g.letGo()
+			}
 			g.evict(m)
 			g.stats.EvictedByCount++
 		}
@@ -100,10 +109,20 @@ func (g *Ring) Insert(seq uint64, r packet.Ref, now mono.Time, m *packet.Magazin
 	g.stats.Inserted++
 	g.stats.Held++
 	g.stats.Bytes += len(g.pool.arena.Bytes(r))
+	if held := g.held.Load(); held != 0 && seq > held {
+		if g.group += len(g.pool.arena.Bytes(r)); g.group > g.pool.cfg.HoldBytes {
+			g.letGo()
+		}
+	}
 	if seq == g.newest && g.span > 0 {
 		g.expireBehind(g.pool.arena.Meta(r).Timestamp, now, m)
 	}
-	for limit := g.pool.cfg.MaxBytes; limit > 0 && g.stats.Bytes > limit; {
+	g.trim(m)
+}
+
+// trim keeps what is not of the group that is held within MaxBytes.
+func (g *Ring) trim(m *packet.Magazine) {
+	for limit := g.pool.cfg.MaxBytes; limit > 0 && g.stats.Bytes-g.group > limit; {
 		g.evict(m)
 		g.stats.EvictedByBytes++
 	}
@@ -112,6 +131,10 @@ func (g *Ring) Insert(seq uint64, r packet.Ref, now mono.Time, m *packet.Magazin
 // Expire releases the packets that are MaxAge old at now.
 func (g *Ring) Expire(now mono.Time, m *packet.Magazine) {
 	for g.Deadline().Due(now) {
+		if g.heldIsOldest() {
+			g.letGo()
+			continue
+		}
 		g.evict(m)
 		g.stats.EvictedByAge++
 	}
@@ -120,7 +143,7 @@ func (g *Ring) Expire(now mono.Time, m *packet.Magazine) {
 // expireBehind releases the packets that are MaxAge behind the RTP timestamp ts of the newest
 // and were here for long enough for their viewers to ask.
 func (g *Ring) expireBehind(ts uint32, now mono.Time, m *packet.Magazine) {
-	for g.oldest != g.newest && now.Sub(g.stamps[g.at(g.oldest)]) >= g.pool.cfg.MaxAge/4 {
+	for g.oldest != g.newest && !g.heldIsOldest() && now.Sub(g.stamps[g.at(g.oldest)]) >= g.pool.cfg.MaxAge/4 {
 		oldest := packet.Ref(g.slots[g.at(g.oldest)].Load())
 		behind := ts - g.pool.arena.Meta(oldest).Timestamp
 		if behind <= g.span || behind > g.span*maxSpan {
@@ -135,6 +158,9 @@ func (g *Ring) expireBehind(ts uint32, now mono.Time, m *packet.Magazine) {
 func (g *Ring) Deadline() mono.Time {
 	if g.stats.Held == 0 || g.pool.cfg.MaxAge == 0 {
 		return mono.Never
+	}
+	if g.heldIsOldest() {
+		return g.stamps[g.at(g.oldest)].Add(g.pool.cfg.HoldAge)
 	}
 	return g.stamps[g.at(g.oldest)].Add(g.pool.cfg.MaxAge)
 }
@@ -179,6 +205,7 @@ func (g *Ring) evict(m *packet.Magazine) {
 
 // reset empties the ring for its next life.
 func (g *Ring) reset(m *packet.Magazine) {
+	g.letGo()
 	for g.stats.Held > 0 {
 		g.evict(m)
 	}
