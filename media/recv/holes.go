@@ -1,21 +1,21 @@
 package recv
 
-// Lacks reports whether the packet back places before the original seq is one that has not
-// come. seq is that of a packet that is at hand, accepted or not; what it brings along fills a
-// hole only where the stream, as it stands, would accept seq itself or has seen it: a number
-// that would be a jump, or is below the window, says nothing of others, and neither does what
-// is before the beginning of the stream.
-func (s *Stream) Lacks(seq uint16, back int) bool {
+// Extend returns the extended number that the original seq has, or would have, and whether the
+// stream would take it as it stands: it is neither a jump nor below the window. Before the
+// first packet nothing is.
+func (s *Stream) Extend(seq uint16) (ext uint64, ok bool) {
 	d := int(int16(seq-uint16(s.highest)-1)) + 1
-	if !s.started || d > maxForward || d <= -WindowSize {
-		return false
-	}
-	ext := s.highest + uint64(d) - uint64(back)
+	return s.highest + uint64(d), s.started && d <= maxForward && d > -WindowSize
+}
+
+// Lacks reports whether the packet ext, a number near to one that Extend has returned, is one
+// that has not come though the stream has begun, and that Receive would take as recovered.
+func (s *Stream) Lacks(ext uint64) bool {
 	switch {
-	case ext < s.base:
+	case !s.started || ext < s.base:
 		return false
 	case ext > s.highest:
-		return true
+		return ext-s.highest <= maxForward
 	}
 	return s.highest-ext < WindowSize && !s.has(ext)
 }

@@ -10,31 +10,36 @@ import (
 func TestOnlyWhatHasNotComeWithinReachIsLacking(t *testing.T) {
 	var s Stream
 	s.Init(Config{ClockRate: 48000})
-	if s.Lacks(100, 1) {
+	if _, ok := s.Extend(100); ok || s.Lacks(1<<16+100) {
 		t.Error("a stream that has not begun lacks something")
 	}
 	for _, seq := range []uint16{65534, 65535, 2} { // 0 and 1 are lost
 		s.Receive(mono.Time(1), seq, 0, 100, false)
 	}
-	for _, c := range []struct {
-		seq  uint16
-		back int
-		want bool
-	}{
-		{2, 1, true}, {2, 2, true}, {2, 3, false}, {2, 4, false},
-		{2, 5, false},                             // before the beginning
-		{4, 1, true}, {4, 2, false}, {4, 3, true}, // 3 is lost, too, once 4 comes
-		{1, 1, true}, {1, 2, false}, // 1 itself is late
-		{2 + maxForward, 1, true}, {2 + maxForward + 1, 1, false}, {2 + maxForward + 1, 2, false}, // a jump
-		{65536 + 2 - WindowSize + 1, 1, false}, {65536 + 2 - WindowSize, 1, false},
+	const begin = 1<<16 + 65534
+	for seq, want := range map[uint16]int{65533: -1, 65534: 0, 0: 2, 2: 4, 9: 11, 2 + maxForward: 4 + maxForward} {
+		if ext, ok := s.Extend(seq); !ok || int(ext) != begin+want {
+			t.Errorf("%d is %d, %v", seq, ext, ok)
+		}
+	}
+	for _, seq := range []uint16{2 + maxForward + 1, 65536 + 2 - WindowSize} {
+		if ext, ok := s.Extend(seq); ok {
+			t.Errorf("%d is %d", seq, ext)
+		}
+	}
+	for at, want := range map[int]bool{
+		-WindowSize: false, -1: false, // before the beginning
+		0: false, 1: false, 2: true, 3: true, 4: false,
+		5: true, 4 + maxForward: true, 5 + maxForward: false,
 	} {
-		if got := s.Lacks(c.seq, c.back); got != c.want {
-			t.Errorf("%d places before %d: %v", c.back, c.seq, got)
+		if got := s.Lacks(uint64(begin + at)); got != want {
+			t.Errorf("%d lacks: %v", at, got)
 		}
 	}
 }
 
-// What is lacking is accepted when it comes as a recovered packet, and nothing else is.
+// What is lacking is accepted when it comes as a recovered packet, under the number that it was
+// looked for by, and what is not lacking is refused.
 func TestWhatIsLackingIsAccepted(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var s Stream
@@ -43,25 +48,26 @@ func TestWhatIsLackingIsAccepted(t *testing.T) {
 	lacking := 0
 	for n := range 20000 {
 		now := mono.Time(n + 1)
-		if r.IntN(4) == 0 {
+		if seq++; r.IntN(4) == 0 {
 			seq += uint16(r.IntN(5))
-		} else {
-			seq++
 		}
-		for back := r.IntN(12); back > 0; back-- {
-			want := s.Lacks(seq, back)
-			if !want && n < 20 {
-				continue // before the beginning a recovered packet may still be accepted
-			}
-			_, v := s.Receive(now, seq-uint16(back), 0, 100, true)
-			if want != (v == Accept) {
-				t.Fatalf("%d places before %d: lacking %v, verdict %v", back, seq, want, v)
+		ext, ok := s.Extend(seq)
+		if !ok && n > 0 {
+			t.Fatalf("%d is out of reach", seq)
+		}
+		for back := r.IntN(12); n > 20 && back > 0; back-- {
+			want := s.Lacks(ext - uint64(back))
+			got, v := s.Receive(now, seq-uint16(back), 0, 100, true)
+			if want != (v == Accept) || want && got != ext-uint64(back) {
+				t.Fatalf("%d places before %d: lacking %v, verdict %v, %d", back, seq, want, v, got)
 			}
 			if want {
 				lacking++
 			}
 		}
-		s.Receive(now, seq, 0, 100, false)
+		if got, v := s.Receive(now, seq, 0, 100, false); v != Accept || n > 0 && got != ext {
+			t.Fatalf("%d is %d, not %d: %v", seq, got, ext, v)
+		}
 	}
 	if lacking < 1000 {
 		t.Errorf("%d were lacking", lacking)

@@ -21,6 +21,8 @@ type Local struct {
 	Info  Info
 	Track *Track
 	Sinks []Sink
+
+	Redundancy *Redundancy // nil: no sink is sent redundant audio
 }
 
 // Fanout has the sinks of one shard. Only that shard's goroutine may call it.
@@ -29,6 +31,8 @@ type Fanout struct {
 	table  *Table
 	tracks map[uint32]*Local
 	spare  []*Local // emptied, to be used again
+
+	memories []*Redundancy // the same
 }
 
 // NewFanout makes the table of one shard.
@@ -117,6 +121,7 @@ func (f *Fanout) forget(l *Local) Result {
 	i, owner := l.ID.Index, l.Info.Owner
 	delete(f.tracks, i)
 	clear(l.Sinks)
+	f.unremember(l)
 	*l = Local{Sinks: l.Sinks[:0]}
 	f.spare = append(f.spare, l)
 	return Result{Owner: owner, Track: i, Last: f.table.leave(i, f.shard)}
