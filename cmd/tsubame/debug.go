@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// debugServer serves the profiler on a listener of its own, so that it is never reachable by
+// debugServer serves the profiler and what is known of connections on a listener of its own, so that it is never reachable by
 // the port that clients know.
 type debugServer struct {
 	http *http.Server
@@ -19,9 +19,9 @@ type debugServer struct {
 	done chan struct{}
 }
 
-// serveDebug listens on address, or does nothing if that is empty. That the address is taken, by
+// serveDebug serves the profiler and the list of connections on address, or does nothing if that is empty. That the address is taken, by
 // another server on this machine say, is a warning: nobody's call depends on the profiler.
-func serveDebug(address string, log *slog.Logger) *debugServer {
+func serveDebug(address string, networks networks, log *slog.Logger) *debugServer {
 	if address == "" {
 		return nil
 	}
@@ -34,7 +34,7 @@ func serveDebug(address string, log *slog.Logger) *debugServer {
 		log.Warn("debug_listen is not a loopback address: whoever reaches it reads this process's memory", "address", address)
 	}
 	d := &debugServer{
-		http: &http.Server{Handler: debugRoutes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute},
+		http: &http.Server{Handler: debugRoutes(networks), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute},
 		addr: listener.Addr().String(), done: make(chan struct{}),
 	}
 	go func() {
@@ -49,13 +49,14 @@ func serveDebug(address string, log *slog.Logger) *debugServer {
 
 // debugRoutes are named one by one: net/http/pprof puts itself into the default mux, which
 // nothing else of ours serves.
-func debugRoutes() http.Handler {
+func debugRoutes(networks networks) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/connections", networks.serve)
 	return mux
 }
 

@@ -8,10 +8,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"tsubame/media/edge"
 )
 
+func noNetworks(func(edge.Network)) {}
+
 func TestProfilerAnswersOnItsOwnListener(t *testing.T) {
-	d := serveDebug("127.0.0.1:0", slog.New(slog.DiscardHandler))
+	d := serveDebug("127.0.0.1:0", noNetworks, slog.New(slog.DiscardHandler))
 	if d == nil {
 		t.Fatal("it does not listen")
 	}
@@ -43,10 +47,10 @@ func TestProfilerAnswersOnItsOwnListener(t *testing.T) {
 }
 
 func TestProfilerThatCannotListenIsAWarning(t *testing.T) {
-	first := serveDebug("127.0.0.1:0", slog.New(slog.DiscardHandler))
+	first := serveDebug("127.0.0.1:0", noNetworks, slog.New(slog.DiscardHandler))
 	defer first.stop(context.Background())
 	var out bytes.Buffer
-	second := serveDebug(first.addr, slog.New(slog.NewTextHandler(&out, nil)))
+	second := serveDebug(first.addr, noNetworks, slog.New(slog.NewTextHandler(&out, nil)))
 	if second != nil || !strings.Contains(out.String(), "level=WARN") || !strings.Contains(out.String(), "debug_listen") {
 		t.Errorf("got %v, log %q", second, out.String())
 	}
@@ -57,7 +61,7 @@ func TestProfilerThatCannotListenIsAWarning(t *testing.T) {
 
 func TestProfilerOffListensNowhere(t *testing.T) {
 	var out bytes.Buffer
-	if d := serveDebug("", slog.New(slog.NewTextHandler(&out, nil))); d != nil || out.Len() > 0 {
+	if d := serveDebug("", noNetworks, slog.New(slog.NewTextHandler(&out, nil))); d != nil || out.Len() > 0 {
 		t.Errorf("got %v, log %q", d, out.String())
 	}
 }

@@ -207,8 +207,9 @@ func asTimeout(err error, to *net.Error) bool {
 
 // offer is what a client is told of the way to us.
 type offer struct {
-	SDP    string
-	Config struct {
+	SDP          string
+	ConnectionID string `json:"connection_id"`
+	Config       struct {
 		Policy     string `json:"iceTransportPolicy"`
 		ICEServers []struct {
 			URLs                 []string

@@ -83,7 +83,7 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	routes.Handle("/", web.Handler())
 	s.http = ws.NewServer(s.sockets, routes)
 	s.garbage = watchGarbage(registry.Joining)
-	s.debug = serveDebug(cfg.Debug.Listen, log)
+	s.debug = serveDebug(cfg.Debug.Listen, s.plane.Networks, log)
 	s.serveHTTP(s.listener)
 	if l := s.tcp.http(); l != nil {
 		s.serveHTTP(l)

@@ -47,6 +47,9 @@ type Conn struct {
 	subs    []*subscriber // by slot; nil: free
 	binds   []bind        // SSRC -> publisher
 
+	// Where out ends the line ends in which ICE has its first path, as a rule the selected one.
+	out *outgoing // nil: the peer is sent nothing with transport-wide sequence numbers
+
 	// ICE is the set of paths. The shard hands it the checks, since it also has to keep
 	// its table of flows in step.
 	ICE ice.Agent
@@ -81,6 +84,12 @@ type Conn struct {
 	retry   mono.Time         // when to look for tracks again that are not there yet
 	results []router.Result   // see TakeResults
 	reduced bool              // the peer takes RTCP of reduced size
+
+	// Network is where the connection says how its network is; nil: nobody wants to know.
+	Network *Network
+
+	quality quality
+	asked   asked
 }
 
 // New makes the connection that the peer at some path has just proven to own. book is that of
@@ -223,6 +232,7 @@ func (c *Conn) Close(env *Env, tracks []param.TrackID, results []router.Result) 
 	}
 	c.subs = nil
 	clear(c.bySSRC)
+	c.out.close()
 	if c.DTLS != nil {
 		c.DTLS.Close()
 	}
@@ -238,6 +248,9 @@ func (c *Conn) Deadline() mono.Time {
 	d = mono.Earliest(d, mono.Earliest(c.report, c.retry))
 	if c.cc {
 		d = mono.Earliest(d, c.twcc.Deadline())
+	}
+	if c.out != nil {
+		d = mono.Earliest(d, c.out.est.Deadline())
 	}
 	for _, p := range c.pubs {
 		if p != nil {
@@ -261,8 +274,13 @@ func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
 		c.retryPending(env, now)
 	}
 	c.sendFeedback(env, now)
+	if c.out != nil && c.out.est.Deadline().Due(now) {
+		c.out.est.Tick(now)
+	}
 	if c.report.Due(now) {
+		c.measure(now)
 		c.sendReports(env, now)
+		c.publishNetwork(now)
 		c.expire(env, now)
 		c.report = now.Add(reportInterval)
 	}

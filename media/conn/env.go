@@ -10,6 +10,9 @@
 package conn
 
 import (
+	"time"
+
+	"tsubame/media/bwe"
 	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/media/router"
@@ -46,6 +49,9 @@ type Env struct {
 	// Lent is what the subscribers' streams take their tables from.
 	Lent send.Tables
 
+	// History is what the estimators take theirs from.
+	History bwe.Tables
+
 	// Random is where the numbers of streams begin; nil: wherever chance has it. What a run is
 	// to be repeated by sets it.
 	Random func() uint32
@@ -57,11 +63,15 @@ type Env struct {
 	// KeyFrames are the tracks whose publisher is to be asked for a key frame.
 	KeyFrames []param.TrackID
 
-	packets [router.MaxRun]Packet // what Resolve returns
-	scratch [mmsg.SlotSize]byte
-	seqs    []uint16
-	blocks  []rtcp.ReportBlock
-	ssrcs   []uint32
+	// CacheAge is how old what a ring holds for viewers that start may be; 0: nothing is held.
+	CacheAge time.Duration
+
+	packets  [router.MaxRun]Packet // what Resolve returns
+	replayed router.Run            // what a replay sends next
+	scratch  [mmsg.SlotSize]byte
+	seqs     []uint16
+	blocks   []rtcp.ReportBlock
+	ssrcs    []uint32
 }
 
 // wantKeyFrame notes that a viewer needs one of the track. A viewer that waits says so for
@@ -160,13 +170,16 @@ type Counters struct {
 	PLIIn           count.Word
 	PLIOut          count.Word
 
-	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
-	PaddedBytes   count.Word // by so much
-	FeedbackIn    count.Word // transport-wide feedback and REMB from subscribers
-	Recovered     count.Word // packets that came by RTX
-	PaddingOnly   count.Word // packets without media: probes
-	KeyFrames     count.Word // that publishers began
-	BlindStarts   count.Word // viewers that began without one, having waited for long
+	PaddedPackets   count.Word // packets brought to their neighbours' length: once, not for each viewer
+	PaddedBytes     count.Word // by so much
+	FeedbackIn      count.Word // transport-wide feedback and REMB from subscribers
+	Recovered       count.Word // packets that came by RTX
+	PaddingOnly     count.Word // packets without media: probes
+	KeyFrames       count.Word // that publishers began
+	Replays         count.Word // viewers that began with what the key frame cache held, and
+	ReplayedPackets count.Word // the packets that they were sent of it
+	CacheRefreshes  count.Word // key frames asked for because that in the cache was too old
+	BlindStarts     count.Word // viewers that began without one, having waited for long
 
 	SourceSwitches count.Word // tracks whose peer went on under another SSRC
 

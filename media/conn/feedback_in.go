@@ -69,6 +69,7 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 		var f rtcp.Feedback
 		if f, err = p.PLI(); err == nil {
 			n.PLIIn.Inc()
+			c.asked.plisIn++
 			if s := c.sending(f.Media); s != nil && s.waiting && s.mayAsk(now) && s.stream.KeyFrameRequest(now) {
 				env.wantKeyFrame(s.spec.Track)
 			}
@@ -78,14 +79,25 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 		if f, err = p.FIR(); err == nil {
 			for i := range f.Len() {
 				n.PLIIn.Inc()
+				c.asked.plisIn++
 				s := c.sending(f.At(i).SSRC)
 				if s != nil && s.waiting && s.mayAsk(now) && s.stream.FullIntraRequest(now, f.At(i).Seq) {
 					env.wantKeyFrame(s.spec.Track)
 				}
 			}
 		}
-	case rtcp.KindTWCC, rtcp.KindREMB:
+	case rtcp.KindTWCC:
 		n.FeedbackIn.Inc()
+		var t rtcp.TWCC
+		if t, err = p.TWCC(); err == nil && c.out != nil {
+			return c.feedback(env, now, &t)
+		}
+	case rtcp.KindREMB:
+		n.FeedbackIn.Inc()
+		var r rtcp.REMB
+		if r, err = p.REMB(); err == nil && c.out != nil {
+			c.out.est.REMB(now, r.Bitrate)
+		}
 	}
 	if err != nil {
 		n.RTCPBad.Inc()
@@ -116,16 +128,27 @@ func (c *Conn) senderReport(now mono.Time, sr rtcp.SR) {
 	}
 }
 
+// reports takes the reception reports of a compound. What they say of loss counts by how many
+// packets they are about.
 func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
+	var lost, expected uint64
 	for i := range blocks.Len() {
 		b := blocks.At(i)
 		s := c.sending(b.SSRC)
 		if s == nil {
 			continue
 		}
-		if rtt, _ := s.stream.HandleReport(now, b); rtt > 0 {
+		n := s.stream.Expected(b)
+		rtt, fraction := s.stream.HandleReport(now, b)
+		if rtt > 0 {
 			c.smooth(rtt)
+			c.quality.measured = true
 			c.ICE.SetRTT(c.rtt)
 		}
+		lost, expected = lost+n*uint64(fraction), expected+n
+		if c.out != nil && n > 0 {
+			c.out.est.Report(now, fraction, rtt)
+		}
 	}
+	c.quality.lossReported(lost, expected)
 }

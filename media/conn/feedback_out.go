@@ -120,6 +120,7 @@ func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
 		env.seqs = p.stream.AppendNACK(now, c.rtt, env.seqs[:0])
 		w.buf = rtcp.AppendNACK(buf, senderSSRC, p.ssrc, env.seqs)
 		env.Count.NACKOut.Add(uint64(len(env.seqs)))
+		c.asked.nacksOut += uint32(len(env.seqs))
 	}
 	if p.stream.TakeLost() {
 		p.ask(now)
@@ -143,6 +144,7 @@ func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
 		w.buf = rtcp.AppendFIR(buf, senderSSRC, p.ssrc, p.fir)
 	}
 	env.Count.PLIOut.Inc()
+	c.asked.plisOut++
 	return true
 }
 
@@ -189,6 +191,7 @@ func (c *Conn) reportReceived(w *compound, now mono.Time) {
 		received += p.stream.Bitrate(now)
 		limit += p.spec.MaxBitrate
 	}
+	c.quality.receivedLoss = lost
 	if len(env.blocks) > 0 {
 		if buf := w.begin(true, reportsSize+sdesSize+len(cname)); buf != nil {
 			buf = rtcp.AppendRR(buf, senderSSRC, env.blocks)

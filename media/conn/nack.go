@@ -83,6 +83,7 @@ func (c *Conn) nacked(env *Env, now mono.Time, s *subscriber, nack *rtcp.NACK) {
 	c.asks.used = askBurst - left
 	n := env.Count
 	n.NACKIn.Add(asked)
+	c.asked.nacksIn += uint32(asked)
 	n.NACKRefused.Add(refused)
 	n.NACKAwaited.Add(awaited)
 	n.NACKMiss.Add(missed)
@@ -137,7 +138,9 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		n.DropSeal.Inc()
 		return
 	}
-	c.twccOut++
+	if s.wide {
+		c.numbered(now, size)
+	}
 	if env.Commit(f.Close(slot, size), to, s.class) {
 		n.RTXOut.Inc()
 	}

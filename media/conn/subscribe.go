@@ -16,12 +16,15 @@ import (
 // subscriber is one track that we send to the peer. What Send touches for every packet stands
 // in front, and ends within the stream: three cache lines (a test says so).
 type subscriber struct {
-	sealer  *srtp.Stream
-	class   mmsg.Class
-	waiting bool // in the fan-out
-	pending bool // the track is about to be published: see activate
-	stream  send.Stream
+	sealer    *srtp.Stream
+	class     mmsg.Class
+	waiting   bool // in the fan-out
+	pending   bool // the track is about to be published: see activate
+	wide      bool // its packets have transport-wide sequence numbers
+	replaying bool // what is held of the track is being sent: see cache.go
+	stream    send.Stream
 
+	replay replay
 	spec   param.Subscribe
 	rtx    *srtp.Stream // nil: no RTX was negotiated
 	info   router.Info
@@ -63,6 +66,10 @@ func (c *Conn) Subscribe(env *Env, now mono.Time, spec *param.Subscribe) (bool, 
 	}
 	s.stream.Init(*spec, env.random(), env.random())
 	s.stream.Borrow(&env.Lent)
+	s.wide = s.stream.TransportWide()
+	if s.wide && spec.Feedback.TransportCC {
+		c.estimate(env, now)
+	}
 	c.subs[slot] = s
 	c.bySSRC[spec.SSRC] = uint32(slot)
 	if spec.RTXSSRC != 0 {
@@ -100,7 +107,7 @@ func (c *Conn) activate(env *Env, now mono.Time, slot uint32, s *subscriber) rou
 	}
 	s.info, s.waiting = info, true
 	s.shared = env.Tracks.Index(s.spec.Track.Index)
-	if s.spec.Kind == param.Video {
+	if s.spec.Kind == param.Video && !c.replay(env, now, slot, s) {
 		env.wantKeyFrame(s.spec.Track)
 	}
 	return res
@@ -142,11 +149,12 @@ func (c *Conn) Unsubscribe(env *Env, ssrc uint32) router.Result {
 // the fan-out has forgotten it; the subscription itself ends when signaling says so.
 func (c *Conn) Dropped(slot uint32) {
 	if int(slot) < len(c.subs) && c.subs[slot] != nil {
-		c.subs[slot].waiting, c.subs[slot].shared = false, nil
+		c.subs[slot].waiting, c.subs[slot].shared, c.subs[slot].replaying = false, nil, false
 	}
 }
 
 func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
+	c.quality.gone += s.bytes()
 	s.stream.Close()
 	c.subs[slot] = nil
 	delete(c.bySSRC, s.spec.SSRC)
@@ -171,6 +179,10 @@ func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
 // slot. The packets stay the caller's and are not changed.
 func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	s := c.subs[slot]
+	if s.replaying {
+		c.beside(env, now, slot, s, run)
+		return
+	}
 	to, ok := c.SendPath()
 	var f Frame
 	if ok && to.Via != 0 {
@@ -213,7 +225,9 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 			env.Count.DropSeal.Inc()
 			continue
 		}
-		c.twccOut++
+		if s.wide {
+			c.numbered(now, n)
+		}
 		s.stream.Sent(n - int(pad))
 		sealed := n
 		if f.head != 0 {

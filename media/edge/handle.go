@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"tsubame/media/conn"
 	"tsubame/media/ice"
 	"tsubame/media/param"
 	"tsubame/netio"
@@ -72,6 +73,8 @@ type Conn struct {
 	creds   atomic.Pointer[credentials]
 	account account
 	inbox   inbox
+	network conn.Network // written by the shard that owns it
+	name    atomic.Pointer[name]
 
 	shut   atomic.Bool   // Close was called: only Closed is told from now on
 	silent atomic.Bool   // and not even that

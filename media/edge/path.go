@@ -204,6 +204,7 @@ func (s *shard) adopt(now mono.Time, k flow.Key, c *Conn) *live {
 		return nil
 	}
 	l := &live{Conn: conn.New(c.index, now, &c.account.book), handle: c}
+	l.Network = &c.network
 	s.live[c.index] = l
 	s.count.Adopted.Inc()
 	s.count.Connections.Set(s.count.Connections.Load() + 1)

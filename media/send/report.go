@@ -44,6 +44,8 @@ type reports struct {
 	log     [sentReports]sentReport
 	logNext uint8
 	sampled bool
+	told    bool   // highest is known
+	highest uint32 // extended sequence number that the last report block was up to
 }
 
 func micros(t mono.Time) uint32 { return uint32(uint64(t) / uint64(time.Microsecond)) }
@@ -118,6 +120,23 @@ func (s *Stream) HandleReport(now mono.Time, b rtcp.ReportBlock) (rtt time.Durat
 	s.stats.BadReports++
 	return 0, b.FractionLost
 }
+
+// Expected returns how many packets a report block about this stream is about: those since the
+// block before it, none for the first. It is to be called once for each, in order. What the peer
+// says is believed up to what may be under way.
+func (s *Stream) Expected(b rtcp.ReportBlock) uint64 {
+	r := &s.reports
+	n := b.HighestSeq - r.highest
+	if known := r.told; !known || n > maxExpected {
+		n = 0
+	}
+	r.highest, r.told = b.HighestSeq, true
+	return uint64(n)
+}
+
+// maxExpected is how many packets a report block may be about: some seconds of all that a
+// stream may be.
+const maxExpected = 1 << 15
 
 // sample smooths the round-trip time with the weight of RFC 6298.
 func (r *reports) sample(rtt time.Duration) {

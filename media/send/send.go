@@ -245,6 +245,10 @@ func (s *Stream) PutHeader(dst []byte, m *packet.Meta, out Out, now mono.Time, n
 	return s.header.Put(dst, &v)
 }
 
+// TransportWide reports whether the headers that the stream writes have transport-wide sequence
+// numbers.
+func (s *Stream) TransportWide() bool { return s.header.Layout().TransportSeq != 0 }
+
 // HeaderLen returns the length of every header that PutHeader writes, in bytes.
 func (s *Stream) HeaderLen() int { return s.header.Len() }
 

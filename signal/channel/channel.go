@@ -44,6 +44,11 @@ type Conn interface {
 	Close()
 }
 
+// Named is a Conn that wants to know what signaling calls it, for statistics.
+type Named interface {
+	SetName(channelID, connectionID string)
+}
+
 // MediaEvent is what media tells about a connection.
 type MediaEvent struct {
 	Kind   MediaKind

@@ -340,6 +340,10 @@ func (p *Peer) open() session.Event {
 		return session.OpenFailed{}
 	}
 	p.conn = conn
+	if named, ok := conn.(Named); ok {
+		m := p.machine.Member()
+		named.SetName(m.ChannelID, m.ConnectionID)
+	}
 	ufrag, password := conn.Credentials()
 	return session.Opened{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates(), ICEServer: p.iceServer()}
 }
