@@ -60,6 +60,8 @@ type Env struct {
 	// arrival, with one reference each that goes over to the router.
 	Routed []Routed
 
+	red *redRun // what AddRedundancy adds; nil: no viewer was ever sent that
+
 	// KeyFrames are the tracks whose publisher is to be asked for a key frame.
 	KeyFrames []param.TrackID
 
@@ -96,6 +98,7 @@ type Packet struct {
 	Meta *packet.Meta
 	Body []byte // the payload, and Pad bytes of RTP padding (RFC 3550 section 5.1)
 	Pad  uint8
+	red  *redPacket // see AddRedundancy; nil: no viewer here is sent redundant audio
 }
 
 // Resolve looks up the packets of a run, once for all viewers. What it returns is good until
@@ -105,7 +108,7 @@ func (e *Env) Resolve(run *router.Run) []Packet {
 	for i := range packets {
 		p := &packets[i]
 		ref := run.Refs[i]
-		p.Meta, p.Body, p.Pad = e.Arena.Meta(ref), e.Arena.Payload(ref), run.Pads[i]
+		p.Meta, p.Body, p.Pad, p.red = e.Arena.Meta(ref), e.Arena.Payload(ref), run.Pads[i], nil
 		if p.Pad > 0 {
 			begin := int(p.Meta.HeaderLen)
 			p.Body = e.Arena.Bytes(ref)[begin : begin+len(p.Body)+int(p.Pad)]
@@ -181,6 +184,10 @@ type Counters struct {
 	CacheRefreshes  count.Word // key frames asked for because that in the cache was too old
 	BlindStarts     count.Word // viewers that began without one, having waited for long
 
+	REDIn        count.Word // packets of redundant audio received (RFC 2198)
+	REDRecovered count.Word // packets that came as redundancy of others
+	REDOut       count.Word // packets sent with redundancy
+
 	SourceSwitches count.Word // tracks whose peer went on under another SSRC
 
 	DropNoKeys      count.Word // RTP before the DTLS handshake was done
@@ -200,6 +207,8 @@ type Counters struct {
 	DropSeal        count.Word // the sealer refused: a second seal of one index
 	DropNotReady    count.Word // the subscriber waits for a key frame
 	RTXMalformed    count.Word
+	DropRED         count.Word // redundant audio that cannot be taken apart
+	DropREDType     count.Word // of it, what is of a payload type that was not negotiated
 	RTCPBad         count.Word // compound packets with something malformed in them
 }
 

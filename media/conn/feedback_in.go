@@ -138,6 +138,7 @@ func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 		if s == nil {
 			continue
 		}
+		s.red.reported(b.FractionLost, &s.calm)
 		n := s.stream.Expected(b)
 		rtt, fraction := s.stream.HandleReport(now, b)
 		if rtt > 0 {

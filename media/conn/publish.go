@@ -24,10 +24,11 @@ type publisher struct {
 	// The source: it may be another one after the peer has restarted its encoder.
 	ssrc     uint32 // 0: not known yet
 	stream   recv.Stream
-	shift    uint64    // what Meta.Seq has more than the stream's own numbers
-	newest   uint64    // the highest Meta.Seq given; 0: none
-	fresh    bool      // the next packet is the first one of a new source
-	switched mono.Time // when the source changed last
+	red      *redSource // nil: redundant audio was not negotiated
+	shift    uint64     // what Meta.Seq has more than the stream's own numbers
+	newest   uint64     // the highest Meta.Seq given; 0: none
+	fresh    bool       // the next packet is the first one of a new source
+	switched mono.Time  // when the source changed last
 
 	keyed   bool   // a key frame has come from the source: the last one began with
 	keySeq  uint64 // this packet, by its stream's own number,
@@ -55,12 +56,13 @@ func (p *publisher) priority() packet.Priority {
 	return packet.Video
 }
 
-// payloadType returns the one that packets of the track have to have.
-func (p *publisher) payloadType(rtx bool) uint8 {
+// takes reports whether packets of the track may have a payload type. A publisher of redundant
+// audio sends what has no redundancy as it is, under the same SSRC.
+func (p *publisher) takes(payloadType uint8, rtx bool) bool {
 	if rtx {
-		return p.spec.RTXType
+		return payloadType == p.spec.RTXType
 	}
-	return p.spec.PayloadType
+	return payloadType == p.spec.PayloadType || p.isRED(payloadType)
 }
 
 // listen makes the stream that of the source ssrc, which may be 0 for one not known yet.
@@ -90,6 +92,9 @@ func (c *Conn) Publish(env *Env, now mono.Time, id param.TrackID, spec *param.Pu
 		slot = len(c.pubs) - 1
 	}
 	p := &publisher{spec: *spec, track: id}
+	if spec.REDType != 0 {
+		p.red = new(redSource)
+	}
 	info := router.Info{
 		Owner: env.Shard, Conn: c.Index, Slot: slot, Kind: spec.Kind, Codec: spec.Codec,
 		Repairs: spec.Feedback.NACK,

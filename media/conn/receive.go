@@ -41,7 +41,7 @@ func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		return mono.Never
 	}
 	p := c.pubs[b.slot]
-	if v.PayloadType != p.payloadType(b.rtx) {
+	if !p.takes(v.PayloadType, b.rtx) {
 		n.DropPayloadType.Inc()
 		return mono.Never
 	}
@@ -107,6 +107,12 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 		m.HeaderLen += 2
 		m.Flags |= packet.FlagRecovered
 	}
+	if !isRTX && len(payload) != 0 && p.isRED(v.PayloadType) {
+		if payload, ok = c.receiveRED(env, now, p, v, &x, m, payload); !ok {
+			env.Mag.Release(ref)
+			return due
+		}
+	}
 	ext, verdict := p.stream.Receive(now, seq, v.Timestamp, len(data), isRTX)
 	if verdict != recv.Accept {
 		env.Mag.Release(ref)
@@ -118,6 +124,9 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 		return due
 	}
 	m.Seq = p.number(ext)
+	if p.red != nil {
+		p.red.note(p.ssrc, ext, v.Timestamp)
+	}
 	if isRTX {
 		n.Recovered.Inc()
 	}

@@ -35,7 +35,7 @@ func (c *Conn) claim(now mono.Time, v *rtp.View) (bind, bool) {
 			continue
 		}
 		switch {
-		case v.PayloadType == p.spec.PayloadType:
+		case p.takes(v.PayloadType, false):
 			held := p.switched != mono.Never && now.Sub(p.switched) < sourceHold
 			return bind{ssrc: v.SSRC, slot: slot}, !held
 		case p.spec.RTXType != 0 && v.PayloadType == p.spec.RTXType:

@@ -20,6 +20,7 @@ type subscriber struct {
 	class     mmsg.Class
 	waiting   bool // in the fan-out
 	pending   bool // the track is about to be published: see activate
+	red       redViewer
 	wide      bool // its packets have transport-wide sequence numbers
 	replaying bool // what is held of the track is being sent: see cache.go
 	stream    send.Stream
@@ -31,6 +32,7 @@ type subscriber struct {
 	shared *router.Track
 	keyed  uint64 // Meta.Seq of the last packet sent that begins a key frame; 0: none
 	jam    jam
+	calm   uint8 // reports in a row of little loss: see redViewer
 }
 
 // retryInterval is how soon a subscription looks again for a track that is not there yet.
@@ -66,6 +68,7 @@ func (c *Conn) Subscribe(env *Env, now mono.Time, spec *param.Subscribe) (bool, 
 	}
 	s.stream.Init(*spec, env.random(), env.random())
 	s.stream.Borrow(&env.Lent)
+	s.red.begin(spec.REDType, spec.PayloadType)
 	s.wide = s.stream.TransportWide()
 	if s.wide && spec.Feedback.TransportCC {
 		c.estimate(env, now)
@@ -106,6 +109,9 @@ func (c *Conn) activate(env *Env, now mono.Time, slot uint32, s *subscriber) rou
 		return res // the track ended meanwhile: signaling will say so
 	}
 	s.info, s.waiting = info, true
+	if s.red.payloadType != 0 {
+		env.remember(s.spec.Track)
+	}
 	s.shared = env.Tracks.Index(s.spec.Track.Index)
 	if s.spec.Kind == param.Video && !c.replay(env, now, slot, s) {
 		env.wantKeyFrame(s.spec.Track)
@@ -220,7 +226,11 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 		if pad > 0 {
 			rtp.SetPadded(buf)
 		}
-		n, err := c.session.SealRTP(buf, h, run[i].Body, s.sealer, out.Index)
+		body := run[i].Body
+		if run[i].red != nil {
+			body = s.red.wrap(env, &run[i], buf)
+		}
+		n, err := c.session.SealRTP(buf, h, body, s.sealer, out.Index)
 		if err != nil {
 			env.Count.DropSeal.Inc()
 			continue

@@ -133,6 +133,9 @@ func (s *shard) fanOut(now mono.Time, run *router.Run) {
 		s.wake()
 	}
 	packets := s.env.Resolve(run)
+	if local.Redundancy != nil {
+		s.env.AddRedundancy(local.Redundancy, packets)
+	}
 	many := len(local.Sinks) >= warmFrom
 	for i := range local.Sinks {
 		if many {

@@ -1,0 +1,161 @@
+package conn
+
+import (
+	"tsubame/media/codec"
+	"tsubame/media/param"
+	"tsubame/media/recv"
+	"tsubame/media/rtp"
+	"tsubame/netio/mono"
+	"tsubame/netio/packet"
+)
+
+// redMemory is how many of a stream's last packets a block of redundancy is held against.
+const redMemory = 16
+
+// redSource is what is known of a publisher's stream that may be redundant audio (RFC 2198): which
+// timestamps its last packets had. A block has no sequence number, only a timestamp, so that
+// this tells what it is a copy of.
+type redSource struct {
+	ssrc  uint32
+	known [redMemory]stamp // by number, modulo their count
+}
+
+type stamp struct {
+	ext       uint64 // the stream's own number; 0: none
+	timestamp uint32
+}
+
+// note remembers an accepted packet, whatever it came as.
+func (r *redSource) note(ssrc uint32, ext uint64, timestamp uint32) {
+	if r.ssrc != ssrc {
+		*r = redSource{ssrc: ssrc}
+	}
+	if e := &r.known[ext%redMemory]; ext > e.ext {
+		*e = stamp{ext, timestamp}
+	}
+}
+
+func (r *redSource) at(ext uint64) (uint32, bool) {
+	e := &r.known[ext%redMemory]
+	return e.timestamp, e.ext == ext
+}
+
+// place returns which packet before ext, which has timestamp ts, a block is a copy of: by its
+// place in the payload the one back before, as everybody sends it, unless the packets around
+// come at even steps of time that say another. False: it is a copy of one that has come, or of
+// none that could have been between those that have.
+func (r *redSource) place(ssrc uint32, ext uint64, ts uint32, back int, offset uint32) (uint64, bool) {
+	hole := ext - uint64(back)
+	if r.ssrc != ssrc {
+		return 0, false
+	}
+	if step := r.step(ext, ts); step != 0 && offset%step == 0 {
+		hole = ext - uint64(offset/step)
+	}
+	at := ts - offset
+	for i := range r.known {
+		e := &r.known[i]
+		if e.ext+redMemory <= ext || e.ext >= ext+redMemory { // of another age: its clock may be, too
+			continue
+		}
+		if e.timestamp == at || e.ext == hole || (e.ext < hole) != (int32(e.timestamp-at) < 0) {
+			return 0, false
+		}
+	}
+	return hole, hole < ext
+}
+
+// step returns the time between two packets if it is the same before and after what is missing
+// before ext; 0: it is not, or not known.
+func (r *redSource) step(ext uint64, ts uint32) uint32 {
+	for back := uint64(1); back < redMemory-1; back++ {
+		last, ok := r.at(ext - back)
+		if !ok {
+			continue
+		}
+		before, ok := r.at(ext - back - 1)
+		if step := last - before; ok && ts-last == uint32(back)*step {
+			return step
+		}
+		return 0
+	}
+	return 0
+}
+
+// isRED reports whether a payload type is that of redundant audio.
+func (p *publisher) isRED(payloadType uint8) bool {
+	return p.red != nil && payloadType == p.spec.REDType
+}
+
+// receiveRED takes redundant audio apart: what payload, of the packet v in ref, has of packets
+// that are missing goes on as packets of their own, ahead of it. It returns the payload that the
+// packet would have without redundancy, which stays where it is; false: what the packet itself
+// carries is of no use.
+func (c *Conn) receiveRED(env *Env, now mono.Time, p *publisher, v *rtp.View, x *rtp.Known, m *packet.Meta, payload []byte) ([]byte, bool) {
+	n := env.Count
+	n.REDIn.Inc()
+	r, err := codec.ParseRED(payload)
+	if err != nil {
+		n.DropRED.Inc()
+		return nil, false
+	}
+	if r.PayloadType != p.spec.PayloadType { // RED in RED, FEC, or whatever else was not negotiated
+		n.DropREDType.Inc()
+		return nil, false
+	}
+	if ext, ok := p.stream.Extend(v.Seq); ok {
+		blocks := r.Blocks()
+		for i := range blocks {
+			b := &blocks[i]
+			back := len(blocks) - i
+			switch {
+			case b.PayloadType != p.spec.PayloadType:
+				n.DropREDType.Inc()
+			case b.Len != 0 && p.stream.Lacks(ext-uint64(back)):
+				if hole, ok := p.red.place(p.ssrc, ext, v.Timestamp, back, uint32(b.Offset)); ok && p.stream.Lacks(hole) {
+					c.fill(env, now, p, hole, v.Timestamp-uint32(b.Offset), x, payload[b.At:b.At+b.Len])
+				}
+			}
+		}
+	}
+	m.HeaderLen += r.At
+	return payload[r.At:], true
+}
+
+// fill makes a packet of a redundant block, in place of the one that is missing, and passes it
+// on. It counts as recovered, and towards what the peer may send: a payload may have blocks of
+// more packets than any link has lost (row RTP-16).
+func (c *Conn) fill(env *Env, now mono.Time, p *publisher, hole uint64, ts uint32, x *rtp.Known, payload []byte) {
+	n := env.Count
+	if !c.policer.Allow(now, 0, param.Audio) { // its bytes were counted with the packet that it came in
+		n.DropPolicer.Inc()
+		return
+	}
+	ref, ok := env.Mag.Get(len(payload), packet.Audio)
+	if !ok {
+		n.DropArena.Inc()
+		return
+	}
+	ext, verdict := p.stream.Receive(now, uint16(hole), ts, 0, true)
+	if verdict != recv.Accept {
+		env.Mag.Release(ref)
+		n.DropDup.Inc()
+		return
+	}
+	env.Arena.SetLen(ref, copy(env.Arena.Bytes(ref), payload))
+	m := env.Arena.Meta(ref)
+	m.Arrival, m.Timestamp, m.Seq = now, ts, p.number(ext)
+	m.Flags = packet.FlagRecovered
+	if x.HasAudioLevel { // its own is lost; 20 ms later it is much the same
+		m.AudioLevel = x.AudioLevel
+		m.Flags |= packet.FlagAudioLevel
+	}
+	p.describe(n, m, ext, payload)
+	p.red.note(p.ssrc, ext, ts)
+	n.REDRecovered.Inc()
+	if p.ring != nil {
+		env.Arena.Retain(ref, 1)
+		p.ring.Insert(m.Seq, ref, now, env.Mag)
+	}
+	env.Routed = append(env.Routed, Routed{Track: p.track, Ref: ref})
+}
