@@ -9,17 +9,28 @@ import (
 // The NACK schedule. A browser keeps what it sent for about a second, and a picture that
 // is later than that has frozen anyway, so there is no use in asking for longer.
 const (
-	// MaxOutstanding bounds the missing packets that are asked for at once. Beyond it
-	// the oldest is given up: a loss of this many packets ends in a key frame.
+	// MaxOutstanding bounds the missing packets that are asked for at once: 5 Mbps of which a
+	// fifth is lost, twice on average, over a round trip of 400 ms, are some 75. Beyond it the
+	// oldest is given up; of video all are, since it then takes a key frame anyway, which would
+	// have to wait behind the retransmissions.
 	MaxOutstanding = 256
 
-	nackHold       = 10 * time.Millisecond // a gap may be reordering: wait this long,
-	nackHoldCount  = 3                     // or until so many newer packets have come
-	nackTries      = 10                    // how often one packet is asked for
+	nackTries      = 10                    // rounds, that is how often one packet is asked for, repeats apart
+	nackSteady     = 4                     // the first ones, evenly spaced: most pictures wait for one of these
 	nackAge        = 2 * time.Second       // how long one packet is asked for
-	nackMinSpacing = 20 * time.Millisecond // between two tries, however short the RTT
+	nackMinSpacing = 20 * time.Millisecond // between two rounds, however short the RTT
 	nackMaxSpacing = time.Second
-	nackDefaultRTT = 100 * time.Millisecond
+)
+
+// A gap may be reordering: it is asked for when it has lasted for as long as reordering lasts on
+// this path, or is overtaken by a few newer packets. What is missing is learned from what comes:
+// an original that is late makes the hold longer than that, a retransmission, which says that
+// the packet was lost indeed, makes it a little shorter.
+const (
+	nackHold      = 10 * time.Millisecond // to begin with
+	nackHoldLeast = 2 * time.Millisecond  // packets of one moment may come by two turns of the shard
+	nackHoldMost  = 40 * time.Millisecond // beyond it, to ask in vain is the lesser evil
+	nackHoldCount = 3                     // newer packets, unless the path reorders for longer than to begin with
 )
 
 // missingPacket is one gap in the sequence, one packet wide: 16 bytes, so that a list takes
@@ -79,6 +90,7 @@ type missingList struct {
 	tables  *Tables
 	n       int32
 	held    int32
+	hold    uint32 // microseconds
 }
 
 // micros is the scale of missingPacket.
@@ -101,20 +113,39 @@ func (l *missingList) add(now mono.Time, from, to, accepted uint64) (dropped int
 	if l.entries == nil {
 		l.entries = l.tables.take()
 	}
-	at := now.Add(nackHold)
-	e := missingPacket{since: micros(now), at: micros(at), seen: uint16(accepted)}
+	hold := l.hold
+	if l.n > 0 {
+		// Those that are held stay in the order in which they are due, for newer to find.
+		if last := &l.entries[l.n-1]; last.tries == 0 && !due(last.at, micros(now)+hold) {
+			hold = last.at - micros(now)
+		}
+	}
+	e := missingPacket{since: micros(now), at: micros(now) + hold, seen: uint16(accepted)}
 	for ; from < to; from++ {
 		e.seq = uint32(from)
 		l.entries[l.n] = e
 		l.n++
 	}
-	l.next = mono.Earliest(l.next, at)
+	l.next = mono.Earliest(l.next, now.Add(time.Duration(hold)*time.Microsecond))
 	return dropped
+}
+
+// reordered notes that an original came so late, in microseconds, after it was missed.
+func (l *missingList) reordered(late uint32) {
+	l.hold = min(max(l.hold, late+late/4), uint32(nackHoldMost/time.Microsecond))
+}
+
+// confirmed notes that a packet that was missed had been lost.
+func (l *missingList) confirmed() {
+	l.hold = max(l.hold-l.hold/8, uint32(nackHoldLeast/time.Microsecond))
 }
 
 // newer notes that another packet has been accepted: those that enough newer packets have
 // overtaken need no more holding.
 func (l *missingList) newer(now mono.Time, accepted uint64) {
+	if l.hold > uint32(nackHold/time.Microsecond) {
+		return
+	}
 	// Entries that are held are looked at with every packet, so that the count of packets
 	// since never comes near its modulus.
 	for l.held < l.n && uint16(accepted)-l.entries[l.held].seen >= nackHoldCount {
@@ -141,14 +172,19 @@ func (l *missingList) find(seq uint64) int {
 	return lo
 }
 
-// remove takes seq off the list if it is there: it has arrived.
-func (l *missingList) remove(seq uint64) {
+// remove takes seq off the list if it is there: it has arrived. It returns since when it was
+// missing, in microseconds.
+func (l *missingList) remove(seq uint64) (since uint32, ok bool) {
 	if l.n == 0 {
-		return
+		return 0, false
 	}
-	if i := l.find(seq); i < int(l.n) && l.entries[i].seq == uint32(seq) {
-		l.cut(i, 1)
+	i := l.find(seq)
+	if i == int(l.n) || l.entries[i].seq != uint32(seq) {
+		return 0, false
 	}
+	since = l.entries[i].since
+	l.cut(i, 1)
+	return since, true
 }
 
 // removeBelow takes off everything below seq and returns how many those were.
@@ -197,12 +233,16 @@ func (l *missingList) empty() {
 
 // appendDue appends what is to be asked for at now and sets when to ask again. It returns
 // how many entries were given up because of their tries or age.
-func (l *missingList) appendDue(now mono.Time, rtt time.Duration, dst []uint16) ([]uint16, int) {
+func (l *missingList) appendDue(now mono.Time, answer time.Duration, eager bool, dst []uint16) ([]uint16, int) {
 	if !l.next.Due(now) {
 		return dst, 0
 	}
-	if rtt <= 0 {
-		rtt = nackDefaultRTT
+	if answer <= 0 {
+		answer = DefaultRTT + answerTime
+	}
+	tries := uint8(nackTries)
+	if eager {
+		tries += nackSteady
 	}
 	dropped, kept, held := 0, int32(0), int32(0)
 	at := micros(now)
@@ -210,12 +250,12 @@ func (l *missingList) appendDue(now mono.Time, rtt time.Duration, dst []uint16) 
 	for i := int32(0); i < l.n; i++ {
 		e := l.entries[i]
 		if due(e.at, at) {
-			if e.tries >= nackTries || at-e.since >= uint32(nackAge/time.Microsecond) {
+			if e.tries >= tries || at-e.since >= uint32(nackAge/time.Microsecond) {
 				dropped++
 				continue
 			}
 			dst = append(dst, uint16(e.seq))
-			e.at = at + uint32(spacing(rtt, e.tries)/time.Microsecond)
+			e.at = at + uint32(spacing(answer, e.tries, eager)/time.Microsecond)
 			e.tries++
 		}
 		if e.tries > 0 || i < l.held {
@@ -234,12 +274,20 @@ func (l *missingList) appendDue(now mono.Time, rtt time.Duration, dst []uint16) 
 	return dst, dropped
 }
 
-// spacing is how long to wait for the answer to the given try: a round trip, and a quarter
-// more each time, so that a path which is slow because it is full is not asked for more.
-func spacing(rtt time.Duration, try uint8) time.Duration {
-	d := max(rtt, nackMinSpacing)
-	for ; try > 0; try-- {
-		d += d / 4
+// spacing is how long to wait behind the given try: for as long as an answer takes, and longer
+// after a few rounds without one, so that a path which is slow because it is full, or gone for a
+// moment, is not asked for ever more. Who is eager repeats itself once within each of the first
+// rounds, in case it was the request that was lost: see Stream.eager.
+func spacing(answer time.Duration, try uint8, eager bool) time.Duration {
+	d := max(answer, nackMinSpacing)
+	if eager {
+		if try < 2*nackSteady {
+			return min(d, nackMaxSpacing) / 2
+		}
+		try -= nackSteady
+	}
+	for ; try >= nackSteady; try-- {
+		d += d / 2
 	}
 	return min(d, nackMaxSpacing)
 }

@@ -67,7 +67,12 @@ type Stats struct {
 	Resets     uint64 // jumps that were followed
 	Missing    uint64 // gaps noticed, in packets
 	NACKs      uint64 // sequence numbers asked for, repetitions included
-	GivenUp    uint64 // missing packets no longer asked for
+	GivenUp    uint64 // missing packets no longer asked for, for one of the next reasons:
+	Unanswered uint64 // asked for too often, or for too long
+	Overflowed uint64 // more were missing at once than are asked for
+	Bursts     uint64 // missing in a row that a key frame replaces sooner
+	Superseded uint64 // from before a key frame, or a jump
+	Repeated   uint64 // retransmissions of what was there already
 	Reports    uint64 // sender reports taken
 	BadReports uint64 // sender reports whose clock could not be right
 	Reordered  uint64 // originals that arrived out of order
@@ -90,6 +95,7 @@ type Stream struct {
 	missing missingList
 	lost    bool   // missing video was given up, and no key frame has come since
 	lostTo  uint64 // no packet above this was given up
+	eager   eager
 
 	arrivals reception
 	sr       senderReport
@@ -103,7 +109,7 @@ func (s *Stream) Init(cfg Config) {
 		cfg.ClockRate = 90000
 	}
 	s.Close()
-	*s = Stream{cfg: cfg, missing: missingList{tables: cfg.Tables}}
+	*s = Stream{cfg: cfg, missing: missingList{tables: cfg.Tables, hold: uint32(nackHold / time.Microsecond)}}
 }
 
 // Close gives back what the stream was lent. Without it that is lost to the other streams
@@ -161,9 +167,27 @@ func (s *Stream) advance(now mono.Time, ext uint64) {
 	}
 	s.stats.Missing += ext - first
 	if s.cfg.NACK {
-		if dropped := s.missing.add(now, first, ext, s.stats.accepted()); dropped > 0 {
-			s.giveUp(dropped)
-		}
+		s.miss(now, first, ext)
+	}
+}
+
+// A burst of losses: so many packets in a row, over so long. They are more than a key frame, which
+// would have to wait for them.
+const (
+	burstPackets = 64
+	burstTime    = 500 * time.Millisecond
+)
+
+// miss notes [first, ext) as missing, or gives up what a key frame is quicker than.
+func (s *Stream) miss(now mono.Time, first, ext uint64) {
+	n := int(ext - first)
+	switch {
+	case s.cfg.Video && n >= burstPackets && s.arrivals.lastAt != mono.Never && now.Sub(s.arrivals.lastAt) >= burstTime:
+		s.giveUp(n+s.missing.clear(), &s.stats.Bursts)
+	case s.cfg.Video && n+int(s.missing.n) > MaxOutstanding:
+		s.giveUp(n+s.missing.clear(), &s.stats.Overflowed)
+	default:
+		s.giveUp(s.missing.add(now, first, ext, s.stats.accepted()), &s.stats.Overflowed)
 	}
 }
 
@@ -172,6 +196,9 @@ func (s *Stream) advance(now mono.Time, ext uint64) {
 func (s *Stream) late(now mono.Time, ext uint64, ts uint32, size int, rtx bool) (uint64, Verdict) {
 	if s.has(ext) {
 		s.stats.Duplicates++
+		if rtx {
+			s.stats.Repeated++
+		}
 		return ext, Duplicate
 	}
 	s.set(ext)
@@ -179,9 +206,15 @@ func (s *Stream) late(now mono.Time, ext uint64, ts uint32, size int, rtx bool) 
 	if ext < s.base && !rtx {
 		s.base = ext
 	}
-	s.missing.remove(ext)
+	since, missed := s.missing.remove(ext)
 	if !rtx {
 		s.stats.Reordered++
+	}
+	switch {
+	case missed && rtx:
+		s.missing.confirmed()
+	case missed:
+		s.missing.reordered(micros(now) - since)
 	}
 	return s.accept(now, ext, ts, size, rtx)
 }
@@ -228,7 +261,7 @@ func (s *Stream) jump(now mono.Time, seq uint16, ts uint32, size int) (uint64, V
 func (s *Stream) restart(now mono.Time) {
 	first := s.highest + uint64(s.jumpFirst-uint16(s.highest))
 	s.stats.Resets++
-	s.stats.GivenUp += uint64(s.missing.clear())
+	s.supersede(s.missing.clear())
 	s.window = [WindowSize / 64]uint64{}
 	s.arrivals.restart(s.expected())
 	s.sr.clock = Clock{}
@@ -237,21 +270,27 @@ func (s *Stream) restart(now mono.Time) {
 	s.lost, s.lostTo = s.cfg.Video, s.highest
 }
 
-// giveUp counts missing packets that are no longer asked for.
-func (s *Stream) giveUp(n int) {
+// giveUp counts missing packets that are no longer asked for, for a reason.
+func (s *Stream) giveUp(n int, reason *uint64) {
 	if n == 0 {
 		return
 	}
 	s.stats.GivenUp += uint64(n)
+	*reason += uint64(n)
 	s.lost = s.lost || s.cfg.Video
 	s.lostTo = s.highest
+}
+
+// supersede counts missing packets that nobody needs any more.
+func (s *Stream) supersede(n int) {
+	s.stats.GivenUp += uint64(n)
+	s.stats.Superseded += uint64(n)
 }
 
 // KeyFrame notes that the accepted packet ext begins a key frame: what is missing before
 // it is of no use any more.
 func (s *Stream) KeyFrame(ext uint64) {
-	n := s.missing.removeBelow(ext)
-	s.stats.GivenUp += uint64(n)
+	s.supersede(s.missing.removeBelow(ext))
 	if ext > s.lostTo { // and not one that was recovered, from before that loss
 		s.lost = false
 	}
@@ -264,13 +303,13 @@ func (s *Stream) TakeLost() bool {
 	return l
 }
 
-// AppendNACK appends the sequence numbers to ask for at now, oldest first, given the
-// round-trip time to the publisher (0: unknown). At most MaxOutstanding are appended.
-func (s *Stream) AppendNACK(now mono.Time, rtt time.Duration, dst []uint16) []uint16 {
+// AppendNACK appends the sequence numbers to ask for at now, oldest first, given how long the
+// publisher's answer takes (RTT.Answer; 0: unknown). At most MaxOutstanding are appended.
+func (s *Stream) AppendNACK(now mono.Time, answer time.Duration, dst []uint16) []uint16 {
 	n := len(dst)
-	dst, dropped := s.missing.appendDue(now, rtt, dst)
+	dst, dropped := s.missing.appendDue(now, answer, s.eager.on, dst)
 	s.stats.NACKs += uint64(len(dst) - n)
-	s.giveUp(dropped)
+	s.giveUp(dropped, &s.stats.Unanswered)
 	return dst
 }
 

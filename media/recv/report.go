@@ -58,6 +58,7 @@ func (s *Stream) Report(now mono.Time) (rtcp.ReportBlock, bool) {
 		return rtcp.ReportBlock{}, false
 	}
 	cumulative, fraction := s.arrivals.report(s.expected())
+	s.eager.report(fraction, &s.stats)
 	b := rtcp.ReportBlock{
 		SSRC:           s.cfg.SSRC,
 		FractionLost:   fraction,
