@@ -28,6 +28,7 @@ type nullConn struct{}
 
 func (nullConn) Credentials() (string, string)                { return "ufrag", "passwordpasswordpassword" }
 func (nullConn) TURNCredentials() (string, string)            { return "user", "password" }
+func (nullConn) RestartICE() (string, string, error)          { return "ufrag", "password", nil }
 func (nullConn) SetRemote(param.Remote)                       {}
 func (nullConn) Publish(param.Publish) (param.TrackID, error) { return param.TrackID{}, nil }
 func (nullConn) Unpublish(param.TrackID)                      {}

@@ -36,6 +36,9 @@ type Conn interface {
 	Credentials() (ufrag, password string)
 	// TURNCredentials are for our TURN server, and good for as long as the connection lives.
 	TURNCredentials() (username, password string)
+	// RestartICE makes new credentials, beside which the old ones are good until the peer uses
+	// the new ones. An error means that it is too soon after the last time.
+	RestartICE() (ufrag, password string, err error)
 	SetRemote(param.Remote)
 	Publish(param.Publish) (param.TrackID, error)
 	Unpublish(param.TrackID)
@@ -54,16 +57,21 @@ type MediaEvent struct {
 	Kind   MediaKind
 	Reason string // of MediaClosed: one of session's Media constants
 	TCP    bool   // of MediaEstablished and MediaMoved: it is TCP or TLS that carries media
+	Level  int    // of MediaUnstable: 0 to 3
 }
 
 // MediaKind is the kind of a MediaEvent.
 type MediaKind uint8
 
-// The kinds. Established and Closed come at most once, Moved only between the two.
+// The kinds. Established and Closed come at most once, the others only between the two.
 const (
 	MediaEstablished MediaKind = iota + 1 // ICE, DTLS and the fingerprint are fine
 	MediaClosed                           // the connection has ended
 	MediaMoved                            // something else carries it from now on
+	MediaSilent                           // nothing comes from the client any more
+	MediaLapsed                           // and nothing may be sent to it until something does
+	MediaHeard                            // something has come, after one of these two
+	MediaUnstable                         // the client's network is as unstable as Level says; 0 before
 )
 
 // Transport carries the messages of one session. Its methods never block.

@@ -308,6 +308,8 @@ func (p *Peer) do(action session.Action) {
 		p.result(p.open())
 	case session.SetRemote:
 		p.conn.SetRemote(a.Remote)
+	case session.RestartICE:
+		p.result(p.restartICE())
 	case session.Publish:
 		id, err := p.conn.Publish(a.Publish)
 		p.result(session.Published{MID: a.Publish.MID, Track: id, OK: err == nil})
@@ -348,6 +350,14 @@ func (p *Peer) open() session.Event {
 	return session.Opened{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates(), ICEServer: p.iceServer()}
 }
 
+func (p *Peer) restartICE() session.Event {
+	ufrag, password, err := p.conn.RestartICE()
+	if err != nil {
+		return session.RestartRefused{}
+	}
+	return session.Restarted{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates()}
+}
+
 func (p *Peer) mediaEvent(e MediaEvent) {
 	p.overTCP.note(e) // before the channel is told
 	switch e.Kind {
@@ -355,6 +365,16 @@ func (p *Peer) mediaEvent(e MediaEvent) {
 		p.mustPost(session.MediaEstablished{})
 	case MediaClosed:
 		p.mustPost(session.MediaClosed{Reason: e.Reason})
+	case MediaSilent:
+		p.post(session.MediaSilent{})
+	case MediaLapsed:
+		p.post(session.MediaLapsed{})
+	case MediaHeard:
+		p.post(session.MediaHeard{})
+	case MediaUnstable:
+		if p.registry.cfg.Notify {
+			p.post(session.MediaUnstable{Level: e.Level})
+		}
 	}
 }
 

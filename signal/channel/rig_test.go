@@ -100,6 +100,7 @@ type message struct {
 	Data         []message       `json:"data"`
 	Metadata     json.RawMessage `json:"authn_metadata"`
 	Transport    string          `json:"turn_transport_type"`
+	Level        int             `json:"unstable_level"`
 	Config       json.RawMessage `json:"config"`
 }
 

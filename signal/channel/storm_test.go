@@ -219,6 +219,10 @@ func (c *countingConn) Credentials() (ufrag, password string) {
 
 func (c *countingConn) TURNCredentials() (username, password string) { return "user", "password" }
 
+func (c *countingConn) RestartICE() (ufrag, password string, err error) {
+	return "ufragagain", "serverpasswordserverpass", nil
+}
+
 func (c *countingConn) SetRemote(param.Remote) {
 	if !c.up {
 		c.up = true

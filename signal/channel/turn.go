@@ -12,7 +12,7 @@ import (
 type overTCP struct{ atomic.Bool }
 
 func (o *overTCP) note(e MediaEvent) {
-	if e.Kind != MediaClosed {
+	if e.Kind == MediaEstablished || e.Kind == MediaMoved {
 		o.Store(e.TCP)
 	}
 }

@@ -71,6 +71,7 @@ type State struct {
 	outstanding bool
 	answered    bool // at least once
 	firefox     bool // it is Firefox that answered
+	restart     bool // ICE restarts by the next offer
 	stale       bool // changed has to be computed again
 	changed     bool
 	nextSSRC    uint32
@@ -296,7 +297,7 @@ func (s *State) AppendOffer(dst []byte) []byte {
 	}
 	s.place()
 	s.version++
-	s.outstanding, s.stale = true, true
+	s.outstanding, s.stale, s.restart = true, true, false
 	for _, sec := range s.sections {
 		sec.offered, sec.unsaid = sec.live(), false
 	}

@@ -16,7 +16,7 @@ func (s *State) Changed() bool {
 }
 
 func (s *State) compare() bool {
-	if s.version == 0 {
+	if s.version == 0 || s.restart {
 		return true
 	}
 	for _, sec := range s.sections {

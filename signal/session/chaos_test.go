@@ -49,7 +49,7 @@ func drawEvent(t *rapid.T, w *world) Event {
 		return rapid.SampledFrom([]Event{Malformed{"INVALID-JSON", "here"}, Vanished{}, Kicked{CodeNormal, ReasonShutdown}, MediaClosed{MediaConsentLost},
 			MediaClosed{MediaDTLSClosed}, MediaClosed{MediaBadFingerprint}, MediaClosed{MediaDTLSFailed}, MediaClosed{MediaRequested}, MediaClosed{"new"}}).Draw(t, "how")
 	}
-	switch rapid.IntRange(0, 9).Draw(t, "event") {
+	switch rapid.IntRange(0, 10).Draw(t, "event") {
 	case 0, 1:
 		return drawMessage(t, w)
 	case 2:
@@ -66,6 +66,8 @@ func drawEvent(t *rapid.T, w *world) Event {
 		return rapid.SampledFrom([]Event{Joined{SessionID: "S", Remotes: []RemoteChanged{{"A", pairOf(10)}}}, Joined{}, JoinRefused{ReasonServerBusy}}).Draw(t, "joined")
 	case 8:
 		return rapid.SampledFrom([]Event{Announced{JSON: notification("self")}, Announced{}}).Draw(t, "announced")
+	case 9:
+		return rapid.SampledFrom([]Event{MediaSilent{}, MediaSilent{}, MediaLapsed{}, MediaHeard{}, MediaUnstable{2}, MediaUnstable{0}, restarted, RestartRefused{}}).Draw(t, "path")
 	}
 	w.now = w.now.Add(time.Duration(rapid.IntRange(0, 10_000).Draw(t, "ms")) * time.Millisecond)
 	return Tick{}

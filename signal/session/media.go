@@ -18,6 +18,7 @@ func (s *Session) answer(now time.Time, sdp string) {
 		return
 	}
 	s.answerBy = time.Time{}
+	s.path.answered(now)
 	if s.state == WaitAnswer {
 		s.state, s.stageBy = WaitEstablished, now.Add(s.cfg.CreatedTimeout)
 		s.startPings(now)

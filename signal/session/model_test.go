@@ -135,6 +135,12 @@ func (w *world) check(a Action) {
 		w.inChannel = false
 	case SetRemote:
 		w.needMedia(a)
+	case RestartICE:
+		w.needMedia(a)
+		if w.offers != 0 {
+			w.fail("ICE is restarted while an offer is unanswered")
+		}
+		w.queue = append(w.queue, restarted)
 	case Publish:
 		w.needMedia(a)
 		w.nextTrack++
@@ -175,6 +181,9 @@ func (w *world) check(a Action) {
 		w.fail("unknown action %T", a)
 	}
 }
+
+// restarted is what media answers to RestartICE.
+var restarted = Restarted{"ufragAfterRestart", "passwordafterrestartpassword", []string{"1 1 udp 1 192.0.2.2 3478 typ host"}}
 
 func (w *world) needMedia(a Action) {
 	if !w.mediaOpen {

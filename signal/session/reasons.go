@@ -33,10 +33,12 @@ const (
 )
 
 // What is worth a line of log, though nothing ends over it. Each comes a few times in a
-// session at most.
+// session at most, but for the last two, which come with a network that goes and comes.
 const (
 	EventTrackRefused = "own track refused" // the client's answer declined what it was to send
 	EventStatsDropped = "statistics dropped"
+	EventRestart      = "ice restart offered"
+	EventLapsed       = "consent lapsed" // nothing is sent until the client is heard again
 )
 
 // What ends media by itself.

@@ -128,6 +128,9 @@ type Session struct {
 	// algorithm): each re-offer moves it reOfferEvery ahead.
 	reOffersFull time.Time
 
+	path    path    // what becomes of it when the client's media is silent
+	network network // what the client is told of its own
+
 	statsAsked bool // by a ping that no statistics have followed yet
 	stats      Stats
 	oldStyle   bool // the client's re-offers are called update
@@ -163,7 +166,7 @@ func (s *Session) Deadline() time.Time {
 		return time.Time{}
 	}
 	first := s.stageBy
-	for _, t := range []time.Time{s.answerBy, s.pingAt, s.pongBy, s.reOfferAt} {
+	for _, t := range []time.Time{s.answerBy, s.pingAt, s.pongBy, s.reOfferAt, s.restartDue(), s.networkDue()} {
 		if first.IsZero() || !t.IsZero() && t.Before(first) {
 			first = t
 		}
@@ -182,7 +185,9 @@ func (s *Session) Handle(dst []Action, now time.Time, events ...Event) []Action 
 		}
 		s.event(now, e)
 	}
+	s.restartICE(now)
 	s.renegotiate(now)
+	s.tellNetwork(now)
 	out := s.out
 	s.out = nil
 	return out
@@ -224,6 +229,18 @@ func (s *Session) event(now time.Time, e Event) {
 	case MediaEstablished:
 		s.mediaUp = true
 		s.establish()
+	case MediaSilent:
+		s.mediaSilent(now)
+	case MediaLapsed:
+		s.mediaLapsed()
+	case MediaHeard:
+		s.path = path{}
+	case MediaUnstable:
+		s.network.level = e.Level
+	case Restarted:
+		s.restarted(e)
+	case RestartRefused:
+		// restartICE has set the time of the next attempt.
 	case MediaClosed:
 		s.mediaClosed(e)
 	default:
@@ -263,6 +280,7 @@ func (s *Session) end(c Close) {
 
 // message takes a message of the client, by the table of which type fits which state.
 func (s *Session) message(now time.Time, m sora.Message) {
+	s.path.spoke = s.path.silent
 	offered := s.state >= WaitAnswer
 	reoffered := s.state == Established && s.offer.Outstanding()
 	// Some versions of go-sora answer an update with answer.

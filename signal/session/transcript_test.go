@@ -40,6 +40,7 @@ import (
 //	client: answer, own-video inactive     the same but for a section, which may be declined too
 //	client: vanishes
 //	media: opened, opened with TURN, full, established, published audio 1, published audio full, closed consent-lost
+//	media: silent, lapsed, heard, unstable 2, restarted, restart refused
 //	channel: joined, joined with A 10      A publishes the tracks 10 (audio) and 11 (video)
 //	channel: refused SERVER-BUSY
 //	channel: announced, announced silently
@@ -54,6 +55,7 @@ type transcript struct {
 	s    *Session
 	now  time.Time
 	sdp  string // of the last offer
+	ice  int    // how often media has restarted ICE
 	json []string
 	seen []string // the transcript as it really went
 	// weaken makes answers show a fingerprint of a hash that is too weak.
@@ -192,6 +194,23 @@ func (p *transcript) mediaEvent(word, rest string) Event {
 		return MediaEstablished{}
 	case "closed":
 		return MediaClosed{rest}
+	case "silent":
+		return MediaSilent{}
+	case "lapsed":
+		return MediaLapsed{}
+	case "heard":
+		return MediaHeard{}
+	case "unstable":
+		level, err := strconv.Atoi(rest)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return MediaUnstable{level}
+	case "restarted":
+		p.ice++
+		return Restarted{fmt.Sprint("ufrag", p.ice), "passwordofarestartpassword", []string{"1 1 udp 1 192.0.2.2 3478 typ host"}}
+	case "restart":
+		return RestartRefused{}
 	case "published":
 		kind, track, _ := strings.Cut(rest, " ")
 		n, err := strconv.Atoi(track)
@@ -273,6 +292,8 @@ func (p *transcript) line(a Action) string {
 		return fmt.Sprintf("media: subscribe %v %d of %s", a.Subscribe.Codec, a.Subscribe.Track.Index, a.Subscribe.CNAME)
 	case Unsubscribe:
 		return "media: unsubscribe"
+	case RestartICE:
+		return "media: restart ICE"
 	case CloseMedia:
 		return "media: close"
 	case Join:
@@ -312,7 +333,13 @@ func (p *transcript) message(b []byte) string {
 	if m.Text != "" {
 		text += " " + m.Text
 	}
+	if m.Event == "network.status" {
+		text += fmt.Sprintf(" network.status %d", m.Level)
+	}
 	if m.SDP != "" {
+		if p.sdp != "" && ufragOf(m.SDP) != ufragOf(p.sdp) {
+			text += " (" + ufragOf(m.SDP) + ")"
+		}
 		p.sdp = m.SDP
 		for _, s := range offertest.Sections(m.SDP) {
 			text += " " + sectionName(&s)
@@ -336,6 +363,15 @@ func sectionName(s *offertest.Section) string {
 type received struct {
 	Type, SDP, Text string
 	Stats           bool
+	Event           string `json:"event_type"`
+	Level           int    `json:"unstable_level"`
+}
+
+// ufragOf returns our ICE user fragment in an offer.
+func ufragOf(sdp string) string {
+	_, rest, _ := strings.Cut(sdp, "a=ice-ufrag:")
+	ufrag, _, _ := strings.Cut(rest, "\r")
+	return ufrag
 }
 
 func kindOf(text string) (received, error) {

@@ -42,6 +42,21 @@ type (
 	}
 	// MediaEstablished says that ICE, DTLS and the fingerprint are fine.
 	MediaEstablished struct{}
+	// MediaSilent says that nothing comes from the client's media any more.
+	MediaSilent struct{}
+	// MediaLapsed says that it may be sent nothing any more, until it is heard (RFC 7675).
+	MediaLapsed struct{}
+	// MediaHeard ends both.
+	MediaHeard struct{}
+	// MediaUnstable says how unstable the client's network is: 0, stable, to 3.
+	MediaUnstable struct{ Level int }
+	// Restarted is the result of RestartICE: our new credentials, and the candidates.
+	Restarted struct {
+		Ufrag, Password string
+		Candidates      []string
+	}
+	// RestartRefused is the other result of RestartICE: it is too soon.
+	RestartRefused struct{}
 	// MediaClosed says that media has ended by itself; Reason is a MediaReason constant.
 	MediaClosed struct{ Reason string }
 
@@ -77,6 +92,12 @@ func (Opened) event()           {}
 func (OpenFailed) event()       {}
 func (Published) event()        {}
 func (MediaEstablished) event() {}
+func (MediaSilent) event()      {}
+func (MediaLapsed) event()      {}
+func (MediaHeard) event()       {}
+func (MediaUnstable) event()    {}
+func (Restarted) event()        {}
+func (RestartRefused) event()   {}
 func (MediaClosed) event()      {}
 func (Joined) event()           {}
 func (JoinRefused) event()      {}
@@ -116,6 +137,9 @@ type (
 	Subscribe struct{ Subscribe param.Subscribe }
 	// Unsubscribe stops sending it.
 	Unsubscribe struct{ SSRC uint32 }
+	// RestartICE makes new ICE credentials beside those that are in use; Restarted or
+	// RestartRefused has to follow.
+	RestartICE struct{}
 	// CloseMedia ends the media connection.
 	CloseMedia struct{}
 
@@ -139,6 +163,7 @@ func (Publish) action()     {}
 func (Unpublish) action()   {}
 func (Subscribe) action()   {}
 func (Unsubscribe) action() {}
+func (RestartICE) action()  {}
 func (CloseMedia) action()  {}
 func (Join) action()        {}
 func (Announce) action()    {}

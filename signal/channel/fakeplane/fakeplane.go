@@ -75,6 +75,7 @@ type Conn struct {
 	Published  map[param.TrackID]param.Publish
 	Subscribed map[uint32]param.Subscribe
 	Closed     bool
+	Restarts   int // of ICE; each has credentials of its own
 }
 
 // Notify plays an event of media.
@@ -96,6 +97,17 @@ func (c *Conn) Snapshot() (published []param.Publish, subscribed []param.Subscri
 // Credentials implements channel.Conn.
 func (c *Conn) Credentials() (ufrag, password string) {
 	return fmt.Sprintf("ufrag%04d", c.index), "serverpasswordserverpass"
+}
+
+// RestartICE implements channel.Conn. As with real media there is a limit, which is two here.
+func (c *Conn) RestartICE() (ufrag, password string, err error) {
+	c.plane.mu.Lock()
+	defer c.plane.mu.Unlock()
+	if c.Restarts == 2 {
+		return "", "", ErrFull
+	}
+	c.Restarts++
+	return fmt.Sprintf("ufrag%04d/%d", c.index, c.Restarts), "serverpasswordserverpass", nil
 }
 
 // TURNCredentials implements channel.Conn.
