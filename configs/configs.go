@@ -60,6 +60,7 @@ type Session struct {
 	DefaultCodec    string        // of video: VP8, VP9, AV1, H264 or H265
 	DefaultAudioBPS uint64        // bits per second; 0: the client's choice
 	DefaultVideoBPS uint64        // bits per second; 0: the client's choice
+	OpusRED         bool          // clients are offered Opus with redundancy (RFC 2198)
 	Allow           Allow
 }
 

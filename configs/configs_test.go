@@ -73,7 +73,7 @@ func TestDefaultsSaidInWords(t *testing.T) {
 	}
 	if c.Signaling.Port != 5000 || c.Media.Port != 3478 || c.Session.PingInterval != 5*time.Second ||
 		c.Session.PongTimeout != time.Minute || !c.Session.Notify || c.Session.Allow.BundleID || !c.Media.Steering ||
-		c.Session.DefaultVideoBPS != 500_000 || c.Addresses.IPv4 != nil || c.Addresses.Public != "" {
+		c.Session.DefaultVideoBPS != 500_000 || c.Session.OpusRED || c.Addresses.IPv4 != nil || c.Addresses.Public != "" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -110,6 +110,7 @@ websocket_signaling_ping_interval = 1_000 ms
 websocket_signaling_pong_timeout = 1  h
 signaling_allowed_origins = a.example,b.example
 default_audio_bit_rate = 64
+opus_red = true
 signaling_proxies = 10.1.2.3/8, 127.0.0.1 2001:db8::1/64
 connection_updated_notify_interval = 0 s
 vp9 = false
@@ -141,7 +142,7 @@ proxy_protocol_peers = 127.0.0.1
 	}
 	if len(c.Addresses.IPv4) != 2 || c.Addresses.IPv4[1].String() != "192.0.2.2" || len(c.Addresses.IPv6s) != 2 ||
 		c.Addresses.Public != "stun:[2001:db8::1]:3478" || c.Session.PingInterval != time.Second ||
-		c.Session.PongTimeout != time.Hour || len(c.Signaling.AllowedOrigins) != 2 || c.Session.DefaultAudioBPS != 64000 {
+		c.Session.PongTimeout != time.Hour || len(c.Signaling.AllowedOrigins) != 2 || c.Session.DefaultAudioBPS != 64000 || !c.Session.OpusRED {
 		t.Errorf("got %+v", c)
 	}
 }

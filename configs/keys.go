@@ -58,6 +58,7 @@ var keys = []key{
 	{name: "default_video_codec_type", def: "VP9", set: word(func(c *Config) *string { return &c.Session.DefaultCodec }, "VP8", "VP9", "AV1", "H264", "H265")},
 	{name: "default_audio_bit_rate", def: "0", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultAudioBPS }, 6, 510)},
 	{name: "default_video_bit_rate", def: "500", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultVideoBPS }, 1, 50_000)},
+	{name: "opus_red", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.OpusRED })},
 
 	{name: "udp_port", def: "3478", set: port(func(c *Config) *uint16 { return &c.Media.Port })},
 	{name: "ipv4_address", set: addresses(func(c *Config) *addrs { return &c.Addresses.IPv4 }, true)},

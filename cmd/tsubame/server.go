@@ -147,8 +147,8 @@ func sessionConfig(c configs.Config, relayOnly bool) session.Config {
 		ConnectTimeout: c.Signaling.ConnectTimeout,
 		AnswerTimeout:  c.Session.AnswerTimeout, CreatedTimeout: c.Session.CreatedTimeout,
 		PingInterval: c.Session.PingInterval, PongTimeout: c.Session.PongTimeout,
-		StatsInterval: c.Session.StatsInterval,
-		Allow:         session.Allow(c.Session.Allow),
+		StatsInterval: c.Session.StatsInterval, OpusRED: c.Session.OpusRED,
+		Allow: session.Allow(c.Session.Allow),
 		Defaults: session.Defaults{
 			VideoCodec: session.VideoCodec(c.Session.DefaultCodec), AudioBitrate: c.Session.DefaultAudioBPS, VideoBitrate: c.Session.DefaultVideoBPS,
 		},

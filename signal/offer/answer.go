@@ -175,6 +175,9 @@ func (s *State) publications(p *parsed) ([]param.Publish, error) {
 		} else {
 			pub.RTXSSRC = 0
 		}
+		if n.red != 0 {
+			pub.REDType = f.red
+		}
 		for _, ssrc := range []uint32{pub.SSRC, pub.RTXSSRC} {
 			if ssrc != 0 && slices.Contains(named, ssrc) {
 				return nil, invalid("SSRC %d is used twice", ssrc)
@@ -235,7 +238,7 @@ func (sec *section) subscription(m *media, n negotiated) param.Subscribe {
 	f := sec.formats[0]
 	sub := param.Subscribe{
 		Track: sec.stream.track.ID, Kind: sec.kind, Codec: f.codec, MID: sec.mid, SSRC: sec.ssrc,
-		PayloadType: n.pt, ClockRate: f.clock, CNAME: sec.stream.owner,
+		PayloadType: n.pt, REDType: n.red, ClockRate: f.clock, CNAME: sec.stream.owner,
 		Extensions: m.extensions, Feedback: n.feedback, ReducedSize: m.reducedSize,
 	}
 	if n.rtx != 0 {

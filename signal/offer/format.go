@@ -37,6 +37,9 @@ var encodings = []encoding{
 const (
 	opusType      = 111
 	otherOpusType = 109
+	// Those of their redundancy (RFC 2198); the first is what Chromium has for it.
+	redType      = 63
+	otherREDType = 62
 )
 
 func encodingOf(c param.Codec) *encoding {
@@ -74,6 +77,13 @@ func (e *encoding) lines(params string, pt, rtx uint8) string {
 		b += "a=rtpmap:" + r + " rtx/" + strconv.FormatUint(uint64(e.clock), 10) + "\r\na=fmtp:" + r + " apt=" + n + "\r\n"
 	}
 	return b
+}
+
+// redLines returns the attributes of Opus with redundancy, the payload type of which is opus (RFC
+// 2198 section 4).
+func redLines(red, opus uint8) string {
+	n, of := strconv.Itoa(int(red)), strconv.Itoa(int(opus))
+	return "a=rtpmap:" + n + " red/48000/2\r\na=fmtp:" + n + " " + of + "/" + of + "\r\n"
 }
 
 // usualLines are the lines of the usual forms, which most sections of most connections have.

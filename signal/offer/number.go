@@ -14,6 +14,7 @@ type format struct {
 	params  string
 	key     string // params in canonical form
 	pt, rtx uint8
+	red     uint8      // payload type of the codec with redundancy; 0: not offered
 	lines   string     // the attributes of its payload types
 	free    []*section // scratch of place
 }
@@ -21,12 +22,13 @@ type format struct {
 // numbering gives formats their payload types. Under BUNDLE a number must mean one format
 // (RFC 9143 section 9.1.1); as sections are reused, and clients remember, it never comes to
 // mean another one. The usual forms have fixed numbers, so there is always room for them.
-// Others get what is left, 24 video formats or 49 of audio; a format beyond that is not
+// Others get what is left, 24 video formats or 47 of audio; a format beyond that is not
 // offered to this client. Numbers 64 to 95 are left out: with the marker bit they look like
 // RTCP (RFC 5761 section 4).
 type numbering struct {
 	formats []*format
 	taken   [128]bool // of those that are not fixed
+	red     bool      // Opus has redundancy
 }
 
 var fixed = func() (out [128]bool) {
@@ -36,7 +38,7 @@ var fixed = func() (out [128]bool) {
 			out[encodings[i].rtx] = true
 		}
 	}
-	out[otherOpusType] = true
+	out[otherOpusType], out[redType], out[otherREDType] = true, true, true
 	return out
 }()
 
@@ -125,9 +127,22 @@ func (n *numbering) add(c param.Codec, params string) *format {
 		f.pt = otherOpusType
 		f.lines = e.lines(e.usual, f.pt, 0)
 	}
+	n.withRED(f)
 	f.key = canonical(f.params)
 	n.formats = append(n.formats, f)
 	return f
+}
+
+// withRED adds redundancy to Opus, if it is to be offered. That is a format of its own, which
+// names the payload type of what it has redundancy of.
+func (n *numbering) withRED(f *format) {
+	if !n.red || f.codec != param.Opus {
+		return
+	}
+	if f.red = redType; f.pt == otherOpusType {
+		f.red = otherREDType
+	}
+	f.lines = redLines(f.red, f.pt) + f.lines
 }
 
 // own numbers what the client sends, the first formats of a connection. Its Opus has the
@@ -141,6 +156,7 @@ func (n *numbering) own(c param.Codec, params string) *format {
 		return n.add(c, params)
 	}
 	f := &format{encoding: e, params: params, key: canonical(params), pt: opusType, lines: e.lines(params, opusType, 0)}
+	n.withRED(f)
 	n.formats = append(n.formats, f)
 	return f
 }

@@ -26,6 +26,9 @@ type Config struct {
 	Candidates   []string // values of a=candidate, in order of preference
 	Audio        *OwnAudio
 	Video        *OwnVideo
+	// RED offers Opus with redundancy (RFC 2198), ahead of Opus alone: clients send what comes
+	// first of what they have.
+	RED bool
 	// PlaceholderVideo makes the placeholder of a client that sends nothing a video
 	// section; it wants no audio.
 	PlaceholderVideo bool
@@ -142,6 +145,7 @@ func New(cfg Config) *State {
 	}
 	s := &State{cfg: cfg, mids: map[string]*section{}, owners: map[string][]*stream{}, stale: true}
 	s.transport = transportLines(cfg)
+	s.numbers.red = cfg.RED
 	s.sessionID = uint64(s.random())<<31 | uint64(s.random())>>1
 	s.nextSSRC = s.random()
 	if cfg.Audio != nil {

@@ -525,6 +525,7 @@ func (m *media) primary() (ssrc, rtx uint32) {
 type negotiated struct {
 	pt       uint8
 	rtx      uint8 // 0: none
+	red      uint8 // 0: none
 	feedback param.Feedback
 }
 
@@ -553,6 +554,23 @@ func (m *media) negotiate(f *format) (negotiated, bool) {
 		if f.rtx != 0 && strings.EqualFold(r.name, "rtx") && r.apt == int(found.pt) && (n.rtx == 0 || r.pt == f.rtx) {
 			n.rtx = r.pt
 		}
+		if f.red != 0 && r.clock == f.clock && strings.EqualFold(r.name, "red") && redOf(r.fmtp, found.pt) && (n.red == 0 || r.pt == f.red) {
+			n.red = r.pt
+		}
 	}
 	return n, true
+}
+
+// redOf reports whether the format parameters of RED are of redundancy of one payload type only
+// (RFC 2198 section 4: "111/111", once for each level).
+func redOf(fmtp string, pt uint8) bool {
+	of := 0
+	for more := true; more; of++ {
+		var s string
+		s, fmtp, more = strings.Cut(fmtp, "/")
+		if n, ok := payloadType(strings.TrimSpace(s)); !ok || n != pt {
+			return false
+		}
+	}
+	return of > 1
 }

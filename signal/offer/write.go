@@ -104,6 +104,10 @@ func (s *State) writeSection(b *buffer, sec *section, candidates bool) {
 		b.writeString(" 0 UDP/TLS/RTP/SAVPF")
 	}
 	for _, f := range sec.formats {
+		if f.red != 0 {
+			b.writeByte(' ')
+			writeUint(b, uint64(f.red))
+		}
 		b.writeByte(' ')
 		writeUint(b, uint64(f.pt))
 		if f.rtx != 0 {

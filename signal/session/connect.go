@@ -55,6 +55,7 @@ func (s *Session) offerConfig(e Opened) offer.Config {
 	cfg := offer.Config{
 		ConnectionID: s.member.ConnectionID, Fingerprint: s.cfg.Fingerprint, Ufrag: e.Ufrag, Password: e.Password,
 		Candidates: e.Candidates, PlaceholderVideo: !s.settings.Audio.On && s.settings.Video.On, Rand: s.cfg.Rand,
+		RED: s.cfg.OpusRED,
 	}
 	cfg.Audio, cfg.Video = s.settings.own(s.member.Role)
 	return cfg

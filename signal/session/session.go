@@ -54,6 +54,7 @@ type Config struct {
 	// none waits.
 	Gather    time.Duration
 	RelayOnly bool // clients are told to send nothing but through our TURN server
+	OpusRED   bool // clients are offered Opus with redundancy
 	Allow     Allow
 	Defaults  Defaults
 	Rand      io.Reader     // of mids and SSRCs; nil: crypto/rand

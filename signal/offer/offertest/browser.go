@@ -15,6 +15,8 @@ type Browser struct {
 	Decline func(mid string) bool
 	// Backwards lists formats in an order of its own, and Single only the first that it has.
 	Backwards, Single bool
+	// NoRED: it has no redundancy of Opus, as Firefox.
+	NoRED bool
 
 	Sections []*Received // as of the last offer
 	// Anchor is the mid of the first section that was accepted: the transport of all is its
@@ -40,6 +42,7 @@ type Received struct {
 
 // Format is one payload format.
 type Format struct {
+	RED          string // payload type of it with redundancy; may be empty
 	Type, RTX    string // payload types; RTX may be empty
 	Name, Params string // of rtpmap, without the clock rate, and fmtp
 }
@@ -146,7 +149,7 @@ func (b *Browser) read(s *Section) (*Received, error) {
 			}
 		}
 	}
-	fields := strings.Fields(s.Lines[0])[3:]
+	fields, red := strings.Fields(s.Lines[0])[3:], ""
 	for _, pt := range fields {
 		meaning := maps[pt] + " " + params[pt]
 		if known := b.meanings[pt]; maps[pt] == "" || known != "" && known != meaning {
@@ -162,7 +165,15 @@ func (b *Browser) read(s *Section) (*Received, error) {
 			last.RTX = pt
 			continue
 		}
-		r.Formats = append(r.Formats, Format{Type: pt, Name: name, Params: params[pt]})
+		if name == "red" {
+			red = pt
+			continue
+		}
+		if of := pt + "/" + pt; red != "" && (name != "opus" || params[red] != of || maps[red] != "red/48000/2") {
+			return nil, fmt.Errorf("payload type %s is %s of %q in front of %s, which is %s", red, maps[red], params[red], pt, name)
+		}
+		r.Formats = append(r.Formats, Format{RED: red, Type: pt, Name: name, Params: params[pt]})
+		red = ""
 	}
 	if len(fields) != len(maps) || len(r.Formats) == 0 {
 		return nil, fmt.Errorf("%d formats, %d rtpmaps", len(fields), len(maps))
@@ -230,6 +241,9 @@ func (b *Browser) write(sections []Section) string {
 		}
 		var types []string
 		for _, f := range r.Taken {
+			if f.RED != "" && !b.NoRED {
+				types = append(types, f.RED)
+			}
 			types = append(types, f.Type)
 			if f.RTX != "" {
 				types = append(types, f.RTX)
