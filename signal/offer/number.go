@@ -22,7 +22,7 @@ type format struct {
 // numbering gives formats their payload types. Under BUNDLE a number must mean one format
 // (RFC 9143 section 9.1.1); as sections are reused, and clients remember, it never comes to
 // mean another one. The usual forms have fixed numbers, so there is always room for them.
-// Others get what is left, 24 video formats or 47 of audio; a format beyond that is not
+// Others get what is left, 24 video formats or 49 of audio (RED takes two numbers); a format beyond that is not
 // offered to this client. Numbers 64 to 95 are left out: with the marker bit they look like
 // RTCP (RFC 5761 section 4).
 type numbering struct {
@@ -38,7 +38,7 @@ var fixed = func() (out [128]bool) {
 			out[encodings[i].rtx] = true
 		}
 	}
-	out[otherOpusType], out[redType], out[otherREDType] = true, true, true
+	out[otherOpusType] = true
 	return out
 }()
 
@@ -46,7 +46,7 @@ var fixed = func() (out [128]bool) {
 func (n *numbering) next(after uint8) uint8 {
 	for _, r := range [][2]uint8{{96, 127}, {35, 63}} {
 		for pt := r[0]; pt <= r[1]; pt++ {
-			if !fixed[pt] && !n.taken[pt] && pt != after {
+			if !fixed[pt] && !n.taken[pt] && pt != after && !(n.red && (pt == redType || pt == otherREDType)) {
 				return pt
 			}
 		}
