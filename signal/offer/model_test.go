@@ -66,6 +66,7 @@ func newModel(t *testing.T, data []byte) *model {
 		cfg.Audio, cfg.Video.Codec = nil, param.H265
 		m.videoOnly = true
 	}
+	cfg.RED, m.b.NoRED = m.c.n(2) == 1, m.c.n(3) == 1
 	m.s = New(cfg)
 	if m.videoOnly {
 		// Without H.265 there is no connection but for somebody's sound.
@@ -255,6 +256,9 @@ func (m *model) check() {
 		f = r.Taken[taken]
 		if e.rtx != 0 && (r.RTX != strconv.Itoa(int(sub.RTXSSRC)) || f.RTX != strconv.Itoa(int(sub.RTXType))) {
 			m.t.Fatalf("retransmissions of %+v\nsection %+v", sub, r)
+		}
+		if red := f.RED; sub.REDType != 0 && (m.b.NoRED || red != strconv.Itoa(int(sub.REDType))) || sub.REDType == 0 && red != "" && !m.b.NoRED {
+			m.t.Fatalf("redundancy of %+v\nsection %+v", sub, r)
 		}
 	}
 	if expected != len(m.active) {
