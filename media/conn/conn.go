@@ -23,9 +23,6 @@ var ErrBadFingerprint = errors.New("conn: the certificate does not match the sig
 // second for video; shorter makes round-trip times fresher and costs more.
 const reportInterval = time.Second
 
-// defaultRTT is assumed until a receiver report has told the round-trip time.
-const defaultRTT = 100 * time.Millisecond
-
 // What a peer may send of RTCP, per second. A browser that receives 50 Mbps sends some 200
 // kbps of feedback in 50 packets; more than these is meant to keep us busy (row RTP-11).
 const (
@@ -68,7 +65,8 @@ type Conn struct {
 	remote  *param.Remote // what the answer said
 	dtlsKey flow.Key      // the path that the last DTLS record came by
 	hasDTLS bool          //
-	rtt     time.Duration // smoothed, from receiver reports
+	rtt     recv.RTT      // by the peer's reports, of either kind
+	xr      *extended     // what those about what the peer sends are made of; nil: nothing yet
 	report  mono.Time     // when the next reports are due
 	lost    bool          // consent is: nothing may be sent any more
 
@@ -95,7 +93,7 @@ type Conn struct {
 // New makes the connection that the peer at some path has just proven to own. book is that of
 // its TURN allocations; nil: it makes none.
 func New(index uint32, now mono.Time, book *turnsrv.Book) *Conn {
-	c := &Conn{Index: index, Book: book, bySSRC: make(map[uint32]uint32), rtt: defaultRTT}
+	c := &Conn{Index: index, Book: book, bySSRC: make(map[uint32]uint32)}
 	c.ICE.Init(now)
 	c.policer.Init(0, 0)
 	c.control.Init(controlBitrate, controlRate)

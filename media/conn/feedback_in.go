@@ -86,6 +86,8 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 				}
 			}
 		}
+	case rtcp.KindXR:
+		err = c.extendedReport(now, p)
 	case rtcp.KindTWCC:
 		n.FeedbackIn.Inc()
 		var t rtcp.TWCC
@@ -142,9 +144,7 @@ func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 		n := s.stream.Expected(b)
 		rtt, fraction := s.stream.HandleReport(now, b)
 		if rtt > 0 {
-			c.smooth(rtt)
-			c.quality.measured = true
-			c.ICE.SetRTT(c.rtt)
+			c.roundTrip(rtt)
 		}
 		lost, expected = lost+n*uint64(fraction), expected+n
 		if c.out != nil && n > 0 {

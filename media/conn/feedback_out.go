@@ -27,6 +27,7 @@ const (
 	rembSize     = 20 + 4*param.MaxPublish
 	senderSize   = 28 // SR
 	sdesSize     = 14 // and the CNAME
+	extendedSize = 24 + 12*maxReferences
 )
 
 // compound gathers RTCP for one peer in a slot of the transmit queue, and goes on in
@@ -117,7 +118,7 @@ func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
 		if buf == nil {
 			return false
 		}
-		env.seqs = p.stream.AppendNACK(now, c.rtt, env.seqs[:0])
+		env.seqs = p.stream.AppendNACK(now, c.rtt.Answer(), env.seqs[:0])
 		w.buf = rtcp.AppendNACK(buf, senderSSRC, p.ssrc, env.seqs)
 		env.Count.NACKOut.Add(uint64(len(env.seqs)))
 		c.asked.nacksOut += uint32(len(env.seqs))
@@ -198,6 +199,7 @@ func (c *Conn) reportReceived(w *compound, now mono.Time) {
 			w.buf = rtcp.AppendSDES(buf, senderSSRC, cname)
 		}
 	}
+	c.extendReport(w, now, len(env.blocks) > 0)
 	if c.rembs && !c.cc {
 		if buf := w.begin(c.reduced, rembSize); buf != nil {
 			env.ssrcs = c.appendSSRCs(env.ssrcs[:0])

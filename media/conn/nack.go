@@ -127,7 +127,7 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		return
 	}
 	buf := slot[f.head:]
-	if !s.stream.AllowResend(now, seq, len(env.Arena.Data(ref)), c.rtt) {
+	if !s.stream.AllowResend(now, seq, len(env.Arena.Data(ref)), c.rtt.Smoothed()) {
 		n.NACKRefused.Inc()
 		return
 	}

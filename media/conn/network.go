@@ -47,15 +47,14 @@ type asked struct {
 
 // quality is what a connection measures of the way to its peer from one report to the next.
 type quality struct {
-	at       mono.Time // the last report; Never: none yet
-	bytes    uint64    // sent until then
-	gone     uint64    // of those, of subscriptions that have ended
-	sent     uint64    // bit/s, in the time before it
-	loss     uint8     // by receiver reports, smoothed
-	measured bool      // a round trip was
-	twcc     uint16    // number of the next packet with a transport-wide number, at that report
-	heard    mono.Time // the last feedback, or when nothing had been sent that it could be about
-	stable   stability
+	at     mono.Time // the last report; Never: none yet
+	bytes  uint64    // sent until then
+	gone   uint64    // of those, of subscriptions that have ended
+	sent   uint64    // bit/s, in the time before it
+	loss   uint8     // by receiver reports, smoothed
+	twcc   uint16    // number of the next packet with a transport-wide number, at that report
+	heard  mono.Time // the last feedback, or when nothing had been sent that it could be about
+	stable stability
 
 	receivedLoss uint8 // of the worst of the peer's tracks, in the last report to it
 }
@@ -182,8 +181,8 @@ func (c *Conn) publishNetwork(now mono.Time) {
 		n.Probed.Set(uint64(st.Probed))
 	}
 	n.Loss.Set(uint64(q.loss))
-	if q.measured {
-		n.RTT.Set(uint64(c.rtt / time.Microsecond))
+	if c.rtt.Known() {
+		n.RTT.Set(uint64(c.rtt.Smoothed() / time.Microsecond))
 	}
 	n.Unstable.Set(uint64(q.stable.level))
 	n.NACKs.Set(uint64(c.asked.nacksIn))

@@ -16,14 +16,14 @@ import (
 // subscriber is one track that we send to the peer. What Send touches for every packet stands
 // in front, and ends within the stream: three cache lines (a test says so).
 type subscriber struct {
-	sealer    *srtp.Stream
-	class     mmsg.Class
-	waiting   bool // in the fan-out
-	pending   bool // the track is about to be published: see activate
-	red       redViewer
-	wide      bool // its packets have transport-wide sequence numbers
-	replaying bool // what is held of the track is being sent: see cache.go
-	stream    send.Stream
+	sealer  *srtp.Stream
+	class   mmsg.Class
+	waiting bool // in the fan-out
+	pending bool // the track is about to be published: see activate
+	red     redViewer
+	wide    bool // its packets have transport-wide sequence numbers
+	replays bool // what is held of the track is being sent: see cache.go
+	stream  send.Stream
 
 	replay replay
 	spec   param.Subscribe
@@ -155,7 +155,7 @@ func (c *Conn) Unsubscribe(env *Env, ssrc uint32) router.Result {
 // the fan-out has forgotten it; the subscription itself ends when signaling says so.
 func (c *Conn) Dropped(slot uint32) {
 	if int(slot) < len(c.subs) && c.subs[slot] != nil {
-		c.subs[slot].waiting, c.subs[slot].shared, c.subs[slot].replaying = false, nil, false
+		c.subs[slot].waiting, c.subs[slot].shared, c.subs[slot].replays = false, nil, false
 	}
 }
 
@@ -185,7 +185,7 @@ func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
 // slot. The packets stay the caller's and are not changed.
 func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	s := c.subs[slot]
-	if s.replaying {
+	if s.replays {
 		c.beside(env, now, slot, s, run)
 		return
 	}
@@ -267,13 +267,6 @@ func (c *Conn) notSent(env *Env, now mono.Time, s *subscriber) {
 	env.Count.DropNotReady.Inc()
 	if s.spec.Kind == param.Video && s.mayAsk(now) {
 		env.wantKeyFrame(s.spec.Track)
-	}
-}
-
-// smooth takes a new round-trip sample (RFC 6298's weights).
-func (c *Conn) smooth(rtt time.Duration) {
-	if rtt > 0 {
-		c.rtt += (rtt - c.rtt) / 8
 	}
 }
 
