@@ -20,14 +20,14 @@ import (
 // Config are the bounds of an estimator in bit/s. What is 0 is the default.
 type Config struct {
 	Min   uint64 // the target never falls below; default 50 kbit/s
-	Start uint64 // the target before anything is known; default 1 Mbit/s
+	Start uint64 // the target before anything is known; default 600 kbit/s
 	Max   uint64 // the target never rises above; default 100 Mbit/s
 }
 
 // The defaults of Config.
 const (
 	DefaultMin   = 50_000
-	DefaultStart = 1_000_000
+	DefaultStart = 600_000
 	DefaultMax   = 100_000_000
 )
 
@@ -66,62 +66,432 @@ type Stats struct {
 	Feedbacks, Lost uint32
 }
 
-// Tables lends the estimators of one shard the memory for what is under way. The zero value is
-// ready. It belongs to the shard's goroutine and is not copied.
-type Tables struct{}
+// What time decides.
+const (
+	// restartAfter is how long without feedback the delay is measured afresh.
+	restartAfter = 2 * time.Second
+
+	// missingAfter is how long, and two round trips, feedback on what is sent may take. Then
+	// the target goes down by missingDrop every missingStep.
+	missingAfter = 1500 * time.Millisecond
+	missingStep  = time.Second
+	missingDrop  = 0.8
+
+	// reportAfter is how long without feedback receiver reports count instead. Their loss is
+	// judged as in draft-ietf-rmcat-gcc-02 section 6.
+	reportAfter = 5 * time.Second
+	reportHigh  = 26 // of 256: 10 %
+	reportLow   = 5  // 2 %
+	reportRamp  = 1.05
+
+	// rembValid is how long a receiver estimated maximum bitrate holds.
+	rembValid = 5 * time.Second
+
+	rttMost   = 10 * time.Second
+	rttWeight = 0.25
+)
 
 // Estimator is the estimate for one connection. It must not be copied after Init.
 type Estimator struct {
-	cfg    Config
-	target uint64
+	// What every sent packet touches.
+	history  history
+	lastSent mono.Time
+	waiting  mono.Time // since when feedback is waited for; Never: not
+	bytes    int       // sent since limited was told
+
+	cfg     Config
+	target  float64
+	prober  prober
+	limited limited
+
+	clock    peerClock
+	grouping grouping
+	trend    trend
+	acked    acked
+	aimd     aimd
+	loss     lossBound
+
+	heard    mono.Time // the last feedback; Never: none
+	reduced  mono.Time // the last reduction for want of feedback or by a report
+	rtt      time.Duration
+	remb     float64
+	rembEnds mono.Time
+	said     uint8 // the loss of the last report
+
+	feedbacks, lost uint32
 }
 
 // Init begins afresh. The tables lend memory from the first packet on until Close; nil means
 // that every estimator has its own. Call Close before a second Init.
 func (e *Estimator) Init(now mono.Time, cfg Config, t *Tables) {
+	*e = Estimator{}
+	if cfg.Min == 0 {
+		cfg.Min = DefaultMin
+	}
+	if cfg.Max == 0 {
+		cfg.Max = DefaultMax
+	}
+	if cfg.Start == 0 {
+		cfg.Start = DefaultStart
+	}
+	cfg.Max = max(cfg.Max, cfg.Min)
+	cfg.Start = min(max(cfg.Start, cfg.Min), cfg.Max)
 	e.cfg = cfg
-	e.target = cfg.Start
+	e.history.tables = t
+	e.aimd = aimd{rate: float64(cfg.Start), changed: now}
+	e.target = e.aimd.rate
+	e.limited.at = now
+	e.trend.reset()
+	e.acked.reset()
 }
 
 // Close gives the lent memory back. The zero Estimator may be closed, and a closed one again.
-func (e *Estimator) Close() {}
+func (e *Estimator) Close() { e.history.clear() }
 
 // Sent notes that the packet with transport-wide sequence number seq and size bytes (all of the
 // UDP payload) was sent. Numbers increase by one with each call; when they do not, what was
-// sent before is forgotten.
-func (e *Estimator) Sent(now mono.Time, seq uint16, size int) {}
+// sent before is forgotten. While a probe cluster is being sent the packet counts as one of it.
+func (e *Estimator) Sent(now mono.Time, seq uint16, size int) {
+	var cluster uint8
+	if e.prober.open != 0 {
+		if c := e.prober.find(e.prober.open); c != nil && c.packets > 0 {
+			cluster = e.prober.sent(now, seq, size, e.prober.open)
+		}
+	}
+	e.note(now, seq, size, cluster)
+}
 
 // SentProbe is Sent for a packet that belongs to a probe cluster.
-func (e *Estimator) SentProbe(now mono.Time, seq uint16, size int, cluster uint8) {}
+func (e *Estimator) SentProbe(now mono.Time, seq uint16, size int, cluster uint8) {
+	e.note(now, seq, size, e.prober.sent(now, seq, size, cluster))
+}
+
+func (e *Estimator) note(now mono.Time, seq uint16, size int, cluster uint8) {
+	h := &e.history
+	if seq != h.next || int(h.n) >= len(h.entries) {
+		h.room(now, seq)
+	}
+	h.entries[int(seq)&(len(h.entries)-1)] = entry{
+		at: uint32(uint64(now) >> tick), size: uint16(size), cluster: cluster,
+	}
+	h.next = seq + 1
+	h.n++
+	e.bytes += size
+	e.lastSent = now
+	if e.waiting == mono.Never {
+		e.waiting = now
+	}
+}
 
 // Feedback takes a feedback message, of which t has not been iterated yet. What it says about
 // packets that are unknown, reported before or older than what is remembered is ignored.
-func (e *Estimator) Feedback(now mono.Time, t *rtcp.TWCC) {}
+func (e *Estimator) Feedback(now mono.Time, t *rtcp.TWCC) {
+	e.feedbacks++
+	if e.heard == mono.Never || now.Sub(e.heard) > restartAfter {
+		e.restart()
+	}
+	resumed := e.heard != mono.Never && e.missing(now)
+	if e.read(now, t) {
+		e.heard = now
+		e.waiting = mono.Never
+		if resumed {
+			e.prober.dropped = now
+		}
+	}
+	e.flow(now)
+	e.loss.update(now, e.aimd.rate)
+	e.control(now)
+	e.plan(now)
+}
+
+// restart measures the delay and the rate of arrival afresh.
+func (e *Estimator) restart() {
+	e.grouping = grouping{}
+	e.trend.reset()
+	e.acked.reset()
+	e.clock = peerClock{}
+}
+
+// read takes the statuses. It reports whether a packet arrived that was not known to have.
+func (e *Estimator) read(now mono.Time, t *rtcp.TWCC) (news bool) {
+	offset := e.clock.offset(t.ReferenceTime)
+	var newest mono.Time
+	for {
+		s, ok := t.Next()
+		if !ok {
+			break
+		}
+		p := e.history.find(s.Seq)
+		if p == nil || p.fate == received || p.fate == lost && !s.Received {
+			continue
+		}
+		sent := p.sent(now)
+		if int16(s.Seq+1-e.history.reported) > 0 {
+			e.history.reported = s.Seq + 1
+		}
+		arrived := instant(s.Arrival + offset)
+		if p.fate == lost {
+			e.loss.late()
+			e.prober.late(p.cluster)
+			e.lost--
+		} else {
+			e.loss.reported(sent, int(p.size), s.Received)
+		}
+		e.prober.reported(p.cluster, sent, arrived, int(p.size), s.Received)
+		if !s.Received {
+			p.fate = lost
+			e.lost++
+			continue
+		}
+		p.fate = received
+		news = true
+		newest = max(newest, sent)
+		e.arrived(now, sent, arrived, int(p.size))
+	}
+	if news {
+		e.measureRTT(now.Sub(newest))
+	}
+	return news
+}
+
+// arrived takes a packet that was received.
+func (e *Estimator) arrived(now, sent mono.Time, at instant, size int) {
+	apart, arrivedApart, group, complete, jumped := e.grouping.add(now, sent, at)
+	switch {
+	case jumped:
+		e.restart()
+	case complete:
+		e.trend.update(apart, arrivedApart, group)
+	}
+	e.acked.add(at, size)
+}
+
+func (e *Estimator) measureRTT(d time.Duration) {
+	d = min(max(d, 0), rttMost)
+	if e.rtt == 0 {
+		e.rtt = d
+		return
+	}
+	e.rtt += time.Duration(rttWeight * float64(d-e.rtt))
+}
+
+// flow tells the detector of the application-limited region what was sent.
+func (e *Estimator) flow(now mono.Time) {
+	was := e.limited.is
+	e.limited.update(now, e.bytes, e.target)
+	e.bytes = 0
+	if was && !e.limited.is {
+		e.acked.expectChange()
+	}
+}
+
+// control moves the target.
+func (e *Estimator) control(now mono.Time) {
+	before := e.target
+	m := measured{
+		state:   e.trend.state,
+		acked:   e.acked.rate() / (1 - e.loss.inherent),
+		limited: e.limited.is,
+		lossy:   e.loss.average > lossNoticed,
+		rtt:     e.rtt,
+	}
+	rate, probed := e.prober.result(e.history.reported)
+	if e.aimd.step(now, m) {
+		e.prober.pending = [clusterCapacity]float64{}
+		if now.Sub(e.prober.dropped) > dropSoon {
+			e.prober.from = before
+		}
+	}
+	if rate > 0 {
+		e.probed(now, rate/(1-e.loss.inherent), probed)
+	}
+	e.settle(now)
+	if e.target < before {
+		e.prober.dropped = now
+	}
+}
+
+// probed takes the result of a probe. It never lowers the target: that is what the delay is for.
+func (e *Estimator) probed(now mono.Time, rate, probed float64) {
+	e.prober.found++
+	if e.trend.state == Overuse {
+		return
+	}
+	if rate > e.aimd.rate {
+		e.aimd.learn(now, min(rate, float64(e.cfg.Max)))
+	}
+	if rate >= probeAlmost*probed {
+		e.prober.plan(e.aimd.rate, float64(e.cfg.Max), probeFurther*rate)
+	}
+}
+
+// settle makes the target of all that bounds it.
+func (e *Estimator) settle(now mono.Time) {
+	low, high := float64(e.cfg.Min), float64(e.cfg.Max)
+	e.aimd.rate = min(max(e.aimd.rate, low), high)
+	target := e.loss.cap(e.aimd.rate)
+	if e.remb != 0 {
+		if e.rembEnds.Due(now) {
+			e.remb = 0
+		} else {
+			target = min(target, e.remb)
+		}
+	}
+	e.target = min(max(target, low), high)
+}
+
+// missing reports whether feedback is overdue.
+func (e *Estimator) missing(now mono.Time) bool {
+	return e.waiting != mono.Never && now >= e.overdue()
+}
+
+// overdue is when feedback on what is sent is overdue.
+func (e *Estimator) overdue() mono.Time { return e.waiting.Add(missingAfter + 2*e.rtt) }
 
 // Report takes a reception report of the receiver: the fraction lost (RFC 3550 section 6.4.1)
 // and the round trip that it gave, 0 if none. It counts only while there is no feedback.
-func (e *Estimator) Report(now mono.Time, loss uint8, rtt time.Duration) {}
+func (e *Estimator) Report(now mono.Time, loss uint8, rtt time.Duration) {
+	if e.heard != mono.Never && now.Sub(e.heard) < reportAfter {
+		return
+	}
+	e.said = loss
+	if rtt > 0 {
+		e.measureRTT(rtt)
+	}
+	e.flow(now)
+	switch {
+	case now.Sub(e.reduced) < missingStep:
+		return
+	case loss > reportHigh:
+		e.aimd.rate *= 1 - 0.5*float64(loss)/256
+	case loss < reportLow && !e.limited.is && e.waiting != mono.Never:
+		e.aimd.rate *= reportRamp
+	default:
+		return
+	}
+	e.reduced = now
+	e.settle(now)
+}
 
 // REMB takes a receiver estimated maximum bitrate, which bounds the target for a few seconds
 // (draft-alvestrand-rmcat-remb-03).
-func (e *Estimator) REMB(now mono.Time, bitrate uint64) {}
+func (e *Estimator) REMB(now mono.Time, bitrate uint64) {
+	e.remb = float64(min(max(bitrate, e.cfg.Min), e.cfg.Max))
+	e.rembEnds = now.Add(rembValid)
+	e.settle(now)
+}
 
-// SetWanted says how many bit/s there would be to send at most. Probes are not sent above what
-// is wanted, and none if it is 0, as it is at first.
-func (e *Estimator) SetWanted(bitrate uint64) {}
+// SetWanted says how many bit/s there would be to send at most. Probes are not sent much above
+// what is wanted, and none if it is 0, as it is at first, or less than the target.
+func (e *Estimator) SetWanted(bitrate uint64) {
+	wanted := float64(min(bitrate, e.cfg.Max))
+	if wanted > e.prober.wanted && wanted > e.target {
+		e.prober.retry = true
+	}
+	e.prober.wanted = wanted
+}
 
 // Tick does what time asks for. It may be called at any time.
-func (e *Estimator) Tick(now mono.Time) {}
+func (e *Estimator) Tick(now mono.Time) {
+	if e.history.entries != nil && now.Sub(e.lastSent) >= silence {
+		e.history.clear()
+		e.waiting = mono.Never
+	}
+	e.flow(now)
+	if e.heard != mono.Never && e.missing(now) && now.Sub(e.reduced) >= missingStep {
+		if now.Sub(e.prober.dropped) > dropSoon {
+			e.prober.from = e.target
+		}
+		e.reduced, e.prober.dropped = now, now
+		e.aimd.rate = min(e.aimd.rate, e.target) * missingDrop
+	}
+	e.settle(now)
+	e.plan(now)
+}
 
-// Deadline is when Tick has to be called, and Probe after it; mono.Never while there is nothing to wait for.
-func (e *Estimator) Deadline() mono.Time { return mono.Never }
+// mayProbe reports whether a probe would be answered, could show something, and would not make
+// bad things worse.
+func (e *Estimator) mayProbe() bool {
+	return e.heard != mono.Never && e.prober.wanted > e.target && e.history.entries != nil &&
+		e.trend.state == Normal && e.loss.bound == 0
+}
+
+// plan decides whether to probe.
+func (e *Estimator) plan(now mono.Time) {
+	p := &e.prober
+	p.expire(now)
+	if p.busy() || !e.mayProbe() || e.missing(now) {
+		return
+	}
+	ceiling := float64(e.cfg.Max)
+	since := now.Sub(p.lastAt)
+	switch {
+	case !p.begun:
+		p.begun, p.retry = true, false
+		p.plan(e.target, ceiling, probeFirst*e.target, probeSecond*e.target)
+	case p.from != 0 && e.aimd.phase == increase:
+		if e.target < dropShare*p.from && now.Sub(p.dropped) <= dropSoon {
+			p.plan(e.target, ceiling, dropProbe*p.from)
+		}
+		p.from = 0
+	case since >= probeEvery, p.retry && since >= probeSooner:
+		p.retry = false
+		p.lastAt = now
+		p.plan(e.target, ceiling, probeRegular*e.target)
+	}
+}
+
+// Deadline is when Tick has to be called, and Probe after it; mono.Never while there is nothing
+// to wait for.
+func (e *Estimator) Deadline() mono.Time {
+	if e.history.entries == nil {
+		return mono.Never
+	}
+	at := e.lastSent.Add(silence)
+	if e.heard == mono.Never {
+		return at
+	}
+	if e.waiting != mono.Never {
+		at = min(at, max(e.overdue(), e.reduced.Add(missingStep)))
+	}
+	p := &e.prober
+	switch {
+	case p.busy():
+		for i := range p.clusters {
+			at = mono.Earliest(at, p.clusters[i].deadline())
+		}
+	case e.mayProbe() && p.retry:
+		at = min(at, p.lastAt.Add(probeSooner))
+	case e.mayProbe():
+		at = min(at, p.lastAt.Add(probeEvery))
+	}
+	return at
+}
 
 // Target is the estimate in bit/s.
-func (e *Estimator) Target() uint64 { return e.target }
+func (e *Estimator) Target() uint64 { return uint64(e.target) }
 
 // Probe returns a cluster to send now, each one once. The next one is due when that one has been
 // sent, or given up for want of time.
-func (e *Estimator) Probe(now mono.Time) (Probe, bool) { return Probe{}, false }
+func (e *Estimator) Probe(now mono.Time) (Probe, bool) { return e.prober.hand(now) }
 
 // Stats returns what is known.
-func (e *Estimator) Stats() Stats { return Stats{Target: e.target} }
+func (e *Estimator) Stats() Stats {
+	loss := uint8(min(e.loss.average*256, 255))
+	if e.feedbacks == 0 {
+		loss = e.said
+	}
+	return Stats{
+		Target:    e.Target(),
+		Acked:     uint64(e.acked.rate()),
+		Loss:      loss,
+		RTT:       e.rtt,
+		State:     e.trend.state,
+		Trend:     e.trend.scaled,
+		Limited:   e.limited.is,
+		Probes:    e.prober.handed,
+		Probed:    e.prober.found,
+		Feedbacks: e.feedbacks,
+		Lost:      e.lost,
+	}
+}

@@ -1,0 +1,174 @@
+package bwe
+
+import (
+	"math"
+	"time"
+
+	"tsubame/netio/mono"
+)
+
+// Additive increase and multiplicative decrease, draft-ietf-rmcat-gcc-02 section 5.5, and what
+// libwebrtc does about the capacity of the link (aimd_rate_control.cc, link_capacity_estimator.cc).
+const (
+	backoff        = 0.85
+	backoffExtra   = 5000.0 // bit/s, which counts at low rates
+	rampUp         = 1.08   // a second, while the capacity is not known
+	rampLeast      = 1000.0 // bit/s for a step
+	beyondAcked    = 1.5    // the estimate may be that many times what arrives,
+	beyondLossy    = 1.1    // or that many while packets are lost,
+	beyondExtra    = 10_000 // and a little more
+	stepMost       = time.Second
+	reduceLeast    = 10 * time.Millisecond // between two decreases: a round trip, within these
+	reduceMost     = 200 * time.Millisecond
+	reactionTime   = 100 * time.Millisecond // of the detector
+	frameRate      = 30                     // of a typical video
+	packetBits     = 1200 * 8
+	additiveLeast  = 4000.0 // bit/s a second
+	capacityWeight = 0.05
+	capacityLow    = 0.4 // variance over the mean, in kbit/s
+	capacityHigh   = 2.5
+)
+
+// capacity is the mean and the deviation of what arrived when the link was overused. It is
+// forgotten when what arrives is out of three deviations.
+type capacity struct {
+	kbps     float64 // 0: not known
+	variance float64 // over the mean
+}
+
+func (c *capacity) sample(rate float64) {
+	kbps := max(rate/1000, 1)
+	if c.kbps == 0 {
+		*c = capacity{kbps: kbps, variance: capacityLow}
+		return
+	}
+	c.kbps += capacityWeight * (kbps - c.kbps)
+	off := c.kbps - kbps
+	c.variance += capacityWeight * (off*off/max(c.kbps, 1) - c.variance)
+	c.variance = min(max(c.variance, capacityLow), capacityHigh)
+}
+
+func (c *capacity) spread() float64 { return 3 * math.Sqrt(c.variance*c.kbps) }
+
+// above and below report whether a rate is out of the known capacity.
+func (c *capacity) above(rate float64) bool {
+	return c.kbps != 0 && rate/1000 > c.kbps+c.spread()
+}
+
+func (c *capacity) below(rate float64) bool {
+	return c.kbps != 0 && rate/1000 < c.kbps-c.spread()
+}
+
+// phase is what the rate does: section 5.5, figure 2.
+type phase uint8
+
+const (
+	hold phase = iota
+	increase
+	decrease
+)
+
+// aimd is the estimate by delay.
+type aimd struct {
+	rate     float64 // bit/s
+	capacity capacity
+	changed  mono.Time // when the rate was last changed or looked at
+	phase    phase
+}
+
+// measured is what a step goes by.
+type measured struct {
+	state   State
+	acked   float64 // bit/s, as it was sent: with what is always lost; 0: not known
+	limited bool    // what is sent is far from the target
+	lossy   bool
+	rtt     time.Duration
+}
+
+// mayReduce reports whether the last decrease has had time to show.
+func (a *aimd) mayReduce(now mono.Time, m measured) bool {
+	wait := min(max(m.rtt, reduceLeast), reduceMost)
+	return now.Sub(a.changed) >= wait || m.acked != 0 && m.acked < a.rate/2
+}
+
+// step moves the rate. It reports whether it was decreased.
+func (a *aimd) step(now mono.Time, m measured) (reduced bool) {
+	switch {
+	case m.state == Overuse:
+		if !a.mayReduce(now, m) {
+			return false
+		}
+		return a.reduce(now, m.acked)
+	case m.state == Underuse:
+		a.phase = hold // the queue drains, and shall
+	case a.phase != increase:
+		a.phase, a.changed = increase, now
+	}
+	if a.phase == increase {
+		a.raise(now, m)
+	}
+	return false
+}
+
+// reduce goes below what arrives, so that the queue that was built drains.
+func (a *aimd) reduce(now mono.Time, acked float64) bool {
+	was := a.rate
+	if acked == 0 {
+		a.rate /= 2 // nothing is known yet but that this is too much
+	} else {
+		lower := acked * backoff
+		if lower > backoffExtra {
+			lower -= backoffExtra
+		}
+		if lower > a.rate && a.capacity.kbps != 0 {
+			lower = a.capacity.kbps * 1000 * backoff
+		}
+		a.rate = min(a.rate, lower)
+		if a.capacity.below(acked) {
+			a.capacity = capacity{}
+		}
+		a.capacity.sample(acked)
+	}
+	a.phase, a.changed = hold, now
+	return a.rate < was
+}
+
+// raise goes up, by steps that the link's capacity makes small where it is known.
+func (a *aimd) raise(now mono.Time, m measured) {
+	took := min(now.Sub(a.changed), stepMost).Seconds()
+	a.changed = now
+	if a.capacity.above(m.acked) {
+		a.capacity = capacity{}
+	}
+	if m.limited || m.acked == 0 {
+		return // nothing shows that there is more
+	}
+	limit := beyondAcked*m.acked + beyondExtra
+	if m.lossy {
+		limit = beyondLossy*m.acked + beyondExtra
+	}
+	if a.rate >= limit {
+		return
+	}
+	step := max(a.rate*(math.Pow(rampUp, took)-1), rampLeast)
+	if a.capacity.kbps != 0 {
+		step = a.additive(m.rtt) * took
+	}
+	a.rate = min(a.rate+step, limit)
+}
+
+// additive is half a packet a response time, in bit/s a second.
+func (a *aimd) additive(rtt time.Duration) float64 {
+	frame := a.rate / frameRate
+	packet := frame / max(math.Ceil(frame/packetBits), 1)
+	response := 2 * (rtt + reactionTime).Seconds()
+	return max(packet/response, additiveLeast)
+}
+
+// learn sets the rate to what a probe found.
+func (a *aimd) learn(now mono.Time, rate float64) {
+	a.rate, a.changed = rate, now
+	if a.capacity.above(rate) {
+		a.capacity = capacity{}
+	}
+}
