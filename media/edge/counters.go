@@ -27,6 +27,8 @@ type Counters struct {
 	HandshakesFailed count.Word
 	BadFingerprints  count.Word
 	PathSwitches     count.Word
+	ConsentLost      count.Word // connections whose peer had not checked for param.ConsentTimeout
+	ConsentRegained  count.Word // of those, the ones that a check brought back
 	Roamed           count.Word // datagrams that landed here for another shard
 	Foreign          count.Word // gauge: paths remembered for other shards
 	STUNReplies      count.Word

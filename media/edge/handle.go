@@ -17,12 +17,17 @@ var ErrTooOften = errors.New("edge: too many ICE restarts")
 // EventKind tells one event of a connection from another.
 type EventKind uint8
 
-// The events. Established and Closed come at most once, TransportChanged only between the two,
-// and nothing comes after Closed.
+// The events. Established and Closed come at most once, the others only between the two, and
+// nothing comes after Closed. Of several changes that signaling was not told of yet it is told the
+// last, or nothing if that is none.
 const (
 	Established EventKind = iota + 1 // a path, the keys, and the right certificate
 	Closed
 	TransportChanged // the selected path is carried by something else than it was said to be
+	Silent           // nothing has come from the peer for Config.SilentAfter
+	Lapsed           // nor any check for param.ConsentTimeout: nothing is sent until one comes
+	Heard            // the peer is heard again, after one of these two
+	NetworkChanged   // Unstable is not what it was said to be; 0 in the beginning
 )
 
 // What carries the selected path: UDP, or a TCP connection or TLS, whether directly or
@@ -51,6 +56,7 @@ type Event struct {
 	Kind      EventKind
 	Reason    string // of Closed
 	Transport string // of Established and TransportChanged: TransportUDP or TransportTCP
+	Unstable  uint8  // of NetworkChanged: conn.Conn.Unstable
 }
 
 // credentials of a connection: those that the latest offer names, and those before them,
@@ -77,21 +83,30 @@ type Conn struct {
 	name    atomic.Pointer[name]
 
 	shut   atomic.Bool   // Close was called: only Closed is told from now on
-	silent atomic.Bool   // and not even that
+	mute   atomic.Bool   // and not even that
 	dead   atomic.Bool   // closed, for whatever reason
 	stream atomic.Bool   // the selected path is carried by a stream, as far as is known
+	silent atomic.Uint32 // one of the silences
+	level  atomic.Uint32 // conn.Conn.Unstable
 	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
-	said   string        // the transport that was told last; dispatcher only
+	said   said          // what was told last; dispatcher only
 	told   bool          // Established was delivered; dispatcher only
 	over   bool          // Closed was delivered; dispatcher only
 	freed  bool          // released; dispatcher only
 }
 
+// said is what signaling knows of a connection.
+type said struct {
+	transport string
+	silent    uint32
+	level     uint32
+}
+
 const (
 	happenEstablished = 1 << 0
 	happenReleased    = 1 << 1 // no shard holds anything of the connection any more
-	happenTransport   = 1 << 2
-	happenReason      = 8 // shift
+	happenChange      = 1 << 2 // of what said knows
+	happenReason      = 8      // shift
 )
 
 // Open makes a connection that waits for its peer. notify is called on the plane's event
@@ -112,7 +127,7 @@ func (p *Plane) Open(notify func(Event)) (*Conn, error) {
 	if p.ended.Load() {
 		// Plane.Close may have passed this slot by already. The caller gets an error and
 		// so no event.
-		c.silent.Store(true)
+		c.mute.Store(true)
 		c.Close()
 		return nil, ErrFull
 	}
@@ -210,11 +225,22 @@ func (c *Conn) Close() {
 func (c *Conn) established() { c.signal(happenEstablished) }
 func (c *Conn) released()    { c.signal(happenReleased) }
 
-// carriedBy notes whether the selected path is carried by a stream. Of several changes that
-// signaling was not told of yet it is told the last, or nothing if that is none.
+// carriedBy notes whether the selected path is carried by a stream.
 func (c *Conn) carriedBy(stream bool) {
 	if c.stream.Swap(stream) != stream {
-		c.signal(happenTransport)
+		c.signal(happenChange)
+	}
+}
+
+// silentFor notes one of the silences; unstable, how stable the network is.
+func (c *Conn) silentFor(state uint32) { c.change(&c.silent, state) }
+func (c *Conn) unstable(level uint8)   { c.change(&c.level, uint32(level)) }
+
+// change is called with every tick, so it only looks, as a rule. The shard alone writes.
+func (c *Conn) change(v *atomic.Uint32, to uint32) {
+	if v.Load() != to {
+		v.Store(to)
+		c.signal(happenChange)
 	}
 }
 
@@ -242,21 +268,41 @@ func (c *Conn) signal(bits uint32) {
 	c.plane.wakeEvents.Wake()
 }
 
+// tellChanges tells signaling what is not as it was told last. Dispatcher only.
+func (c *Conn) tellChanges() {
+	now := said{transport: c.transport(), silent: c.silent.Load(), level: c.level.Load()}
+	was := c.said
+	c.said = now
+	tell := func(e Event) {
+		if !c.shut.Load() {
+			c.notify(e)
+		}
+	}
+	if now.transport != was.transport {
+		tell(Event{Kind: TransportChanged, Transport: now.transport})
+	}
+	if now.silent != was.silent {
+		tell(Event{Kind: silenceKinds[now.silent]})
+	}
+	if now.level != was.level {
+		tell(Event{Kind: NetworkChanged, Unstable: uint8(now.level)})
+	}
+}
+
 // deliver tells signaling what happened since it was last told, and gives the connection's
 // place back when all is over. Dispatcher only.
 func (c *Conn) deliver() {
 	h := c.happen.Swap(0)
 	if h&happenEstablished != 0 && !c.told && !c.over && !c.shut.Load() {
-		c.told, c.said = true, c.transport()
-		c.notify(Event{Kind: Established, Transport: c.said})
+		c.told, c.said.transport = true, c.transport()
+		c.notify(Event{Kind: Established, Transport: c.said.transport})
 	}
-	if now := c.transport(); c.told && !c.over && now != c.said && !c.shut.Load() {
-		c.said = now
-		c.notify(Event{Kind: TransportChanged, Transport: now})
+	if c.told && !c.over {
+		c.tellChanges()
 	}
 	if r := h >> happenReason; r != 0 && !c.over {
 		c.over = true
-		if !c.silent.Load() {
+		if !c.mute.Load() {
 			c.notify(Event{Kind: Closed, Reason: reasons[r]})
 		}
 	}

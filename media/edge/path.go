@@ -78,7 +78,7 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 		s.count.DropUfrag.Inc()
 		return
 	}
-	out := l.ICE.HandleCheck(now, k, req)
+	out := s.takeCheck(now, k, req, l)
 	if out.HasEvicted {
 		s.evicted(out.Evicted, l)
 	}
@@ -302,6 +302,7 @@ func (s *shard) deliver(now mono.Time, l *live, b []byte) {
 		s.count.DropPath.Inc()
 		return
 	}
+	l.heard = now
 	if rtp.IsRTCP(b) {
 		s.arm(l, l.HandleRTCP(&s.env, now, b))
 	} else {

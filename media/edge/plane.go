@@ -59,6 +59,8 @@ type Config struct {
 	FrameWindow    time.Duration  // how long a video packet may wait for the rest of its frame; 0: not at all
 	NoPadding      bool           // do not bring the packets of a frame to one length
 	NoParking      bool           // keep DTLS endpoints that have nothing to do
+	SilentAfter    time.Duration  // when signaling is told that nothing comes from a peer any more; 0: never
+	ConsentGrace   time.Duration  // how long a connection outlives its peer's consent
 	Log            *slog.Logger
 }
 

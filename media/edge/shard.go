@@ -106,8 +106,12 @@ type live struct {
 	*conn.Conn
 	handle  *Conn
 	armed   mono.Time // what the timer is set to
+	heard   mono.Time // the last media or report by one of its paths, authentic or not
 	closing bool      // closed; stays until armed to send its close_notify
 	parked  bool      // its DTLS endpoint is, or never will be
+
+	lapsed   bool      // consent to send is lost, and until
+	graceEnd mono.Time // a check may bring it back
 }
 
 func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *shard {
@@ -296,8 +300,9 @@ func (s *shard) HandleTimers(now mono.Time, out *mmsg.TxQueue) mono.Time {
 		case l.closing:
 			s.forget(l)
 		case !l.Tick(&s.env, now):
-			s.end(now, l, ReasonConsentLost)
+			s.consentLost(now, l)
 		default:
+			s.watch(now, l)
 			s.settleAll(l)
 			s.followPath(l)
 			// What could not be done now (no path, no room) is not tried again at once.

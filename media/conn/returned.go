@@ -1,0 +1,17 @@
+package conn
+
+import "tsubame/media/param"
+
+// Regained says that the peer's consent is there again, which Tick has found to be lost.
+func (c *Conn) Regained() { c.lost = false }
+
+// Returned says that the peer is heard again after longer than retransmissions reach back: what it
+// has missed of videos only a key frame makes up for, and asking for it now spares it a round
+// trip. What it is sent meanwhile goes on: it may have heard us all the time.
+func (c *Conn) Returned(env *Env) {
+	for _, s := range c.subs {
+		if s != nil && s.waiting && s.spec.Kind == param.Video {
+			env.wantKeyFrame(s.spec.Track)
+		}
+	}
+}
