@@ -75,6 +75,8 @@ var keys = []key{
 	{name: "equalise_padding", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Equalise })},
 	{name: "share_threads", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Share })},
 	{name: "shard_cpus", set: cpus(func(c *Config) *[]int { return &c.Media.CPUs })},
+	{name: "ice_restart_after", def: "7 s", set: intervalOrZero(func(c *Config) *dur { return &c.Media.RestartAfter }, "1 s", "1 min")},
+	{name: "consent_grace", def: "10 s", set: intervalOrZero(func(c *Config) *dur { return &c.Media.ConsentGrace }, "1 s", "5 min")},
 	{name: "dtls_parking", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.DTLSParking })},
 
 	{name: "turn", def: "true", set: boolean(func(c *Config) *bool { return &c.TURN.On })},

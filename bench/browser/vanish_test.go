@@ -11,6 +11,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"tsubame/bench/harness"
 )
 
 // crash ends the tab's renderer as a bug in it would: no script runs any more, and
@@ -57,7 +59,8 @@ func TestKilledBrowserIsNoticedAndAnnounced(t *testing.T) {
 func TestFrozenBrowserIsNoticedByItsMissingConsent(t *testing.T) {
 	besideChurn(t)
 	const consent = 30 * time.Second
-	s, b := newScene(t), sharedChromium(t)
+	s := newSceneWith(t, harness.Options{Args: []string{"-dev"}, Config: map[string]string{"consent_grace": "0 s"}})
+	b := sharedChromium(t)
 	own := ownChromium(t)
 	stays, freezes := s.client(b, "stays", 1), s.client(own, "freezes", 6)
 	stays.join("sendrecv")

@@ -196,17 +196,18 @@ func (s *server) stop(ctx context.Context) error {
 // plane gives signaling what it needs of the media plane, in its own words.
 type plane struct{ *edge.Plane }
 
+var mediaKinds = map[edge.EventKind]channel.MediaKind{
+	edge.Established: channel.MediaEstablished, edge.Closed: channel.MediaClosed, edge.TransportChanged: channel.MediaMoved,
+	edge.Silent: channel.MediaSilent, edge.Lapsed: channel.MediaLapsed, edge.Heard: channel.MediaHeard,
+	edge.NetworkChanged: channel.MediaUnstable,
+}
+
 // Open implements channel.Plane.
 func (p plane) Open(notify func(channel.MediaEvent)) (channel.Conn, error) {
 	c, err := p.Plane.Open(func(e edge.Event) {
-		kind := channel.MediaEstablished
-		switch e.Kind {
-		case edge.Closed:
-			kind = channel.MediaClosed
-		case edge.TransportChanged:
-			kind = channel.MediaMoved
-		}
-		notify(channel.MediaEvent{Kind: kind, Reason: e.Reason, TCP: e.Transport == edge.TransportTCP})
+		notify(channel.MediaEvent{
+			Kind: mediaKinds[e.Kind], Reason: e.Reason, TCP: e.Transport == edge.TransportTCP, Level: int(e.Unstable),
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -247,6 +248,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 			Share: c.Media.Share, CPUs: c.Media.CPUs, Log: log,
 		},
 		Turn: turnConfig(c.TURN), NoTURN: !c.TURN.On,
+		SilentAfter: c.Media.RestartAfter, ConsentGrace: c.Media.ConsentGrace,
 		FrameWindow: c.Media.FrameWindow, NoPadding: !c.Media.Equalise, NoParking: !c.Media.DTLSParking,
 		MaxConnections: c.Server.MaxConnections,
 		Log:            log,
