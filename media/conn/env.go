@@ -67,13 +67,13 @@ type Env struct {
 
 	// CacheAge is how old what a ring holds for viewers that start may be; 0: nothing is held.
 	CacheAge time.Duration
+	replayed router.Run // what a replay sends next
 
-	packets  [router.MaxRun]Packet // what Resolve returns
-	replayed router.Run            // what a replay sends next
-	scratch  [mmsg.SlotSize]byte
-	seqs     []uint16
-	blocks   []rtcp.ReportBlock
-	ssrcs    []uint32
+	packets [router.MaxRun]Packet // what Resolve returns
+	scratch [mmsg.SlotSize]byte
+	seqs    []uint16
+	blocks  []rtcp.ReportBlock
+	ssrcs   []uint32
 }
 
 // wantKeyFrame notes that a viewer needs one of the track. A viewer that waits says so for
@@ -173,20 +173,23 @@ type Counters struct {
 	PLIIn           count.Word
 	PLIOut          count.Word
 
-	PaddedPackets   count.Word // packets brought to their neighbours' length: once, not for each viewer
-	PaddedBytes     count.Word // by so much
-	FeedbackIn      count.Word // transport-wide feedback and REMB from subscribers
-	Recovered       count.Word // packets that came by RTX
-	PaddingOnly     count.Word // packets without media: probes
-	KeyFrames       count.Word // that publishers began
-	Replays         count.Word // viewers that began with what the key frame cache held, and
-	ReplayedPackets count.Word // the packets that they were sent of it
-	CacheRefreshes  count.Word // key frames asked for because that in the cache was too old
-	BlindStarts     count.Word // viewers that began without one, having waited for long
+	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
+	PaddedBytes   count.Word // by so much
+	FeedbackIn    count.Word // transport-wide feedback and REMB from subscribers
+	Recovered     count.Word // packets that came by RTX
+	PaddingOnly   count.Word // packets without media: probes
+	KeyFrames     count.Word // that publishers began
+	BlindStarts   count.Word // viewers that began without one, having waited for long
+
+	KeyFramesIgnored count.Word // times that a publisher had ignored requests for recv.KeyFrameIgnored
 
 	REDIn        count.Word // packets of redundant audio received (RFC 2198)
 	REDRecovered count.Word // packets that came as redundancy of others
 	REDOut       count.Word // packets sent with redundancy
+
+	Replays         count.Word // viewers that began with what the key frame cache held, and
+	ReplayedPackets count.Word // the packets that they were sent of it
+	CacheRefreshes  count.Word // key frames asked for because the one in the cache was too old
 
 	SourceSwitches count.Word // tracks whose peer went on under another SSRC
 

@@ -22,7 +22,7 @@ const maxCompound = 1100
 // The most that each part of a compound takes, in bytes.
 const (
 	nackSize     = 12 + 4*recv.MaxOutstanding // no two sequence numbers near each other
-	keyFrameSize = 20                         // FIR; a PLI has 12
+	keyFrameSize = 12 + 20                    // PLI, FIR
 	reportsSize  = 8 + 24*param.MaxPublish    // RR
 	rembSize     = 20 + 4*param.MaxPublish
 	senderSize   = 28 // SR
@@ -123,14 +123,14 @@ func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
 		env.Count.NACKOut.Add(uint64(len(env.seqs)))
 		c.asked.nacksOut += uint32(len(env.seqs))
 	}
-	if p.stream.TakeLost() {
+	if p.stream.TakeLost() && p.shared.NextReader(0) >= 0 { // who comes later needs one anyway
 		p.ask(now)
 	}
 	if !p.keys.Deadline().Due(now) {
 		return true
 	}
 	if p.forgotten(now) {
-		p.keys.Arrived(now) // as far as asking goes
+		p.keys.Forget()
 		return true
 	}
 	buf := w.begin(c.reduced, keyFrameSize)
@@ -138,15 +138,38 @@ func (c *Conn) askPublisher(w *compound, now mono.Time, p *publisher) bool {
 		return false
 	}
 	p.keys.Due(now)
-	if p.spec.Feedback.PLI || !p.spec.Feedback.FIR {
-		w.buf = rtcp.AppendPLI(buf, senderSSRC, p.ssrc)
-	} else {
-		p.fir++
-		w.buf = rtcp.AppendFIR(buf, senderSSRC, p.ssrc, p.fir)
+	if p.keys.Ignored(now) {
+		env.Count.KeyFramesIgnored.Inc()
 	}
+	w.buf = p.appendRequest(buf)
 	env.Count.PLIOut.Inc()
 	c.asked.plisOut++
 	return true
+}
+
+// appendRequest appends a request for a key frame: a PLI; a FIR where there is no PLI, and beside
+// it when PLIs alone were not answered.
+func (p *publisher) appendRequest(buf []byte) []byte {
+	f := &p.spec.Feedback
+	if f.PLI || !f.FIR {
+		buf = rtcp.AppendPLI(buf, senderSSRC, p.ssrc)
+	}
+	if f.FIR && (!f.PLI || p.keys.Escalates()) {
+		p.fir++ // each is a new request: repetitions under an old number are not heard
+		buf = rtcp.AppendFIR(buf, senderSSRC, p.ssrc, p.fir)
+	}
+	return buf
+}
+
+// IgnoresRequests reports whether the peer publishes a video of which it has sent no key frame
+// for recv.KeyFrameIgnored, although viewers wait for one and it was asked all that time.
+func (c *Conn) IgnoresRequests() bool {
+	for _, p := range c.pubs {
+		if p != nil && p.keys.Ignoring() {
+			return true
+		}
+	}
+	return false
 }
 
 // sendReports sends a receiver report about what the peer publishes, a sender report of

@@ -18,6 +18,14 @@ const (
 	// between two requests that go unanswered.
 	keyFramePatience = 3
 	keyFrameBackOff  = 4 * time.Second
+
+	// keyFrameGentle is how many requests are PLIs alone. A publisher that has answered none
+	// may take a FIR, which is an order, more seriously.
+	keyFrameGentle = 2
+
+	// KeyFrameIgnored is for how long a key frame is asked for until its publisher counts as
+	// one that ignores requests. The request after that says so: the seventh, after 12 s.
+	KeyFrameIgnored = 10 * time.Second
 )
 
 // KeyFrames folds the key frame requests of all who watch one layer into few: at most one
@@ -27,6 +35,7 @@ type KeyFrames struct {
 	sent   mono.Time // the last request
 	since  mono.Time // when the unanswered request was made; Never: nothing is wanted
 	tries  uint8     // requests sent since
+	told   bool      // that they are ignored
 	folded uint64
 }
 
@@ -41,7 +50,26 @@ func (k *KeyFrames) Request(now mono.Time) {
 }
 
 // Arrived notes that a key frame has begun to come in.
-func (k *KeyFrames) Arrived(mono.Time) { k.since, k.tries = mono.Never, 0 }
+func (k *KeyFrames) Arrived(mono.Time) { k.Forget(); k.told = false }
+
+// Forget notes that nobody wants a key frame any more.
+func (k *KeyFrames) Forget() { k.since, k.tries = mono.Never, 0 }
+
+// Ignored reports, once until a key frame arrives, that the publisher has ignored all requests
+// for KeyFrameIgnored.
+func (k *KeyFrames) Ignored(now mono.Time) bool {
+	if k.told || k.tries <= keyFrameGentle || k.Waiting(now) < KeyFrameIgnored {
+		return false
+	}
+	k.told = true
+	return true
+}
+
+// Ignoring reports whether Ignored has, and no key frame has come since.
+func (k *KeyFrames) Ignoring() bool { return k.told }
+
+// Escalates reports whether the request that was due last should be more than a PLI.
+func (k *KeyFrames) Escalates() bool { return k.tries > keyFrameGentle }
 
 // Due reports whether a request (PLI, or FIR where there is no PLI) is to be sent at now,
 // and takes it as sent.

@@ -98,3 +98,57 @@ func TestUnansweredRequestsBackOffAndGoOn(t *testing.T) {
 		t.Error("the back-off did not end with the answer")
 	}
 }
+
+func TestRequestsEscalateWithTheThird(t *testing.T) {
+	var k KeyFrames
+	for round := range 3 {
+		k.Request(start.Add(time.Duration(round) * time.Minute))
+		for i, want := range []bool{false, false, true, true} {
+			if now := k.Deadline(); !k.Due(now) || k.Escalates() != want {
+				t.Errorf("round %d, request %d: escalates %v", round, i, k.Escalates())
+			}
+		}
+		if round == 0 {
+			k.Arrived(k.Deadline())
+		} else {
+			k.Forget()
+		}
+	}
+}
+
+// Row RTP-09.
+func TestPublisherThatIgnoresRequestsIsToldOfOnce(t *testing.T) {
+	var k KeyFrames
+	told := 0
+	ask := func(from mono.Time, d time.Duration) (last mono.Time) {
+		k.Request(from)
+		for last = from; last.Sub(from) < d; last = last.Add(ms(10)) {
+			k.Request(last)
+			k.Due(last)
+			if k.Ignored(last) {
+				told++
+				if w := k.Waiting(last); w < KeyFrameIgnored || w > KeyFrameIgnored+ms(10) {
+					t.Errorf("told of after %v", w)
+				}
+			}
+		}
+		return last
+	}
+	now := ask(start, KeyFrameIgnored-ms(10))
+	if told != 0 {
+		t.Fatal("told of too early")
+	}
+	now = ask(now, time.Minute)
+	k.Forget()
+	now = ask(now, time.Minute)
+	if told != 1 || !k.Ignoring() {
+		t.Errorf("told of %d times, want once", told)
+	}
+	k.Arrived(now)
+	if k.Ignoring() {
+		t.Error("still after one has come")
+	}
+	if ask(now, time.Minute); told != 2 {
+		t.Errorf("told of %d times after a key frame in between, want twice", told)
+	}
+}
