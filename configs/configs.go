@@ -99,14 +99,16 @@ type Media struct {
 	PlainIO    bool   // one packet a system call, for kernels that lack the batched calls
 	Steering   bool   // let the kernel pick the shard by the program that we attach
 
-	Share        bool          // shards share threads while the load is low
-	GSO          bool          // send runs of equal datagrams as one (UDP_SEGMENT)
-	RestartAfter time.Duration // silence of a client's media after which it is offered an ICE restart; 0: never
-	ConsentGrace time.Duration // how long a connection outlives its client's consent
-	FrameWindow  time.Duration // how long a video packet may wait for the rest of its frame; 0: not at all
-	Equalise     bool          // pad packets of a frame to one length, so that they make one run
-	CPUs         []int         // that shards are bound to, by turns; empty: to none
-	DTLSParking  bool          // keep only the state of a DTLS endpoint that has nothing to do
+	Share         bool          // shards share threads while the load is low
+	GSO           bool          // send runs of equal datagrams as one (UDP_SEGMENT)
+	RestartAfter  time.Duration // silence of a client's media after which it is offered an ICE restart; 0: never
+	ConsentGrace  time.Duration // how long a connection outlives its client's consent
+	FrameWindow   time.Duration // how long a video packet may wait for the rest of its frame; 0: not at all
+	Equalise      bool          // pad packets of a frame to one length, so that they make one run
+	KeyFrameCache int           // bytes of each video track that are held for viewers who start; 0: none
+	CacheAge      time.Duration // how old the key frame may be that they start with
+	CPUs          []int         // that shards are bound to, by turns; empty: to none
+	DTLSParking   bool          // keep only the state of a DTLS endpoint that has nothing to do
 }
 
 // TURN is for the TURN server that is built in, and for the URLs by which clients find it.

@@ -73,6 +73,8 @@ var keys = []key{
 	{name: "udp_gso", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.GSO })},
 	{name: "frame_window", def: "1 ms", set: intervalOrZero(func(c *Config) *dur { return &c.Media.FrameWindow }, "1 ms", "10 ms")},
 	{name: "equalise_padding", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Equalise })},
+	{name: "keyframe_cache", def: "0", set: integer(func(c *Config) *int { return &c.Media.KeyFrameCache }, 0, 16*mib)},
+	{name: "keyframe_cache_age", def: "10 s", set: interval(func(c *Config) *dur { return &c.Media.CacheAge }, "500 ms", "1 min")},
 	{name: "share_threads", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Share })},
 	{name: "shard_cpus", set: cpus(func(c *Config) *[]int { return &c.Media.CPUs })},
 	{name: "ice_restart_after", def: "7 s", set: intervalOrZero(func(c *Config) *dur { return &c.Media.RestartAfter }, "1 s", "1 min")},

@@ -250,6 +250,7 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 		Turn: turnConfig(c.TURN), NoTURN: !c.TURN.On,
 		SilentAfter: c.Media.RestartAfter, ConsentGrace: c.Media.ConsentGrace,
 		FrameWindow: c.Media.FrameWindow, NoPadding: !c.Media.Equalise, NoParking: !c.Media.DTLSParking,
+		KeyFrameCache: c.Media.KeyFrameCache, CacheAge: c.Media.CacheAge,
 		MaxConnections: c.Server.MaxConnections,
 		Log:            log,
 	}

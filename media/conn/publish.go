@@ -13,13 +13,14 @@ import (
 
 // publisher is one track that the peer sends to us.
 type publisher struct {
-	spec   param.Publish
-	track  param.TrackID
-	shared *router.Track
-	ring   *rtx.Ring // nil: nothing is kept for retransmission
-	keys   recv.KeyFrames
-	wanted mono.Time // when a key frame was wanted last
-	fir    uint8     // number of the last FIR
+	spec      param.Publish
+	track     param.TrackID
+	shared    *router.Track
+	ring      *rtx.Ring // nil: nothing is kept for retransmission
+	keys      recv.KeyFrames
+	wanted    mono.Time // when a key frame was wanted last
+	refreshed mono.Time // when the last key frame began, or was asked for in its place: see cache.go
+	fir       uint8     // number of the last FIR
 
 	// The source: it may be another one after the peer has restarted its encoder.
 	ssrc     uint32 // 0: not known yet

@@ -151,6 +151,9 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 	if p.ring != nil {
 		env.Arena.Retain(ref, 1)
 		p.ring.Insert(m.Seq, ref, now, env.Mag)
+		if env.CacheAge > 0 && p.spec.Kind == param.Video {
+			p.cached(env, now, m)
+		}
 	}
 	env.Routed = append(env.Routed, Routed{Track: p.track, Ref: ref, Video: p.spec.Kind == param.Video})
 	return mono.Earliest(due, p.deadline())

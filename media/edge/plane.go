@@ -61,6 +61,8 @@ type Config struct {
 	NoParking      bool           // keep DTLS endpoints that have nothing to do
 	SilentAfter    time.Duration  // when signaling is told that nothing comes from a peer any more; 0: never
 	ConsentGrace   time.Duration  // how long a connection outlives its peer's consent
+	KeyFrameCache  int            // bytes of each video track that are held for viewers who start; 0: none
+	CacheAge       time.Duration  // how old the key frame may be that they start with, 10 s
 	Log            *slog.Logger
 }
 
@@ -103,6 +105,7 @@ func (c *Config) defaults() {
 	if c.RTX.Slots == 0 {
 		c.RTX = rtx.Config{Slots: rtxSlots, MaxAge: rtxAge, MaxBytes: rtxBytes}
 	}
+	c.cache()
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -164,6 +167,7 @@ func assemble(cfg Config, shards int, now mono.Time, waker func(int) *ring.Waker
 	if len(cfg.Buffers.Classes) == 0 {
 		h := packet.DefaultHolders(shards)
 		h.RingEntries = cfg.MediaLane
+		h.CacheSlots = max(cfg.RTX.Slots-h.VideoSlots, 0)
 		cfg.Buffers = h.Config()
 	}
 	if shards > router.MaxShards {

@@ -134,6 +134,7 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 	s.env = conn.Env{
 		Shard: index, Arena: p.arena, Mag: p.arena.Magazine(), RTX: p.rings,
 		Tracks: p.tracks, Fanout: router.NewFanout(index, p.tracks), Count: &s.count.Conn,
+		CacheAge: p.cfg.CacheAge,
 	}
 	return s
 }

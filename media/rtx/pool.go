@@ -1,6 +1,8 @@
 // Package rtx keeps the latest packets of each published track for retransmission: one ring
 // a track, written by the shard that receives the track, read without locks by all shards
-// that serve NACKs for it. It also has the payload format of retransmissions (RFC 4588).
+// that serve NACKs for it. A ring may hold a key frame with all that came after it for longer,
+// for viewers who come late. The package also has the payload format of retransmissions (RFC
+// 4588).
 //
 // The package sends nothing and decides nothing about who may ask how often. Rings come
 // from a pool whose memory never moves and never changes its type; they are known by index

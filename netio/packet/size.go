@@ -12,6 +12,7 @@ type Holders struct {
 	FrameWindow  int // a shard: packets that wait for their frame's end
 
 	VideoTracks, VideoSlots int // published video layers, and the size of their retransmission rings
+	CacheSlots              int // a video track: what the key frame cache makes those rings longer by
 	AudioTracks, AudioSlots int // the same of audio; a ring is there only with NACK
 
 	TapEntries int // all taps' queues together: recorders, forwarders
@@ -64,7 +65,8 @@ func (h Holders) Config() Config {
 		h.Shards*h.FrameWindow + // kept for viewers until the frame ends or 1 ms has passed
 		h.TapEntries // queued for recorders and forwarders
 
-	video := h.VideoTracks * h.VideoSlots // in the retransmission rings of video
+	video := h.VideoTracks * (h.VideoSlots + // in the retransmission rings of video
+		h.CacheSlots) // the last key frame of each and what came after it, for viewers who start
 	audio := h.AudioTracks * h.AudioSlots // in those of audio
 
 	// Free, but out of everybody else's reach: full magazines, once for each class.
