@@ -8,6 +8,7 @@ import (
 	"tsubame/media/conn"
 	"tsubame/media/ice"
 	"tsubame/media/param"
+	"tsubame/media/recv"
 	"tsubame/netio"
 )
 
@@ -88,6 +89,7 @@ type Conn struct {
 	stream atomic.Bool   // the selected path is carried by a stream, as far as is known
 	silent atomic.Uint32 // one of the silences
 	level  atomic.Uint32 // conn.Conn.Unstable
+	deaf   atomic.Uint32 // 1: conn.Conn.IgnoresRequests
 	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
 	said   said          // what was told last; dispatcher only
 	told   bool          // Established was delivered; dispatcher only
@@ -100,6 +102,7 @@ type said struct {
 	transport string
 	silent    uint32
 	level     uint32
+	deaf      uint32
 }
 
 const (
@@ -236,6 +239,15 @@ func (c *Conn) carriedBy(stream bool) {
 func (c *Conn) silentFor(state uint32) { c.change(&c.silent, state) }
 func (c *Conn) unstable(level uint8)   { c.change(&c.level, uint32(level)) }
 
+// ignoring notes whether the peer ignores requests for a key frame.
+func (c *Conn) ignoring(yes bool) {
+	to := uint32(0)
+	if yes {
+		to = 1
+	}
+	c.change(&c.deaf, to)
+}
+
 // change is called with every tick, so it only looks, as a rule. The shard alone writes.
 func (c *Conn) change(v *atomic.Uint32, to uint32) {
 	if v.Load() != to {
@@ -270,7 +282,7 @@ func (c *Conn) signal(bits uint32) {
 
 // tellChanges tells signaling what is not as it was told last. Dispatcher only.
 func (c *Conn) tellChanges() {
-	now := said{transport: c.transport(), silent: c.silent.Load(), level: c.level.Load()}
+	now := said{transport: c.transport(), silent: c.silent.Load(), level: c.level.Load(), deaf: c.deaf.Load()}
 	was := c.said
 	c.said = now
 	tell := func(e Event) {
@@ -287,6 +299,20 @@ func (c *Conn) tellChanges() {
 	if now.level != was.level {
 		tell(Event{Kind: NetworkChanged, Unstable: uint8(now.level)})
 	}
+	if now.deaf > was.deaf {
+		c.logDeaf()
+	}
+}
+
+// logDeaf says, once until a key frame comes, what the people who see no picture would ask. Signaling
+// is not told: there is nothing it could do.
+func (c *Conn) logDeaf() {
+	n := c.name.Load()
+	if n == nil {
+		n = new(name)
+	}
+	c.plane.log.Warn("a publisher ignores requests for a key frame: viewers that joined since its last one see nothing",
+		"channel_id", n.channel, "connection_id", n.connection, "for", recv.KeyFrameIgnored)
 }
 
 // deliver tells signaling what happened since it was last told, and gives the connection's

@@ -48,6 +48,7 @@ func (s *shard) watch(now mono.Time, l *live) {
 	}
 	l.handle.silentFor(state)
 	l.handle.unstable(l.Unstable())
+	l.handle.ignoring(l.IgnoresRequests())
 }
 
 // consentLost begins the time of grace of a connection whose peer has not checked for
