@@ -82,6 +82,7 @@ type measured struct {
 	acked   float64 // bit/s, as it was sent: with what is always lost; 0: not known
 	limited bool    // what is sent is far from the target
 	lossy   bool
+	losing  bool // more than usual
 	rtt     time.Duration
 }
 
@@ -140,7 +141,7 @@ func (a *aimd) raise(now mono.Time, m measured) {
 	if a.capacity.above(m.acked) {
 		a.capacity = capacity{}
 	}
-	if m.limited || m.acked == 0 {
+	if m.limited || m.losing || m.acked == 0 {
 		return // nothing shows that there is more
 	}
 	limit := beyondAcked*m.acked + beyondExtra

@@ -199,7 +199,7 @@ func (e *Estimator) Feedback(now mono.Time, t *rtcp.TWCC) {
 		}
 	}
 	e.flow(now)
-	e.loss.update(now, e.aimd.rate)
+	e.loss.update(now, e.aimd.rate, e.trend.queued())
 	e.control(now)
 	e.plan(now)
 }
@@ -293,7 +293,12 @@ func (e *Estimator) control(now mono.Time) {
 		acked:   e.acked.rate() / (1 - e.loss.inherent),
 		limited: e.limited.is,
 		lossy:   e.loss.average > lossNoticed,
+		losing:  e.loss.average > e.loss.inherent+lossNoticed,
 		rtt:     e.rtt,
+	}
+	if over := e.loss.overflow; over != 0 {
+		// Without a bound that stays: when the queue is gone the delay tells of the next.
+		e.aimd.rate = min(e.aimd.rate, over)
 	}
 	rate, probed := e.prober.result(e.history.reported)
 	if e.aimd.step(now, m) {

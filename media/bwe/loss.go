@@ -20,22 +20,28 @@ import (
 // loss_based_bwe_v2.cc; comparing them as hypotheses, instead of following the best candidate
 // step by step, is not.
 const (
-	observations    = 20
+	observations    = 32
 	observationTime = 250 * time.Millisecond // of sending, at least
 	observationMany = 10                     // packets in it, at least,
 	observationMost = time.Second            // unless it is as long as that
 
-	observationWeight = 0.9 // of each observation, as compared with the one after it
+	observationsShort = 8
+
+	observationWeight = 0.96 // of each observation, as compared with the one after it
+	averageWeight     = 0.9  // the same for what counts as lost lately
 
 	// inherentMost is the share that may be always lost. What is more has to do with the
 	// rate, or is a path on which less should be sent anyway.
 	inherentMost = 0.3
 	inherentTiny = 0.001
+	inherentStep = 0.1 // of the difference, that it rises by with each observation
 
 	// evidence is how much better the second model has to be, in units of log-likelihood.
 	// Chance alone gives 7 once in a thousand windows; losses that come in bursts of three
 	// or four give the rest.
-	evidence = 10.0
+	// Much less is enough for a limit that was found before.
+	evidence      = 10.0
+	evidenceAgain = 4.0
 
 	// lossNoticed is the loss from which on the estimate does not run ahead of what arrives.
 	lossNoticed = 0.03
@@ -46,10 +52,18 @@ const (
 	holdFirst    = 2 * time.Second
 	holdMost     = 16 * time.Second
 	boundRamp    = 1.08 // a second
-	doubtAfter   = 4    // observations with loss below it, after which it is given up
 	boundNear    = 1.02 // a second, up to the last limit
 	boundDone    = 1.5  // times the last limit: it is not there any more
 	limitForgets = 30 * time.Second
+
+	// Loss that is trialLoss above the usual in trialAfter observations in a row is answered
+	// with the experiment at once: what arrives is the limit. If in doubtAfter observations
+	// below the limit half as much is lost, it was no limit.
+	trialAfter = 3
+	trialLoss  = 0.08
+	trialEvery = 10 * time.Second
+	doubtAfter = 4
+	doubtAbove = 1.05 // times the limit is not below it
 )
 
 // observation is what became of the packets of about a quarter of a second.
@@ -76,11 +90,15 @@ type lossBound struct {
 	average  float64 // share lost lately
 	inherent float64 // the part of it that does not depend on the rate
 
-	bound   float64   // bit/s; 0: none
-	limit   float64   // bit/s that were found last; 0: none
-	limitAt mono.Time // when,
-	rising  mono.Time // and until when the bound stays; then when it was raised last
-	holding time.Duration
+	overflow float64   // bit/s at which a queue overflows, as just found; 0: none
+	bound    float64   // bit/s; 0: none
+	limit    float64   // bit/s that were found last; 0: none
+	limitAt  mono.Time // when,
+	rising   mono.Time // and until when the bound stays; then when it was raised last
+	holding  time.Duration
+
+	tried     mono.Time // when the last experiment began
+	triedLoss float64
 }
 
 // sent counts a packet whose fate has become known.
@@ -130,58 +148,127 @@ func (l *lossBound) back(i int) observation {
 }
 
 // update looks at the observations, if there is a new one, and moves the bound. target is what
-// the estimate would be without it.
-func (l *lossBound) update(now mono.Time, target float64) {
+// the estimate would be without it; queued says that packets wait on the path, so that loss which
+// has not always been there is that of a full queue.
+func (l *lossBound) update(now mono.Time, target float64, queued bool) {
+	l.overflow = 0
 	if l.close() {
-		l.judge(now, target)
+		l.judge(now, target, queued)
 	}
 	l.rise(now, target)
 }
 
 // judge compares the two models.
-func (l *lossBound) judge(now mono.Time, target float64) {
+func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
+	l.average = l.mean()
+	most := inherentMost
+	if queued {
+		most = min(l.inherent+lossNoticed, inherentMost)
+	}
+	limit, share, better := l.compare(most)
+	enough := evidence
+	if l.limit != 0 && now.Sub(l.limitAt) < limitForgets {
+		enough = evidenceAgain
+	}
+	switch {
+	case better >= enough:
+		l.inherent = share
+		if l.bound == 0 || limit*belowLimit < l.bound {
+			l.found(now, limit, target, queued)
+		}
+		return
+	case better < enough/2:
+		l.doubt()
+		l.try(now, target, queued)
+	}
+	switch {
+	case l.average < l.inherent:
+		l.inherent = l.average
+	case !queued:
+		l.inherent = min(l.inherent+inherentStep*(l.average-l.inherent), inherentMost)
+	}
+}
+
+// mean is the share lost lately.
+func (l *lossBound) mean() float64 {
 	var packets, gone, weight = 0.0, 0.0, 1.0
 	for i := range int(l.n) {
 		o := l.back(i)
 		packets += weight * float64(o.packets)
 		gone += weight * float64(o.lost)
-		weight *= observationWeight
+		weight *= averageWeight
 	}
-	l.average = gone / max(packets, 1)
-	constant := l.likelihood(math.Inf(1), clampShare(l.average))
-	limit, share, best := l.best()
-	if limit == 0 || best-constant < evidence {
-		l.inherent = min(l.average, inherentMost)
-		if best-constant < evidence/2 {
-			l.doubt()
-		}
-		return
-	}
-	l.inherent = share
-	if l.bound != 0 && l.bound <= limit*belowLimit && l.back(0).rate > float32(1.1*l.bound) {
-		return // not what we sent, but what is in the window of before
-	}
-	l.found(now, limit, target)
+	return gone / max(packets, 1)
 }
 
-// doubt gives the bound up if as much is lost below it.
+// compare returns the limit and the share always lost of the second model, and how much better it
+// is than the first, if at most so much may be always lost. A path that has changed is not
+// explained by one limit; then the last observations alone may be.
+func (l *lossBound) compare(most float64) (limit, share, better float64) {
+	for _, n := range [...]int{int(l.n), min(int(l.n), observationsShort)} {
+		b, p, likelihood := l.best(n, most)
+		if b == 0 {
+			continue
+		}
+		likelihood -= l.likelihood(n, math.Inf(1), l.solve(n, math.Inf(1), most))
+		if likelihood > better {
+			limit, share, better = b, p, likelihood
+		}
+	}
+	return limit, share, better
+}
+
+// lately is the share lost and the rate sent of the last observations.
+func (l *lossBound) lately(n int) (share, rate float64) {
+	var packets, gone float64
+	for i := range n {
+		o := l.back(i)
+		packets += float64(o.packets)
+		gone += float64(o.lost)
+		rate += float64(o.rate) / float64(n)
+	}
+	return gone / max(packets, 1), rate
+}
+
+// try begins an experiment if much more is lost than ever: what arrives is made the bound.
+func (l *lossBound) try(now mono.Time, target float64, queued bool) {
+	if l.n < trialAfter || l.bound != 0 || l.tried != mono.Never && now.Sub(l.tried) < trialEvery {
+		return
+	}
+	share, rate := l.lately(trialAfter)
+	if share < l.inherent+trialLoss {
+		return
+	}
+	for i := range trialAfter {
+		if l.back(i).share() < l.inherent+trialLoss/2 {
+			return
+		}
+	}
+	l.tried, l.triedLoss = now, share
+	l.found(now, rate*(1-share), target, queued)
+}
+
+// doubt gives the bound up if much is lost below it, too: then it always is.
 func (l *lossBound) doubt() {
 	if l.bound == 0 || l.n < doubtAfter {
 		return
 	}
 	for i := range doubtAfter {
-		if o := l.back(i); float64(o.rate) > l.limit || o.share() < lossNoticed {
+		if float64(l.back(i).rate) > doubtAbove*l.limit {
 			return
 		}
 	}
-	l.bound, l.limit = 0, 0
+	if share, _ := l.lately(doubtAfter); share > lossNoticed && share > l.triedLoss/2 {
+		l.bound, l.limit = 0, 0
+		l.inherent = min(max(l.inherent, share), inherentMost)
+	}
 }
 
 // best returns the limit and the share always lost that explain the observations best, of the
 // limits that are near to what arrived while more than usual was lost.
-func (l *lossBound) best() (limit, share, likelihood float64) {
+func (l *lossBound) best(n int, most float64) (limit, share, likelihood float64) {
 	var arrived, weights, weight = 0.0, 0.0, 1.0
-	for i := range int(l.n) {
+	for i := range n {
 		o := l.back(i)
 		if lost := o.share(); lost > 0 && lost >= l.average {
 			w := weight * float64(o.packets)
@@ -195,10 +282,11 @@ func (l *lossBound) best() (limit, share, likelihood float64) {
 	}
 	arrived /= weights
 	likelihood = math.Inf(-1)
+	arrived /= 1 - l.inherent // as it was sent
 	for _, factor := range [...]float64{0.85, 0.93, 1, 1.08, 1.16} {
 		b := arrived * factor
-		p := l.solve(b)
-		if at := l.likelihood(b, p); at > likelihood {
+		p := l.solve(n, b, most)
+		if at := l.likelihood(n, b, p); at > likelihood {
 			limit, share, likelihood = b, p, at
 		}
 	}
@@ -214,9 +302,9 @@ func probability(rate, limit, share float64) float64 {
 	return min(max(p, 1e-4), 1-1e-4)
 }
 
-func (l *lossBound) likelihood(limit, share float64) float64 {
+func (l *lossBound) likelihood(n int, limit, share float64) float64 {
 	var sum, weight = 0.0, 1.0
-	for i := range int(l.n) {
+	for i := range n {
 		o := l.back(i)
 		p := probability(float64(o.rate), limit, share)
 		sum += weight * (float64(o.lost)*math.Log(p) + (float64(o.packets)-float64(o.lost))*math.Log1p(-p))
@@ -226,16 +314,19 @@ func (l *lossBound) likelihood(limit, share float64) float64 {
 }
 
 // solve returns the share always lost that fits a limit best. The likelihood is concave in it.
-func (l *lossBound) solve(limit float64) float64 {
-	low, high := inherentTiny, inherentMost
+func (l *lossBound) solve(n int, limit, most float64) float64 {
+	low, high := inherentTiny, most
 	for range 7 {
 		middle := (low + high) / 2
 		var slope, weight = 0.0, 1.0
-		for i := range int(l.n) {
+		for i := range n {
 			o := l.back(i)
 			p := probability(float64(o.rate), limit, middle)
 			// of the probability by the share, without the factor that only scales it
-			by := min(limit/max(float64(o.rate), 1), 1)
+			by := 1.0
+			if rate := float64(o.rate); rate > limit {
+				by = limit / rate
+			}
 			slope += weight * by * (float64(o.lost)/p - (float64(o.packets)-float64(o.lost))/(1-p))
 			weight *= observationWeight
 		}
@@ -248,15 +339,14 @@ func (l *lossBound) solve(limit float64) float64 {
 	return (low + high) / 2
 }
 
-func clampShare(p float64) float64 { return min(max(p, inherentTiny), inherentMost) }
-
 // found takes a limit.
-func (l *lossBound) found(now mono.Time, limit, target float64) {
-	bound := limit * belowLimit / (1 - l.inherent)
+func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
+	bound := limit * belowLimit
 	if bound >= target {
 		return
 	}
-	if l.bound != 0 && bound >= l.bound {
+	if queued {
+		l.overflow = bound
 		return
 	}
 	if l.limit == 0 || now.Sub(l.limitAt) > limitForgets {
@@ -264,7 +354,7 @@ func (l *lossBound) found(now mono.Time, limit, target float64) {
 	} else if now.Sub(l.limitAt) > time.Second { // not the same event
 		l.holding = min(2*l.holding, holdMost)
 	}
-	l.bound, l.limit, l.limitAt = bound, limit/(1-l.inherent), now
+	l.bound, l.limit, l.limitAt = bound, limit, now
 	l.rising = now.Add(l.holding)
 }
 

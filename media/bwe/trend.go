@@ -26,6 +26,12 @@ const (
 	thresholdStep  = 100.0 // ms that count at most between two groups
 )
 
+// A standing queue is a delay that is well above the least one of the last minute or so.
+const (
+	standing = 30.0    // ms
+	baseTime = 30000.0 // ms; the least delay is that of one to two of these
+)
+
 // trend is the slope of the one-way delay, and what it means.
 type trend struct {
 	x, y     [trendWindow]float64 // arrival and smoothed delay in ms
@@ -42,9 +48,39 @@ type trend struct {
 	overCount int
 	last      float64 // x of the newest group
 	state     State
+
+	raw    [trendWindow]float32 // delay of the groups in the window
+	base   [2]float64           // the least delay of this baseTime, and of the one before
+	baseAt float64              // when this one began
 }
 
 func (t *trend) reset() { *t = trend{limit: thresholdStart, over: -1} }
+
+// least keeps the least delay.
+func (t *trend) least(x float64) {
+	switch {
+	case t.n <= 1:
+		t.base, t.baseAt = [2]float64{t.delay, t.delay}, x
+	case x-t.baseAt > baseTime:
+		t.base, t.baseAt = [2]float64{t.delay, t.base[0]}, x
+	}
+	t.base[0] = min(t.base[0], t.delay)
+}
+
+// queued reports whether all groups in the window were delayed by a queue. Jitter lets some
+// through.
+func (t *trend) queued() bool {
+	if t.n < trendWindow {
+		return false
+	}
+	base := min(t.base[0], t.base[1])
+	for _, delay := range t.raw {
+		if float64(delay)-base < standing {
+			return false
+		}
+	}
+	return true
+}
 
 // update takes a group that was sent and arrived so much later than the one before.
 func (t *trend) update(apart, arrivedApart time.Duration, arrived instant) {
@@ -57,7 +93,8 @@ func (t *trend) update(apart, arrivedApart time.Duration, arrived instant) {
 	t.delay += milliseconds(arrivedApart - apart)
 	t.smoothed = trendSmoothing*t.smoothed + (1-trendSmoothing)*t.delay
 	x := milliseconds(arrived.sub(t.first))
-	t.x[t.at], t.y[t.at] = x, t.smoothed
+	t.x[t.at], t.y[t.at], t.raw[t.at] = x, t.smoothed, float32(t.delay)
+	t.least(x)
 	t.at = (t.at + 1) % trendWindow
 
 	slope := t.slope
