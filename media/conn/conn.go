@@ -230,6 +230,7 @@ func (c *Conn) Close(env *Env, tracks []param.TrackID, results []router.Result) 
 	}
 	c.subs = nil
 	clear(c.bySSRC)
+	c.Abandon(env)
 	c.out.close()
 	if c.DTLS != nil {
 		c.DTLS.Close()
@@ -247,9 +248,7 @@ func (c *Conn) Deadline() mono.Time {
 	if c.cc {
 		d = mono.Earliest(d, c.twcc.Deadline())
 	}
-	if c.out != nil {
-		d = mono.Earliest(d, c.out.est.Deadline())
-	}
+	d = mono.Earliest(d, c.out.deadline())
 	for _, p := range c.pubs {
 		if p != nil {
 			d = mono.Earliest(d, p.deadline())
@@ -272,8 +271,8 @@ func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
 		c.retryPending(env, now)
 	}
 	c.sendFeedback(env, now)
-	if c.out != nil && c.out.est.Deadline().Due(now) {
-		c.out.est.Tick(now)
+	if c.out != nil {
+		c.tick(env, now)
 	}
 	if c.report.Due(now) {
 		c.measure(now)

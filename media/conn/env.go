@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tsubame/media/bwe"
+	"tsubame/media/pace"
 	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/media/router"
@@ -49,8 +50,13 @@ type Env struct {
 	// Lent is what the subscribers' streams take their tables from.
 	Lent send.Tables
 
-	// History is what the estimators take theirs from.
+	// History is what the estimators take theirs from, Waiting what the pacers do.
 	History bwe.Tables
+	Waiting pace.Tables
+
+	// Paced are the connections in which something began to wait for its turn: their Deadline
+	// is another one. The shard takes them off.
+	Paced []uint32
 
 	// Random is where the numbers of streams begin; nil: wherever chance has it. What a run is
 	// to be repeated by sets it.
@@ -97,6 +103,7 @@ type Routed struct {
 type Packet struct {
 	Meta *packet.Meta
 	Body []byte // the payload, and Pad bytes of RTP padding (RFC 3550 section 5.1)
+	Ref  packet.Ref
 	Pad  uint8
 	red  *redPacket // see AddRedundancy; nil: no viewer here is sent redundant audio
 }
@@ -108,7 +115,7 @@ func (e *Env) Resolve(run *router.Run) []Packet {
 	for i := range packets {
 		p := &packets[i]
 		ref := run.Refs[i]
-		p.Meta, p.Body, p.Pad, p.red = e.Arena.Meta(ref), e.Arena.Payload(ref), run.Pads[i], nil
+		p.Meta, p.Body, p.Ref, p.Pad, p.red = e.Arena.Meta(ref), e.Arena.Payload(ref), ref, run.Pads[i], nil
 		if p.Pad > 0 {
 			begin := int(p.Meta.HeaderLen)
 			p.Body = e.Arena.Bytes(ref)[begin : begin+len(p.Body)+int(p.Pad)]
@@ -172,6 +179,9 @@ type Counters struct {
 	NACKRefused     count.Word // asked for too often, or never sent
 	PLIIn           count.Word
 	PLIOut          count.Word
+	Paced           count.Word // packets that waited for their turn, so as not to come too fast
+	PacedEarly      count.Word // of those, sent ahead of it for want of room
+	PacedDropped    count.Word // of those, not sent: their track had ended, or their number was another's
 
 	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
 	PaddedBytes   count.Word // by so much

@@ -99,6 +99,7 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 		var r rtcp.REMB
 		if r, err = p.REMB(); err == nil && c.out != nil {
 			c.out.est.REMB(now, r.Bitrate)
+			c.retune()
 		}
 	}
 	if err != nil {

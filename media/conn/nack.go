@@ -4,9 +4,11 @@ import (
 	"math"
 	"time"
 
+	"tsubame/media/pace"
 	"tsubame/media/param"
 	"tsubame/media/rtcp"
 	"tsubame/media/rtx"
+	"tsubame/netio/flow"
 	"tsubame/netio/mono"
 	"tsubame/netio/packet"
 )
@@ -116,21 +118,40 @@ func (c *Conn) resend(env *Env, now mono.Time, s *subscriber, seq uint16, orig u
 // Under GCM nothing may be sealed again under its own SSRC and index, so that without RTX there
 // is no resending.
 func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, ref packet.Ref) {
-	n := env.Count
 	to, f, ok := c.way(env)
 	if !ok {
 		return
 	}
+	if env.Out.Slot() == nil {
+		env.Count.DropTxFull.Inc()
+		return
+	}
+	size := len(env.Arena.Data(ref))
+	if !s.stream.AllowResend(now, seq, size, c.rtt.Smoothed()) {
+		env.Count.NACKRefused.Inc()
+		return
+	}
+	if c.waits(s.class) && !c.out.pace.Free(now) {
+		before := c.out.pace.Len()
+		it := pace.Item{Ref: ref, Slot: uint16(c.bySSRC[s.spec.SSRC]), Seq: seq, Size: uint16(size + sealedSize)}
+		if c.queue(env, now, pace.Resend, it) {
+			c.queued(env, now, before)
+			return
+		}
+	}
+	c.sendAgain(env, now, s, seq, ref, to, f)
+}
+
+// sendAgain sends a packet as RTX now. It must not have been sent under that number of the RTX
+// stream before, which PutRTXHeader sees to.
+func (c *Conn) sendAgain(env *Env, now mono.Time, s *subscriber, seq uint16, ref packet.Ref, to flow.Key, f Frame) {
+	n := env.Count
 	slot := env.Out.Slot()
 	if slot == nil {
 		n.DropTxFull.Inc()
 		return
 	}
 	buf := slot[f.head:]
-	if !s.stream.AllowResend(now, seq, len(env.Arena.Data(ref)), c.rtt.Smoothed()) {
-		n.NACKRefused.Inc()
-		return
-	}
 	h, index := s.stream.PutRTXHeader(buf, env.Arena.Meta(ref), now, env.NTP, c.twccOut)
 	body := rtx.AppendPayload(buf[h:h], seq, env.Arena.Payload(ref))
 	size, err := c.session.SealRTP(buf, h, body, s.rtx, index)

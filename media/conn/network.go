@@ -20,8 +20,8 @@ type Network struct {
 	State    count.Word // bwe.State
 	Loss     count.Word // what the peer lost lately, in 1/256
 	RTT      count.Word // smoothed; 0: not known
-	Queue    count.Word // how long the last of what waits in the pacer has to wait
-	Queued   count.Word // packets that wait there
+	Queue    count.Word // the longest that something had to wait in the pacer since the last report
+	Queued   count.Word // the most packets that waited there
 	Unstable count.Word // Conn.Unstable
 
 	Feedbacks count.Word // transport-wide feedback taken
@@ -154,6 +154,7 @@ func (c *Conn) measure(now mono.Time) {
 		}
 		q.twcc = c.twccOut
 		silent = now.Sub(q.heard)
+		c.retune()
 	}
 	q.stable.take(grade(q.loss, through, q.sent, silent))
 }
@@ -179,6 +180,9 @@ func (c *Conn) publishNetwork(now mono.Time) {
 		n.Feedbacks.Set(uint64(st.Feedbacks))
 		n.Probes.Set(uint64(st.Probes))
 		n.Probed.Set(uint64(st.Probed))
+		n.Queue.Set(uint64(o.longest / time.Microsecond))
+		n.Queued.Set(uint64(o.most))
+		o.longest, o.most = 0, 0
 	}
 	n.Loss.Set(uint64(q.loss))
 	if c.rtt.Known() {

@@ -1,16 +1,26 @@
 package conn
 
 import (
+	"time"
+
 	"tsubame/media/bwe"
+	"tsubame/media/pace"
 	"tsubame/media/rtcp"
 	"tsubame/netio/mono"
 )
 
 // outgoing is what a connection has besides when it is sent something with transport-wide
-// sequence numbers that it reports on: how much the way to it takes. One that only publishes has
-// none. It lasts as long as the connection.
+// sequence numbers that it reports on: how much the way to it takes, and what waits so that it
+// does not get that too fast. One that only publishes has none. It lasts as long as the
+// connection. What a peer says in feedback changes nothing but its own (row RTP-10).
 type outgoing struct {
-	est bwe.Estimator
+	pace pace.Pacer
+	est  bwe.Estimator
+
+	fed               bool          // feedback has come
+	tuned, tunedMedia uint64        // what the pacer was told
+	longest           time.Duration // that something had to wait in the pacer, since the last report
+	most              int           // packets that waited there, since then
 }
 
 // estimate makes c one that estimates.
@@ -19,7 +29,9 @@ func (c *Conn) estimate(env *Env, now mono.Time) {
 		return
 	}
 	c.out = new(outgoing)
+	c.out.pace.Init(&env.Waiting)
 	c.out.est.Init(now, bwe.Config{}, &env.History)
+	c.retune()
 }
 
 // close gives back what was lent.
@@ -29,18 +41,40 @@ func (o *outgoing) close() {
 	}
 }
 
+// deadline is when tick is due.
+func (o *outgoing) deadline() mono.Time {
+	if o == nil {
+		return mono.Never
+	}
+	return mono.Earliest(o.pace.Deadline(), o.est.Deadline())
+}
+
+// tick does what is due of estimating and pacing.
+func (c *Conn) tick(env *Env, now mono.Time) {
+	o := c.out
+	if o.est.Deadline().Due(now) {
+		o.est.Tick(now)
+		c.retune()
+	}
+	if o.pace.Deadline().Due(now) {
+		c.release(env, now)
+	}
+}
+
 // numbered notes that a packet of size bytes has been sealed under the next transport-wide
 // sequence number.
 func (c *Conn) numbered(now mono.Time, size int) {
-	if c.out != nil {
-		c.out.est.Sent(now, c.twccOut, size)
+	if o := c.out; o != nil {
+		o.pace.Spend(now, size)
+		o.est.Sent(now, c.twccOut, size)
 	}
 	c.twccOut++
 }
 
 // feedback takes transport-wide feedback. It returns when Tick is due because of it.
 func (c *Conn) feedback(env *Env, now mono.Time, t *rtcp.TWCC) mono.Time {
-	c.quality.heard = now
+	c.quality.heard, c.out.fed = now, true
 	c.out.est.Feedback(now, t)
-	return c.out.est.Deadline()
+	c.retune()
+	return c.out.deadline()
 }

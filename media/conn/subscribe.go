@@ -3,6 +3,7 @@ package conn
 import (
 	"time"
 
+	"tsubame/media/pace"
 	"tsubame/media/param"
 	"tsubame/media/router"
 	"tsubame/media/rtp"
@@ -160,6 +161,7 @@ func (c *Conn) Dropped(slot uint32) {
 }
 
 func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
+	c.forgetPaced(env, slot)
 	c.quality.gone += s.bytes()
 	s.stream.Close()
 	c.subs[slot] = nil
@@ -182,13 +184,26 @@ func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
 }
 
 // Send rewrites, seals and queues a run of packets of one track for the subscription in
-// slot. The packets stay the caller's and are not changed.
+// slot. The packets stay the caller's and are not changed. Video beyond what the way to the peer
+// takes at once waits for its turn: see wait.
 func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	s := c.subs[slot]
 	if s.replays {
 		c.beside(env, now, slot, s, run)
 		return
 	}
+	if !c.waits(s.class) {
+		c.emit(env, now, s, run, nil)
+		return
+	}
+	if n := c.emit(env, now, s, run, &c.out.pace); n < len(run) {
+		c.wait(env, now, slot, s, run[n:])
+	}
+}
+
+// emit sends packets of a run now, all of them or, if p is not nil, as many as it lets pass. It
+// returns how many of the run it is done with.
+func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pace.Pacer) (done int) {
 	to, ok := c.SendPath()
 	var f Frame
 	if ok && to.Via != 0 {
@@ -196,11 +211,16 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	}
 	if !ok {
 		env.Count.DropNoPath.Add(uint64(len(run)))
-		return
+		return len(run)
 	}
 	c.relayed = f.head != 0
 	var sent, size, framed uint64 // counters cost an atomic store each: once a run
+	done = len(run)
 	for i := range run {
+		if p != nil && !p.Free(now) {
+			done = i
+			break
+		}
 		m, pad := run[i].Meta, run[i].Pad
 		if len(run[i].Body) == 0 && s.stream.Skip(m) {
 			continue // a probe of the publisher's: its gap is closed
@@ -255,6 +275,7 @@ func (c *Conn) Send(env *Env, now mono.Time, slot uint32, run []Packet) {
 	}
 	env.Count.RTPOut.Add(sent)
 	env.Count.RTPOutBytes.Add(size)
+	return done
 }
 
 // notSent counts a packet that the munger has no number for: the viewer waits for a key

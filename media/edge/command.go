@@ -216,7 +216,11 @@ func (s *shard) shutdown() {
 	}
 	// What follows is there when nobody waited for the connections' end.
 	for _, l := range s.live {
-		if l != nil && l.DTLS != nil {
+		if l == nil {
+			continue
+		}
+		l.Abandon(&s.env)
+		if l.DTLS != nil {
 			l.DTLS.Close()
 		}
 	}

@@ -21,8 +21,8 @@ type Network struct {
 	State    bwe.State     // of the delay on that way
 	Loss     float64       // what the peer lost lately
 	RTT      time.Duration // smoothed
-	Queue    time.Duration // how long the last packet in the pacer has to wait
-	Queued   uint64        // packets in it
+	Queue    time.Duration // the longest that a packet had to wait in the pacer since the last report
+	Queued   uint64        // the most packets that waited there
 	Unstable uint8         // 0, stable, to 3
 
 	Feedbacks   uint64 // transport-wide feedback of the peer

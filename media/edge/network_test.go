@@ -36,15 +36,17 @@ func TestConnectionsSayHowTheirNetworkIs(t *testing.T) {
 		}
 		c.take()
 	}
+	c.frame(false)
+	c.advance(time.Second) // until after the next report
 	all := c.p.networksByIndex()
 	if len(all) != 3 {
 		t.Fatalf("%d connections", len(all))
 	}
 	pub, quiet, asking := all[c.pub.c.index], all[c.viewers[0].c.index], all[c.viewers[1].c.index]
-	if pub.Published != 1 || pub.Received == 0 || pub.Sent != 0 {
+	if pub.Published != 1 || pub.Received == 0 || pub.Reports < 3 || pub.Sent != 0 {
 		t.Errorf("the publisher: %+v", pub)
 	}
-	if quiet.Subscribed != 1 || quiet.Sent == 0 || quiet.Reports < 2 || quiet.NACKs+quiet.PLIs != 0 || quiet.ConnectionID != "" {
+	if quiet.Subscribed != 1 || quiet.Sent == 0 || quiet.Reports < 3 || quiet.NACKs+quiet.PLIs != 0 || quiet.ConnectionID != "" {
 		t.Errorf("the first viewer: %+v", quiet)
 	}
 	if asking.NACKs != 12 || asking.PLIs != 6 || asking.ChannelID != "sora" || asking.ConnectionID != "ABC" {

@@ -208,7 +208,18 @@ func (s *shard) finish(now mono.Time) {
 	s.route(now)
 	s.forgetDead()
 	s.askKeyFrames(now)
+	s.armPaced()
 	s.wake()
+}
+
+// armPaced sets the timers of the connections in which something has begun to wait for its turn.
+func (s *shard) armPaced() {
+	for _, i := range s.env.Paced {
+		if l := s.live[i]; l != nil {
+			s.arm(l, l.Deadline())
+		}
+	}
+	s.env.Paced = s.env.Paced[:0]
 }
 
 // wake wakes the shards that were given something.
