@@ -78,6 +78,7 @@ type ICEStats struct {
 	Bad         int // responses to nothing, or without integrity
 	Asymmetric  int // answers that came from another address than was asked, or to another
 	Requests    int // checks from the server, which a lite agent never sends
+	Restarts    int // by re-offers with other credentials
 	RTT         time.Duration
 	ConsentLost bool
 }
@@ -116,6 +117,7 @@ func (a *agent) add(now time.Time, paths ...Path) {
 // restart begins anew with the server's new credentials and new ones of ours. The selected
 // path carries on until another one is.
 func (a *agent) restart(now time.Time, ufrag, password string) {
+	a.counts.Restarts++
 	a.remoteUfrag, a.remotePassword = ufrag, password
 	a.ufrag, a.password = newCredentials()
 	clear(a.transactions)

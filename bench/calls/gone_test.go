@@ -44,7 +44,7 @@ const consent = 30 * time.Second
 //
 // Row ICE-11.
 func TestFrozenClientIsGivenUpByItsMissingConsent(t *testing.T) {
-	eachIO(t, func(t *testing.T, w *world) {
+	eachIOWith(t, map[string]string{"consent_grace": "0 s"}, func(t *testing.T, w *world) {
 		a, b := w.join(w.peer(bot.SendRecv)), w.join(w.peer(bot.SendRecv))
 		freezes := w.join(w.peer(bot.SendRecv))
 		requireFrames(t, 10, among(a, b, freezes)...)

@@ -50,6 +50,13 @@ func startWith(t *testing.T, o harness.Options) *world {
 
 // eachIO runs a test over batched I/O with steering, and over the portable sockets.
 func eachIO(t *testing.T, f func(*testing.T, *world)) {
+	t.Helper()
+	eachIOWith(t, nil, f)
+}
+
+// eachIOWith is eachIO with more configuration.
+func eachIOWith(t *testing.T, more map[string]string, f func(*testing.T, *world)) {
+	t.Helper()
 	t.Parallel()
 	for name, config := range map[string]map[string]string{
 		"fast":  nil,
@@ -57,7 +64,12 @@ func eachIO(t *testing.T, f func(*testing.T, *world)) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f(t, start(t, config))
+			whole := maps.Clone(more)
+			if whole == nil {
+				whole = map[string]string{}
+			}
+			maps.Copy(whole, config)
+			f(t, start(t, whole))
 		})
 	}
 }
