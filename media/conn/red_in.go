@@ -40,41 +40,51 @@ func (r *redSource) at(ext uint64) (uint32, bool) {
 	return e.timestamp, e.ext == ext
 }
 
-// place returns which packet before ext, which has timestamp ts, a block is a copy of: by its
-// place in the payload the one back before, as everybody sends it, unless the packets around
-// come at even steps of time that say another. False: it is a copy of one that has come, or of
-// none that could have been between those that have.
+// place returns which packet before ext, which has timestamp ts, a block is a copy of. By its place
+// in the payload it is the one back before, as everybody sends it: unless that, or something
+// else around, has come with another timestamp. Then it is the one that even steps of time
+// make it, where a packet was left out. False: it is a copy of one that has come, or of none
+// that could have been between those that have.
 func (r *redSource) place(ssrc uint32, ext uint64, ts uint32, back int, offset uint32) (uint64, bool) {
-	hole := ext - uint64(back)
-	if r.ssrc != ssrc {
+	if r.ssrc != ssrc || offset == 0 {
 		return 0, false
 	}
-	if step := r.step(ext, ts); step != 0 && offset%step == 0 {
-		hole = ext - uint64(offset/step)
+	if hole := ext - uint64(back); r.fits(ext, hole, ts-offset) {
+		return hole, true
 	}
-	at := ts - offset
+	step := r.step(ext, ts)
+	if step == 0 || offset%step != 0 {
+		return 0, false
+	}
+	hole := ext - uint64(offset/step)
+	return hole, r.fits(ext, hole, ts-offset)
+}
+
+// fits reports whether the packet hole, before ext, may have been one of timestamp ts, by those
+// around ext that have come.
+func (r *redSource) fits(ext, hole uint64, ts uint32) bool {
 	for i := range r.known {
 		e := &r.known[i]
 		if e.ext+redMemory <= ext || e.ext >= ext+redMemory { // of another age: its clock may be, too
 			continue
 		}
-		if e.timestamp == at || e.ext == hole || (e.ext < hole) != (int32(e.timestamp-at) < 0) {
-			return 0, false
+		if e.timestamp == ts || e.ext == hole || (e.ext < hole) != (int32(e.timestamp-ts) < 0) {
+			return false
 		}
 	}
-	return hole, hole < ext
+	return hole < ext
 }
 
-// step returns the time between two packets if it is the same before and after what is missing
-// before ext; 0: it is not, or not known.
+// step returns the time between two packets if it is the same from the last two in a row that
+// have come to ext, whatever is missing in between; 0: it is not, or not known.
 func (r *redSource) step(ext uint64, ts uint32) uint32 {
 	for back := uint64(1); back < redMemory-1; back++ {
 		last, ok := r.at(ext - back)
-		if !ok {
+		before, also := r.at(ext - back - 1)
+		if !ok || !also {
 			continue
 		}
-		before, ok := r.at(ext - back - 1)
-		if step := last - before; ok && ts-last == uint32(back)*step {
+		if step := last - before; ts-last == uint32(back)*step {
 			return step
 		}
 		return 0
@@ -107,14 +117,16 @@ func (c *Conn) receiveRED(env *Env, now mono.Time, p *publisher, v *rtp.View, x 
 		blocks := r.Blocks()
 		for i := range blocks {
 			b := &blocks[i]
-			back := len(blocks) - i
-			switch {
-			case b.PayloadType != p.spec.PayloadType:
+			back, ts := len(blocks)-i, v.Timestamp-uint32(b.Offset)
+			if b.PayloadType != p.spec.PayloadType {
 				n.DropREDType.Inc()
-			case b.Len != 0 && p.stream.Lacks(ext-uint64(back)):
-				if hole, ok := p.red.place(p.ssrc, ext, v.Timestamp, back, uint32(b.Offset)); ok && p.stream.Lacks(hole) {
-					c.fill(env, now, p, hole, v.Timestamp-uint32(b.Offset), x, payload[b.At:b.At+b.Len])
-				}
+				continue
+			}
+			if known, ok := p.red.at(ext - uint64(back)); b.Len == 0 || ok && known == ts {
+				continue // as good as always: nothing was lost
+			}
+			if hole, ok := p.red.place(p.ssrc, ext, v.Timestamp, back, uint32(b.Offset)); ok && p.stream.Lacks(hole) {
+				c.fill(env, now, p, hole, ts, x, payload[b.At:b.At+b.Len])
 			}
 		}
 	}
