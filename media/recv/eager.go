@@ -8,11 +8,11 @@ const (
 )
 
 // eager decides whether a stream asks twice for what it misses, half a round trip apart. On a path
-// that loses a tenth each way, an answer fails to come in 19 of 100 rounds, half of them for the
-// request: a stall of five rounds is eight times as seldom if that is repeated. It costs a
-// datagram of feedback. libwebrtc does not answer the second request (it repeats nothing twice
-// within a round trip); a publisher that does is noticed by its retransmissions, and asked once
-// from then on.
+// that loses a fifth each way, an answer fails to come in 36 of 100 rounds, most often for the
+// request; to repeat that makes waits of over 500 ms half as frequent, over a round trip of 100 ms
+// (TestRepeatedRequestsMakeLongWaitsSeldom), and costs a datagram of feedback. libwebrtc does not
+// answer the second request (it repeats nothing twice within a round trip); a publisher that does
+// is noticed by its retransmissions, and asked once from then on.
 type eager struct {
 	on       bool
 	never    bool // the publisher answers everything
