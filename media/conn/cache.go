@@ -35,10 +35,23 @@ const refreshHold = 4 * time.Second
 // decoded, and is no start for anybody.
 const holePatience = 500 * time.Millisecond
 
+// The pace of a replay. It is given to the pacer bit by bit, so that nothing else waits behind all
+// of it, and what the pacer has no bound for is not sent at once either.
+const (
+	feedPackets  = 32 // that wait at most
+	feedInterval = 2 * time.Millisecond
+
+	// ReplayTime is how long a replay may take. A viewer whose way takes no more than the live
+	// packets would never catch up; it goes on with a key frame of its own.
+	ReplayTime = 2 * time.Second
+)
+
 // replay is what a subscription is being sent of the group that its track's ring holds.
 type replay struct {
-	group uint64 // where it begins
-	next  uint64 // what is next to be sent of it: live packets from here on are left to the replay
+	group uint64    // where it begins
+	next  uint64    // what is next to be sent of it: live packets from here on are left to the replay
+	until mono.Time // when it is given up
+	over  bool      // something between us and the viewer has refused a packet
 }
 
 // cached takes a packet of video that the ring has taken. One that begins a key frame begins
@@ -103,43 +116,71 @@ func (c *Conn) replay(env *Env, now mono.Time, slot uint32, s *subscriber) bool 
 		return false
 	}
 	env.Count.Replays.Inc()
-	s.replay, s.replays = replay{group: first, next: first}, true
+	s.replay, s.replays = replay{group: first, next: first, until: now.Add(ReplayTime)}, true
 	c.feed(env, now, slot, s)
 	return true
 }
 
-// feed goes on with a replay.
+// feed goes on with a replay, until it is over or enough of it waits in the pacer.
 func (c *Conn) feed(env *Env, now mono.Time, slot uint32, s *subscriber) {
 	r, ring := &s.replay, s.info.RTX
-	run := &env.replayed
-	run.Track, run.Video, run.Pads = s.spec.Track, true, [router.MaxRun]uint8{}
-	for s.replays {
-		run.N = 0
-		from := r.next
-		for int(run.N) < router.MaxRun {
-			seq, ok := env.RTX.Next(ring, r.next)
-			if !ok {
-				break
-			}
-			r.next = seq + 1
-			if ref, ok := env.RTX.Get(ring, seq); ok {
-				run.Refs[run.N] = ref
-				run.N++
-			}
-		}
-		s.replays = false // what Send is given now is not to be left to the replay
-		if r.next == from {
-			return
-		}
-		c.Send(env, now, slot, env.Resolve(run))
-		for _, ref := range run.Refs[:run.N] {
-			env.Mag.Release(ref)
-		}
-		env.Count.ReplayedPackets.Add(uint64(run.N))
-		// If it waits again, what is between us and the viewer has refused a packet: it goes on
-		// with a key frame, when there is room for one.
-		s.replays = !s.stream.Waiting()
+	if first, ok := env.RTX.Held(ring); ok && first > r.group && first >= r.next {
+		// The publisher has made another key frame meanwhile: the viewer is with it sooner.
+		r.group, r.next = first, first
+		s.stream.Interrupt()
+	} else if env.RTX.Oldest(ring) > r.next || now >= r.until {
+		c.abandon(env, s)
+		return
 	}
+	room := feedPackets
+	if c.out != nil {
+		room -= c.out.pace.Len()
+	}
+	for s.replays && room > 0 {
+		n, more := c.feedRun(env, now, slot, s, min(room, router.MaxRun))
+		s.replays = more && !r.over
+		room -= n
+	}
+	if s.replays {
+		c.retry = mono.Earliest(c.retry, now.Add(feedInterval))
+	}
+}
+
+// feedRun sends up to limit of the packets that are next. It returns how many, and false if the
+// ring has no more.
+func (c *Conn) feedRun(env *Env, now mono.Time, slot uint32, s *subscriber, limit int) (n int, more bool) {
+	r, run := &s.replay, &env.replayed
+	run.Track, run.Video, run.Pads, run.N = s.spec.Track, true, [router.MaxRun]uint8{}, 0
+	for more = true; more && int(run.N) < limit; {
+		var seq uint64
+		if seq, more = env.RTX.Next(s.info.RTX, r.next); !more {
+			break
+		}
+		r.next = seq + 1
+		if ref, ok := env.RTX.Get(s.info.RTX, seq); ok {
+			run.Refs[run.N] = ref
+			run.N++
+		}
+	}
+	if run.N == 0 {
+		return 0, more
+	}
+	s.replays = false // so that Send does not leave these to the replay
+	c.Send(env, now, slot, env.Resolve(run))
+	for _, ref := range run.Refs[:run.N] {
+		env.Mag.Release(ref)
+	}
+	env.Count.ReplayedPackets.Add(uint64(run.N))
+	return int(run.N), more
+}
+
+// abandon gives a replay up: what comes next has gone from the ring, or the viewer does not catch
+// up. It goes on with the next key frame.
+func (c *Conn) abandon(env *Env, s *subscriber) {
+	env.Count.ReplaysGivenUp.Inc()
+	s.replays = false
+	s.stream.Interrupt()
+	env.wantKeyFrame(s.spec.Track)
 }
 
 // beside takes live packets while a replay is going on. Those ahead of it are in the ring, and
@@ -149,7 +190,7 @@ func (c *Conn) beside(env *Env, now mono.Time, slot uint32, s *subscriber, run [
 		if run[i].Meta.Seq < s.replay.next {
 			s.replays = false
 			c.Send(env, now, slot, run[i:i+1])
-			s.replays = true
+			s.replays = !s.replay.over
 		}
 	}
 }

@@ -79,7 +79,7 @@ type Conn struct {
 	origin recv.Origin // the publisher's wall clock against ours
 
 	bySSRC  map[uint32]uint32 // our SSRCs, retransmissions too -> slot
-	retry   mono.Time         // when to look for tracks again that are not there yet
+	retry   mono.Time         // when to look for tracks again that are not there yet, and to go on with replays
 	results []router.Result   // see TakeResults
 	reduced bool              // the peer takes RTCP of reduced size
 

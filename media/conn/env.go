@@ -199,6 +199,7 @@ type Counters struct {
 
 	Replays         count.Word // viewers that began with what the key frame cache held, and
 	ReplayedPackets count.Word // the packets that they were sent of it
+	ReplaysGivenUp  count.Word // of those viewers, the ones that did not catch up and waited for a key frame
 	CacheRefreshes  count.Word // key frames asked for because the one in the cache was too old
 
 	SourceSwitches count.Word // tracks whose peer went on under another SSRC

@@ -29,6 +29,7 @@ func (s *subscriber) interrupted(env *Env, now mono.Time) {
 	}
 	env.Count.Interrupted.Inc()
 	s.stream.Interrupt()
+	s.replays, s.replay.over = false, true
 	j := &s.jam
 	hold := jamHold << j.times
 	switch {

@@ -120,14 +120,18 @@ func (c *Conn) activate(env *Env, now mono.Time, slot uint32, s *subscriber) rou
 	return res
 }
 
-// retryPending looks again for the tracks that were not there yet.
+// retryPending looks again for the tracks that were not there yet, and goes on with replays.
 func (c *Conn) retryPending(env *Env, now mono.Time) {
 	c.retry = mono.Never
 	for slot, s := range c.subs {
-		if s != nil && s.pending {
+		switch {
+		case s == nil:
+		case s.pending:
 			if res := c.activate(env, now, uint32(slot), s); res.Last {
 				c.results = append(c.results, res)
 			}
+		case s.replays:
+			c.feed(env, now, uint32(slot), s)
 		}
 	}
 }

@@ -1,16 +1,16 @@
 package edge
 
-import "time"
+import (
+	"time"
+
+	"tsubame/media/conn"
+)
 
 // The key frame cache (media/conn/cache.go) is a longer life for what the retransmission rings
 // have anyway.
 const (
 	// cacheAge is the default of Config.CacheAge.
 	cacheAge = 10 * time.Second
-
-	// replayTime is for how long a replay may go on: so much longer than the age up to which one
-	// begins is what it needs held.
-	replayTime = 2 * time.Second
 
 	// cachePacket is how long the packets are for which there are slots: shorter ones fill the
 	// slots before the bytes.
@@ -33,5 +33,6 @@ func (c *Config) cache() {
 		c.RTX.Slots *= 2
 	}
 	c.RTX.HoldBytes = c.KeyFrameCache
-	c.RTX.HoldAge = max(c.CacheAge+replayTime, c.RTX.MaxAge)
+	// A replay that begins at the last moment needs it for as long as it takes.
+	c.RTX.HoldAge = max(c.CacheAge+conn.ReplayTime, c.RTX.MaxAge)
 }
