@@ -11,7 +11,6 @@ import (
 // libwebrtc does about the capacity of the link (aimd_rate_control.cc, link_capacity_estimator.cc).
 const (
 	backoff        = 0.85
-	backoffExtra   = 5000.0 // bit/s, which counts at low rates
 	rampUp         = 1.08   // a second, while the capacity is not known
 	rampLeast      = 1000.0 // bit/s for a step
 	beyondAcked    = 1.5    // the estimate may be that many times what arrives,
@@ -20,6 +19,8 @@ const (
 	stepMost       = time.Second
 	reduceLeast    = 10 * time.Millisecond // between two decreases: a round trip, within these
 	reduceMost     = 200 * time.Millisecond
+	drains         = 0.92                   // of what arrives: so little lets a queue drain,
+	drainTime      = 2 * time.Second        // which has that much time to show
 	reactionTime   = 100 * time.Millisecond // of the detector
 	frameRate      = 30                     // of a typical video
 	packetBits     = 1200 * 8
@@ -88,8 +89,11 @@ type measured struct {
 
 // mayReduce reports whether the last decrease has had time to show.
 func (a *aimd) mayReduce(now mono.Time, m measured) bool {
-	wait := min(max(m.rtt, reduceLeast), reduceMost)
-	return now.Sub(a.changed) >= wait || m.acked != 0 && m.acked < a.rate/2
+	took := now.Sub(a.changed)
+	if a.rate < drains*m.acked && took < drainTime {
+		return false // less is sent than arrives already
+	}
+	return took >= min(max(m.rtt, reduceLeast), reduceMost) || m.acked != 0 && m.acked < a.rate/2
 }
 
 // step moves the rate. It reports whether it was decreased.
@@ -118,9 +122,6 @@ func (a *aimd) reduce(now mono.Time, acked float64) bool {
 		a.rate /= 2 // nothing is known yet but that this is too much
 	} else {
 		lower := acked * backoff
-		if lower > backoffExtra {
-			lower -= backoffExtra
-		}
 		if lower > a.rate && a.capacity.kbps != 0 {
 			lower = a.capacity.kbps * 1000 * backoff
 		}

@@ -87,6 +87,9 @@ const (
 	// rembValid is how long a receiver estimated maximum bitrate holds.
 	rembValid = 5 * time.Second
 
+	// planEvery is how often probes are thought of without feedback.
+	planEvery = time.Second
+
 	rttMost   = 10 * time.Second
 	rttWeight = 0.25
 )
@@ -116,7 +119,8 @@ type Estimator struct {
 	rtt      time.Duration
 	remb     float64
 	rembEnds mono.Time
-	said     uint8 // the loss of the last report
+	planned  mono.Time // when it was last thought of probing
+	said     uint8     // the loss of the last report
 
 	feedbacks, lost uint32
 }
@@ -246,7 +250,7 @@ func (e *Estimator) read(now mono.Time, t *rtcp.TWCC) (news bool) {
 		p.fate = received
 		news = true
 		newest = max(newest, sent)
-		e.arrived(now, sent, arrived, int(p.size))
+		e.arrived(now, sent, arrived, p)
 	}
 	if news {
 		e.measureRTT(now.Sub(newest))
@@ -254,8 +258,13 @@ func (e *Estimator) read(now mono.Time, t *rtcp.TWCC) (news bool) {
 	return news
 }
 
-// arrived takes a packet that was received.
-func (e *Estimator) arrived(now, sent mono.Time, at instant, size int) {
+// arrived takes a packet that was received. Probes do not count for the delay: the queue that
+// they make is meant.
+func (e *Estimator) arrived(now, sent mono.Time, at instant, p *entry) {
+	e.acked.add(at, int(p.size))
+	if p.cluster != 0 {
+		return
+	}
 	apart, arrivedApart, group, complete, jumped := e.grouping.add(now, sent, at)
 	switch {
 	case jumped:
@@ -263,7 +272,6 @@ func (e *Estimator) arrived(now, sent mono.Time, at instant, size int) {
 	case complete:
 		e.trend.update(apart, arrivedApart, group)
 	}
-	e.acked.add(at, size)
 }
 
 func (e *Estimator) measureRTT(d time.Duration) {
@@ -322,8 +330,14 @@ func (e *Estimator) probed(now mono.Time, rate, probed float64) {
 	if e.trend.state == Overuse {
 		return
 	}
-	if rate > e.aimd.rate {
-		e.aimd.learn(now, min(rate, float64(e.cfg.Max)))
+	high := min(probeWanted*e.prober.wanted, float64(e.cfg.Max))
+	if e.trend.queued() {
+		// Into a queue that is there anyway a burst gets more than its share.
+		high = min(high, beyondAcked*e.acked.rate())
+	}
+	if rate = min(rate, high); rate > e.aimd.rate || rate > e.target {
+		e.aimd.learn(now, rate)
+		e.loss.refute(now, rate)
 	}
 	if rate >= probeAlmost*probed {
 		e.prober.plan(e.aimd.rate, float64(e.cfg.Max), probeFurther*rate)
@@ -416,16 +430,17 @@ func (e *Estimator) Tick(now mono.Time) {
 
 // mayProbe reports whether a probe would be answered, could show something, and would not make
 // bad things worse.
-func (e *Estimator) mayProbe() bool {
+func (e *Estimator) mayProbe(now mono.Time) bool {
 	return e.heard != mono.Never && e.prober.wanted > e.target && e.history.entries != nil &&
-		e.trend.state == Normal && e.loss.bound == 0
+		e.trend.state == Normal && e.loss.mayProbe(now)
 }
 
 // plan decides whether to probe.
 func (e *Estimator) plan(now mono.Time) {
 	p := &e.prober
+	e.planned = now
 	p.expire(now)
-	if p.busy() || !e.mayProbe() || e.missing(now) {
+	if p.busy() || !e.mayProbe(now) || e.missing(now) {
 		return
 	}
 	ceiling := float64(e.cfg.Max)
@@ -460,15 +475,11 @@ func (e *Estimator) Deadline() mono.Time {
 		at = min(at, max(e.overdue(), e.reduced.Add(missingStep)))
 	}
 	p := &e.prober
-	switch {
-	case p.busy():
-		for i := range p.clusters {
-			at = mono.Earliest(at, p.clusters[i].deadline())
-		}
-	case e.mayProbe() && p.retry:
-		at = min(at, p.lastAt.Add(probeSooner))
-	case e.mayProbe():
-		at = min(at, p.lastAt.Add(probeEvery))
+	for i := range p.clusters {
+		at = mono.Earliest(at, p.clusters[i].deadline())
+	}
+	if p.wanted > e.target && !p.busy() {
+		at = min(at, max(p.lastAt.Add(probeEvery), e.planned.Add(planEvery)))
 	}
 	return at
 }

@@ -50,11 +50,20 @@ const (
 	// longer the more often it was found), and then rises until there is loss again.
 	belowLimit   = 0.95
 	holdFirst    = 2 * time.Second
-	holdMost     = 16 * time.Second
+	holdMost     = 8 * time.Second
 	boundRamp    = 1.08 // a second
 	boundNear    = 1.02 // a second, up to the last limit
 	boundDone    = 1.5  // times the last limit: it is not there any more
 	limitForgets = 30 * time.Second
+
+	// Meanwhile a probe that finds refutes times the limit does away with the bound. A policer
+	// lets a short one pass: if the limit is found again within refuteFails, the next probe
+	// has to wait, the longer the more often it was so.
+	holdProbe   = 4 * time.Second
+	refutes     = 1.25
+	refuteFails = 5 * time.Second
+	refuteWait  = 15 * time.Second
+	refuteMost  = 60 * time.Second
 
 	// Loss that is trialLoss above the usual in trialAfter observations in a row is answered
 	// with the experiment at once: what arrives is the limit. If in doubtAfter observations
@@ -96,6 +105,10 @@ type lossBound struct {
 	limitAt  mono.Time // when,
 	rising   mono.Time // and until when the bound stays; then when it was raised last
 	holding  time.Duration
+
+	probeFrom mono.Time     // when the bound may be probed
+	refuted   mono.Time     // when a probe did away with it
+	wait      time.Duration // until the next one may, because the last one was wrong
 
 	tried     mono.Time // when the last experiment began
 	triedLoss float64
@@ -354,8 +367,15 @@ func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
 	} else if now.Sub(l.limitAt) > time.Second { // not the same event
 		l.holding = min(2*l.holding, holdMost)
 	}
+	switch {
+	case l.refuted != mono.Never && now.Sub(l.refuted) < refuteFails:
+		l.wait = min(max(2*l.wait, refuteWait), refuteMost)
+	case l.refuted == mono.Never || now.Sub(l.refuted) > limitForgets:
+		l.wait = 0
+	}
 	l.bound, l.limit, l.limitAt = bound, limit, now
 	l.rising = now.Add(l.holding)
+	l.probeFrom = now.Add(max(l.wait, holdProbe))
 }
 
 // rise raises the bound after it was kept for long enough, and gives it up when it is far above
@@ -376,6 +396,18 @@ func (l *lossBound) rise(now mono.Time, target float64) {
 	l.bound = min(l.bound*math.Pow(ramp, took), max(target, l.bound))
 	if l.bound > boundDone*l.limit {
 		l.bound = 0
+	}
+}
+
+// mayProbe reports whether a probe may show that there is no limit any more.
+func (l *lossBound) mayProbe(now mono.Time) bool {
+	return l.bound == 0 || now >= l.probeFrom && l.average <= l.inherent+lossNoticed/2
+}
+
+// refute gives the bound up for what a probe found above it.
+func (l *lossBound) refute(now mono.Time, rate float64) {
+	if l.bound != 0 && rate > refutes*l.limit {
+		l.bound, l.refuted = 0, now
 	}
 }
 
