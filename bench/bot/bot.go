@@ -81,6 +81,10 @@ type Config struct {
 	Profiles []piondtls.SRTPProtectionProfile // default: GCM, CM
 	DTLSMTU  int                              // of the handshake's datagrams; small ones cut the ClientHello
 
+	// RED is how many packets before it a packet of audio carries once more (RFC 2198), where that
+	// was offered; such audio is received too then. 0: it is left out of the answer.
+	RED int
+
 	NoNACK, NoPLI bool // do not ask, whatever was negotiated
 	TransportCC   bool // send transport-wide feedback where it was negotiated
 

@@ -216,6 +216,11 @@ func (b *Bot) handleRTP(now time.Time, plain []byte) {
 		b.feedback.record(now, r, &p)
 	}
 	a := arrival{now: now, seq: p.SequenceNumber, timestamp: p.Timestamp, marker: p.Marker, payload: p.Payload}
+	if f := r.redFormat(p.PayloadType); f != nil {
+		a.codec = f.codec
+		r.red(a, f)
+		return
+	}
 	if a.codec = r.codecOf(p.PayloadType, p.SSRC == r.rtxSSRC); a.codec == 0 {
 		r.stats.WrongType++
 		return

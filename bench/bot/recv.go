@@ -51,7 +51,8 @@ type receiver struct {
 	lastSRAt   time.Time
 	expectedAt uint64 // values at the last report
 	receivedAt uint64
-	offset     uint64 // counter of the source minus sequence number
+	offset     uint64   // counter of the source minus sequence number
+	heard      *hearing // of redundant audio; nil: none was negotiated
 	stats      ReceiveStats
 }
 
@@ -77,6 +78,9 @@ type ReceiveStats struct {
 	WrongType  uint64 // packets of a payload type that was not negotiated; not in Packets
 	Shifts     uint64 // changes of sequence number against the source's counter
 	Padding    uint64 // packets of nothing but padding
+	RED        uint64 // packets of redundant audio
+	FromRED    uint64 // payloads that came as copies in them first; not in Packets
+	Unheard    uint64 // of audio with redundancy: payloads that came in no way
 
 	Frames     uint64 // whole pictures in a whole sequence from a key frame on; audio: packets
 	KeyFrames  uint64 // of them
@@ -140,6 +144,9 @@ func (r *receiver) describe(s *section) {
 	r.nack = slices.ContainsFunc(s.codecs, func(f format) bool { return f.has("nack") })
 	r.pli = slices.ContainsFunc(s.codecs, func(f format) bool { return f.has("nack pli") })
 	r.transport = s.extensions[uriTransportCC]
+	if r.heard == nil && slices.ContainsFunc(s.codecs, func(f format) bool { return f.red != 0 }) {
+		r.heard = new(hearing)
+	}
 	r.stats.Kind, r.stats.SSRC, r.stats.MID = s.kind, s.ssrc, s.mid
 	r.stats.Stream, r.stats.Track, r.stats.Active = s.stream, s.track, true
 }
@@ -152,6 +159,17 @@ func (r *receiver) codecOf(pt uint8, rtx bool) param.Codec {
 		}
 	}
 	return 0
+}
+
+// redFormat returns the format that redundant audio of a payload type has copies of; nil: it is
+// none.
+func (r *receiver) redFormat(pt uint8) *format {
+	for i := range r.formats {
+		if f := &r.formats[i]; f.red != 0 && f.red == pt {
+			return f
+		}
+	}
+	return nil
 }
 
 // arrival is one packet.
@@ -283,8 +301,12 @@ func (r *receiver) audio(a arrival, ext uint64) {
 	}
 	s, ok := readOpus(a.payload)
 	r.verify(a.now, ext, s, ok)
-	if ok {
+	switch {
+	case !ok:
+	case r.hears(s):
 		r.frame(a.now, false)
+	default:
+		r.stats.Duplicates++
 	}
 }
 
@@ -421,6 +443,9 @@ func (r *receiver) snapshot() ReceiveStats {
 	if r.kind == param.Audio && r.started {
 		if expected := r.highest - r.first + 1; expected > s.Packets {
 			s.Lost = expected - s.Packets
+		}
+		if r.heard != nil {
+			s.Unheard = r.heard.unheard()
 		}
 	}
 	return s

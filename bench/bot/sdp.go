@@ -55,6 +55,7 @@ type section struct {
 type format struct {
 	codec    param.Codec
 	pt, rtx  uint8 // rtx 0: none
+	red      uint8 // 0: none
 	rtpmap   string
 	fmtp     string
 	feedback []string // values of a=rtcp-fb without the payload type
@@ -239,6 +240,7 @@ func (s *section) readFormats(m *sdp.MediaDescription, without []param.Codec) {
 		return out
 	}
 	repairs := make(map[string]uint8) // by the value of fmtp
+	reds := make(map[string]uint8)    // the same, of redundant audio
 	for _, number := range s.formats {
 		pt, err := strconv.ParseUint(number, 10, 7)
 		if err != nil {
@@ -250,6 +252,8 @@ func (s *section) readFormats(m *sdp.MediaDescription, without []param.Codec) {
 			switch {
 			case strings.EqualFold(name, "rtx/90000"):
 				repairs[fmtp] = uint8(pt)
+			case strings.EqualFold(name, redName):
+				reds[fmtp] = uint8(pt)
 			case codec != 0 && (codec == param.Opus) == (s.kind == param.Audio) && s.kind != 0 && !slices.Contains(without, codec):
 				s.codecs = append(s.codecs, format{
 					codec: codec, pt: uint8(pt), rtpmap: name, fmtp: fmtp, feedback: values("rtcp-fb", number),
@@ -258,7 +262,13 @@ func (s *section) readFormats(m *sdp.MediaDescription, without []param.Codec) {
 		}
 	}
 	for i := range s.codecs {
-		s.codecs[i].rtx = repairs[fmt.Sprintf("apt=%d", s.codecs[i].pt)]
+		f := &s.codecs[i]
+		f.rtx = repairs[fmt.Sprintf("apt=%d", f.pt)]
+		for fmtp, pt := range reds {
+			if f.codec == param.Opus && redOf(fmtp, strconv.Itoa(int(f.pt))) {
+				f.red = pt
+			}
+		}
 	}
 }
 
@@ -270,6 +280,15 @@ func (s *section) format(c param.Codec) *format {
 		}
 	}
 	return nil
+}
+
+// withoutRED makes the offer one of a server without redundant audio.
+func (o *offer) withoutRED() {
+	for i := range o.sections {
+		for j := range o.sections[i].codecs {
+			o.sections[i].codecs[j].red = 0
+		}
+	}
 }
 
 // answer is what a bot says about itself.
@@ -344,6 +363,12 @@ func writeFormats(m *sdp.MediaDescription, formats []format) {
 	for i := range formats {
 		f := &formats[i]
 		pt := strconv.Itoa(int(f.pt))
+		if f.red != 0 { // in front, as offered
+			red := strconv.Itoa(int(f.red))
+			m.MediaName.Formats = append(m.MediaName.Formats, red)
+			m.WithValueAttribute("rtpmap", red+" "+redName)
+			m.WithValueAttribute("fmtp", red+" "+pt+"/"+pt)
+		}
 		m.MediaName.Formats = append(m.MediaName.Formats, pt)
 		m.WithValueAttribute("rtpmap", pt+" "+f.rtpmap)
 		if f.fmtp != "" {

@@ -41,6 +41,7 @@ type sender struct {
 	pictureID   uint16
 	tl0         uint8
 	counter     uint64
+	red         redundancy
 	wantKey     bool
 	paused      bool
 	cache       [][]byte // ring of plain packets by sequence number; video only
@@ -130,6 +131,9 @@ func (t *sender) frame(at time.Time, out *outgoing) {
 	if t.kind == param.Audio {
 		payload := make([]byte, t.frameSize)
 		putOpus(payload, t.stamp(out.now))
+		if t.red.levels > 0 && t.format.red != 0 {
+			payload = t.red.wrap(t.format.pt, ts, payload)
+		}
 		t.packet(payload, ts, t.counter == 1, out)
 		return
 	}
@@ -157,10 +161,18 @@ func (t *sender) stamp(now time.Time) stamp {
 	return stamp{source: t.ssrc, counter: t.counter, sent: now.UnixNano()}
 }
 
+// payloadType is that of what the track sends.
+func (t *sender) payloadType() uint8 {
+	if t.red.levels > 0 && t.format.red != 0 {
+		return t.format.red
+	}
+	return t.format.pt
+}
+
 // packet sends a payload.
 func (t *sender) packet(payload []byte, ts uint32, marker bool, out *outgoing) {
 	h := rtp.Header{
-		Version: 2, PayloadType: t.format.pt, Marker: marker,
+		Version: 2, PayloadType: t.payloadType(), Marker: marker,
 		SequenceNumber: t.seq, Timestamp: ts, SSRC: t.ssrc,
 	}
 	t.seq++

@@ -190,6 +190,9 @@ func (b *Bot) reply(kind, text string) error {
 	if err != nil {
 		return err
 	}
+	if b.cfg.RED == 0 {
+		o.withoutRED()
+	}
 	b.mu.Lock()
 	answer, err := b.apply(o)
 	b.mu.Unlock()
@@ -322,6 +325,7 @@ func (b *Bot) applySections(o *offer) {
 			sending[s.kind] = true
 			if b.answer.senders[s.mid] == nil {
 				t := newSender(s, f, b.cfg.Bitrate, b.cfg.FrameRate)
+				t.red.levels = b.cfg.RED
 				t.paused = b.cfg.Paused
 				b.answer.senders[s.mid] = t
 				b.senders = append(b.senders, t)
