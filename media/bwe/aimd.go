@@ -10,16 +10,19 @@ import (
 // Additive increase and multiplicative decrease, draft-ietf-rmcat-gcc-02 section 5.5, and what
 // libwebrtc does about the capacity of the link (aimd_rate_control.cc, link_capacity_estimator.cc).
 const (
-	backoff        = 0.85
-	rampUp         = 1.08   // a second, while the capacity is not known
-	rampLeast      = 1000.0 // bit/s for a step
-	beyondAcked    = 1.5    // the estimate may be that many times what arrives,
-	beyondLossy    = 1.1    // or that many while packets are lost,
-	beyondExtra    = 10_000 // and a little more
-	stepMost       = time.Second
-	reduceLeast    = 10 * time.Millisecond // between two decreases: a round trip, within these
-	reduceMost     = 200 * time.Millisecond
-	drains         = 0.92                   // of what arrives: so little lets a queue drain,
+	backoff     = 0.85
+	rampUp      = 1.08   // a second, while the capacity is not known
+	rampLeast   = 1000.0 // bit/s for a step
+	beyondAcked = 1.5    // the estimate may be that many times what arrives,
+	beyondLossy = 1.1    // or that many while packets are lost,
+	beyondExtra = 10_000 // and a little more
+	stepMost    = time.Second
+	reduceLeast = 10 * time.Millisecond // between two decreases: a round trip, within these
+	reduceMost  = 200 * time.Millisecond
+	// What a probe found counts as arriving until what arrives has had time to follow.
+	learntTime     = 600 * time.Millisecond
+	drains         = 0.95 // of what arrives: so little lets a queue drain,
+	drainLeast     = 0.75
 	drainTime      = 2 * time.Second        // which has that much time to show
 	reactionTime   = 100 * time.Millisecond // of the detector
 	frameRate      = 30                     // of a typical video
@@ -75,6 +78,8 @@ type aimd struct {
 	capacity capacity
 	changed  mono.Time // when the rate was last changed or looked at
 	phase    phase
+	found    float64   // what a probe found last,
+	learnt   mono.Time // and when
 }
 
 // measured is what a step goes by.
@@ -90,8 +95,8 @@ type measured struct {
 // mayReduce reports whether the last decrease has had time to show.
 func (a *aimd) mayReduce(now mono.Time, m measured) bool {
 	took := now.Sub(a.changed)
-	if a.rate < drains*m.acked && took < drainTime {
-		return false // less is sent than arrives already
+	if took < drainTime && a.rate < drains*max(m.acked, 1000*a.capacity.kbps) && m.acked > drainLeast*a.rate {
+		return false // less is sent than the link takes already
 	}
 	return took >= min(max(m.rtt, reduceLeast), reduceMost) || m.acked != 0 && m.acked < a.rate/2
 }
@@ -103,7 +108,7 @@ func (a *aimd) step(now mono.Time, m measured) (reduced bool) {
 		if !a.mayReduce(now, m) {
 			return false
 		}
-		return a.reduce(now, m.acked)
+		return a.reduce(now, m)
 	case m.state == Underuse:
 		a.phase = hold // the queue drains, and shall
 	case a.phase != increase:
@@ -116,22 +121,27 @@ func (a *aimd) step(now mono.Time, m measured) (reduced bool) {
 }
 
 // reduce goes below what arrives, so that the queue that was built drains.
-func (a *aimd) reduce(now mono.Time, acked float64) bool {
+func (a *aimd) reduce(now mono.Time, m measured) bool {
 	was := a.rate
-	if acked == 0 {
-		a.rate /= 2 // nothing is known yet but that this is too much
-	} else {
-		lower := acked * backoff
-		if lower > a.rate && a.capacity.kbps != 0 {
-			lower = a.capacity.kbps * 1000 * backoff
-		}
-		a.rate = min(a.rate, lower)
-		if a.capacity.below(acked) {
-			a.capacity = capacity{}
-		}
-		a.capacity.sample(acked)
-	}
 	a.phase, a.changed = hold, now
+	if m.acked == 0 {
+		a.rate /= 2 // nothing is known yet but that this is too much
+		return true
+	}
+	if now.Sub(a.learnt) < learntTime+m.rtt && a.found > m.acked {
+		a.rate = min(a.rate, a.found*backoff)
+		a.found = 0 // once
+		return a.rate < was
+	}
+	lower := m.acked * backoff
+	if lower > a.rate && a.capacity.kbps != 0 {
+		lower = a.capacity.kbps * 1000 * backoff
+	}
+	a.rate = min(a.rate, lower)
+	if a.capacity.below(m.acked) {
+		a.capacity = capacity{}
+	}
+	a.capacity.sample(m.acked)
 	return a.rate < was
 }
 
@@ -170,6 +180,7 @@ func (a *aimd) additive(rtt time.Duration) float64 {
 // learn sets the rate to what a probe found.
 func (a *aimd) learn(now mono.Time, rate float64) {
 	a.rate, a.changed = rate, now
+	a.found, a.learnt = rate, now
 	if a.capacity.above(rate) {
 		a.capacity = capacity{}
 	}

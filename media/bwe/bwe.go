@@ -340,6 +340,10 @@ func (e *Estimator) probed(now mono.Time, rate, probed float64) {
 		e.loss.refute(now, rate)
 	}
 	if rate >= probeAlmost*probed {
+		if e.loss.wary(now) {
+			e.prober.retry = true // when loss has had time to show
+			return
+		}
 		e.prober.plan(e.aimd.rate, float64(e.cfg.Max), probeFurther*rate)
 	}
 }

@@ -111,7 +111,7 @@ type lossBound struct {
 	wait      time.Duration // until the next one may, because the last one was wrong
 
 	tried     mono.Time // when the last experiment began
-	triedLoss float64
+	limitLoss float64   // what was lost when the limit was found
 }
 
 // sent counts a packet whose fate has become known.
@@ -180,13 +180,15 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	}
 	limit, share, better := l.compare(most)
 	enough := evidence
-	if l.limit != 0 && now.Sub(l.limitAt) < limitForgets {
+	if l.wary(now) {
 		enough = evidenceAgain
 	}
 	switch {
 	case better >= enough:
 		l.inherent = share
-		if l.bound == 0 || limit*belowLimit < l.bound {
+		// With a bound, only for what was lost in spite of it, not for what was before.
+		lost, _ := l.lately(min(int(l.n), trialAfter))
+		if l.bound == 0 || limit*belowLimit < l.bound && lost > share+lossNoticed {
 			l.found(now, limit, target, queued)
 		}
 		return
@@ -257,7 +259,7 @@ func (l *lossBound) try(now mono.Time, target float64, queued bool) {
 			return
 		}
 	}
-	l.tried, l.triedLoss = now, share
+	l.tried = now
 	l.found(now, rate*(1-share), target, queued)
 }
 
@@ -271,7 +273,7 @@ func (l *lossBound) doubt() {
 			return
 		}
 	}
-	if share, _ := l.lately(doubtAfter); share > lossNoticed && share > l.triedLoss/2 {
+	if share, _ := l.lately(doubtAfter); share > lossNoticed && share > l.limitLoss/2 {
 		l.bound, l.limit = 0, 0
 		l.inherent = min(max(l.inherent, share), inherentMost)
 	}
@@ -373,7 +375,7 @@ func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
 	case l.refuted == mono.Never || now.Sub(l.refuted) > limitForgets:
 		l.wait = 0
 	}
-	l.bound, l.limit, l.limitAt = bound, limit, now
+	l.bound, l.limit, l.limitAt, l.limitLoss = bound, limit, now, l.average
 	l.rising = now.Add(l.holding)
 	l.probeFrom = now.Add(max(l.wait, holdProbe))
 }
@@ -409,6 +411,11 @@ func (l *lossBound) refute(now mono.Time, rate float64) {
 	if l.bound != 0 && rate > refutes*l.limit {
 		l.bound, l.refuted = 0, now
 	}
+}
+
+// wary reports whether a limit was found not long ago.
+func (l *lossBound) wary(now mono.Time) bool {
+	return l.limit != 0 && now.Sub(l.limitAt) < limitForgets
 }
 
 // cap bounds a rate.
