@@ -15,12 +15,13 @@ const (
 	ackedFast = 200.0
 )
 
-// acked measures the acknowledged bitrate.
+// acked measures the acknowledged bitrate. A sample is from the arrival of one packet to that of
+// another, so that packets which a full link spaces evenly give exactly its rate.
 type acked struct {
 	kbps     float64 // 0: not known yet
 	variance float64
-	bytes    int
-	window   time.Duration // so far
+	bytes    int     // arrived after from
+	from     instant // the packet that the sample began with
 	last     instant
 	begun    bool
 }
@@ -34,23 +35,18 @@ func (a *acked) add(arrived instant, size int) {
 		window = ackedFirst
 	}
 	if a.begun {
-		gap := max(arrived.sub(a.last), 0)
-		if gap > window { // nothing came for a window: what is in it would be too little
-			a.bytes = 0
-			gap %= window
-		}
-		a.window += gap
+		arrived = max(arrived, a.last)
 	}
-	a.last = max(a.last, arrived)
-	if !a.begun {
-		a.last, a.begun = arrived, true
+	if !a.begun || arrived.sub(a.last) > window { // nothing came: a sample would be too little
+		a.begun, a.from, a.last, a.bytes = true, arrived, arrived, 0
+		return
 	}
-	if a.window >= window {
-		a.sample(float64(a.bytes) * 8 / milliseconds(window)) // bit/ms = kbit/s
-		a.window = min(a.window-window, window)
-		a.bytes = 0
-	}
+	a.last = arrived
 	a.bytes += size
+	if took := arrived.sub(a.from); took >= window {
+		a.sample(float64(a.bytes) * 8 / milliseconds(took)) // bit/ms = kbit/s
+		a.from, a.bytes = arrived, 0
+	}
 }
 
 func (a *acked) sample(kbps float64) {

@@ -21,8 +21,8 @@ const (
 	reduceMost  = 200 * time.Millisecond
 	// What a probe found counts as arriving until what arrives has had time to follow.
 	learntTime     = 600 * time.Millisecond
-	drains         = 0.95 // of what arrives: so little lets a queue drain,
-	drainLeast     = 0.75
+	drains         = 0.95                   // of what arrives: so little lets a queue drain,
+	ackedNoise     = 0.12                   // how far what arrives may be below what the link takes
 	drainTime      = 2 * time.Second        // which has that much time to show
 	reactionTime   = 100 * time.Millisecond // of the detector
 	frameRate      = 30                     // of a typical video
@@ -95,7 +95,11 @@ type measured struct {
 // mayReduce reports whether the last decrease has had time to show.
 func (a *aimd) mayReduce(now mono.Time, m measured) bool {
 	took := now.Sub(a.changed)
-	if took < drainTime && a.rate < drains*max(m.acked, 1000*a.capacity.kbps) && m.acked > drainLeast*a.rate {
+	takes := m.acked
+	if known := a.capacity.kbps * 1000; known < takes*(1+ackedNoise) {
+		takes = max(takes, known)
+	}
+	if took < drainTime && a.rate < drains*takes {
 		return false // less is sent than the link takes already
 	}
 	return took >= min(max(m.rtt, reduceLeast), reduceMost) || m.acked != 0 && m.acked < a.rate/2

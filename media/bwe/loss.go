@@ -186,9 +186,9 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	switch {
 	case better >= enough:
 		l.inherent = share
-		// With a bound, only for what was lost in spite of it, not for what was before.
+		// For what is being lost, not for what was lost before the rate was lower.
 		lost, _ := l.lately(min(int(l.n), trialAfter))
-		if l.bound == 0 || limit*belowLimit < l.bound && lost > share+lossNoticed {
+		if lost > share+lossNoticed && (l.bound == 0 || limit*belowLimit < l.bound) {
 			l.found(now, limit, target, queued)
 		}
 		return
