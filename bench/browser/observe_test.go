@@ -31,6 +31,12 @@ type media struct {
 	Nacks         int
 	Rtx           int
 	Width         int
+
+	// Of audio: packets that came as redundancy of others, whether they were needed or not, what
+	// was played, and what of it the decoder made up where nothing came.
+	Redundant int
+	Samples   int
+	Concealed int
 }
 
 // picture is what a canvas read back from a <video>.

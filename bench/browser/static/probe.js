@@ -105,6 +105,8 @@
             freezes: s.freezeCount ?? 0, energy: s.totalAudioEnergy ?? 0,
             nacks: s.nackCount ?? 0, rtx: s.retransmittedPacketsReceived ?? 0,
             width: s.frameWidth ?? 0,
+            redundant: s.fecPacketsReceived ?? 0, samples: s.totalSamplesReceived ?? 0,
+            concealed: (s.concealedSamples ?? 0) - (s.silentConcealedSamples ?? 0),
           };
         }
         if (s.type === "outbound-rtp") {
