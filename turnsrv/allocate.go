@@ -38,18 +38,24 @@ func (s *Server) allocate(x *exchange, account Account, old *allocation) Result 
 	if s.table.full() {
 		return s.refuse(x, turnCapacity)
 	}
-	number, ok := account.Book.take()
+	claim, evicts, ok := account.Book.take(x.now)
 	if !ok {
 		return s.refuse(x, turnQuota)
 	}
+	if evicts {
+		s.Counters.Evicted.Inc()
+		s.Purge(account.Connection, account.Serial)
+	}
 	a := &allocation{
-		key: x.k, connection: account.Connection, serial: account.Serial, number: uint8(number), book: account.Book,
-		tx: x.tx, lifetime: s.lifetime(x), port: s.port(account.Connection, number), relayed: relayed,
+		key: x.k, connection: account.Connection, serial: account.Serial, claim: claim, book: account.Book,
+		tx: x.tx, lifetime: s.lifetime(x), port: s.port(account.Connection, int(claim.number)), relayed: relayed,
 	}
 	a.expires = x.now.Add(time.Duration(a.lifetime) * time.Second)
 	s.table.add(a)
 	s.Counters.Allocations.Set(uint64(len(s.table.flows)))
-	return s.allocated(x, a, Allocated)
+	r := s.allocated(x, a, Allocated)
+	r.Evicted = evicts
+	return r
 }
 
 // checkAllocate checks what an Allocate asks for, in the order of RFC 8656 section 7.2. Reserved

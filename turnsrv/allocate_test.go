@@ -257,7 +257,7 @@ func TestAllocationBeyondAConnectionsQuotaIs486(t *testing.T) {
 	for i := range 200 {
 		on := c.from(uint16(42000 + i))
 		on.prove()
-		w.pass(time.Second) // the allowance of challenges
+		w.pass(StaleAfter / 201) // the allowance of challenges
 		on.refused(486, stun.MethodAllocate, overUDP)
 	}
 	if w.allocations() != flow.MaxAllocations-1 || shard2.allocations() != 1 || w.count(Quota) != 200 {

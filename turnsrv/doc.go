@@ -22,7 +22,7 @@
 //
 // Everything has a bound: allocations of a connection (flow.MaxAllocations: browsers make one for
 // each URL and interface and keep them all, and those of a network that has gone away stay for
-// their lifetime, since nobody can give them back) and of a server (Config.Allocations), permissions and channels of an allocation (flow.MaxPeers of each, since
+// their lifetime, since nobody can give them back; StaleAfter says when they give way) and of a server (Config.Allocations), permissions and channels of an allocation (flow.MaxPeers of each, since
 // there are no more peers), what a source that has proven nothing may be told (Config.Burst and
 // Config.Rate, and three times the bytes it sent), and the table of such sources.
 //

@@ -28,7 +28,7 @@ const (
 	WrongCredentials  // 441: another connection's
 	NotUDP            // 442: a relayed transport that is not UDP
 	FamilyMismatch    // 443: a peer of a family that the allocation lacks
-	Quota             // 486: the connection has all allocations that it may have
+	Quota             // 486: the connection has all allocations that it may have, and uses them
 	Capacity          // 508: this server has; or a port that was asked for is not to be had
 
 	Malformed      // not STUN as RFC 8489 has it, or too large
@@ -66,4 +66,5 @@ type Counters struct {
 	Reasons     [NumReasons]count.Word // messages, by what became of them
 	ChannelData count.Word             // ChannelData handed out
 	Allocations count.Word             // a gauge: allocations now
+	Evicted     count.Word             // that gave way to others of their connection
 }

@@ -71,7 +71,7 @@ func (s *Server) channelBind(x *exchange, a *allocation) Result {
 	}
 	a.channel[peer] = x.channel
 	a.bound[peer] = x.now.Add(channelLifetime)
-	a.book.bind(int(a.number), peer, x.channel)
+	a.book.bind(a.claim, peer, x.channel)
 	a.permit(x, places)
 	s.table.arm(a)
 	return s.reply(x, x.success(), ChannelBound)
@@ -83,7 +83,7 @@ func (s *Server) send(x *exchange) Result {
 	if x.bad || x.numUnknown > 0 || !x.has(hasPeer|hasData) || len(x.data) == 0 {
 		return drop(Malformed)
 	}
-	a := s.table.find(x.k)
+	a := s.find(x.k)
 	if a == nil || a.expires.Due(x.now) {
 		return drop(Unallocated)
 	}
@@ -99,7 +99,7 @@ func (s *Server) send(x *exchange) Result {
 
 // path is k as it is for what comes through a to peer.
 func (a *allocation) path(k flow.Key, peer int) flow.Key {
-	k.Via = k.Via.Relayed(int(a.number), peer)
+	k.Via = k.Via.Relayed(int(a.claim.number), peer)
 	return k
 }
 
@@ -119,7 +119,7 @@ func (s *Server) ChannelData(k flow.Key, b []byte) (path flow.Key, payload []byt
 	}
 	// Channels that may be bound are never 0, so a place without one is not found; a relayed
 	// flow is in no table.
-	if a := s.table.find(k); a != nil && channel >= minChannel {
+	if a := s.table.find(k); a != nil && channel >= minChannel && a.lives() {
 		for peer, bound := range a.channel {
 			if bound == channel {
 				s.Counters.ChannelData.Inc()

@@ -91,6 +91,7 @@ type Result struct {
 	Size    int      // of the reply
 	Path    flow.Key // of the data
 	Payload []byte   // a view into the message, never empty if there is data
+	Evicted bool     // a stale allocation has given way to the one made: other servers are to Purge
 }
 
 // drop is the result of what is not answered.
@@ -179,7 +180,7 @@ func (s *Server) authenticated(x *exchange) Result {
 	if x.bad {
 		return s.refuse(x, stunBadRequest)
 	}
-	a := s.table.find(x.k)
+	a := s.find(x.k)
 	if a != nil && a.expires.Due(x.now) {
 		s.remove(a)
 		a = nil

@@ -9,12 +9,12 @@ import (
 // allocation is one client's relay: the state of RFC 8656 section 3.2 without a socket.
 // Permissions and channels stand at the places of our addresses, so there cannot be more.
 type allocation struct {
-	channel [flow.MaxPeers]uint16 // 0: not bound; with number all that ChannelData looks at
-	number  uint8                 // among the connection's allocations
+	channel [flow.MaxPeers]uint16 // 0: not bound; with claim and book all that ChannelData looks at
+	claim   claim                 // of a number among the connection's allocations
+	book    *Book
 
 	key                flow.Key // the client's flow: the 5-tuple
 	connection, serial uint32
-	book               *Book
 
 	tx       [12]byte // of the Allocate that made it
 	lifetime uint32   // seconds that it was answered with
@@ -37,6 +37,9 @@ func (a *allocation) of(account Account) bool {
 	return a.connection == account.Connection && a.serial == account.Serial
 }
 
+// lives reports whether a still has its number: see Book.take.
+func (a *allocation) lives() bool { return a.book.holds(a.claim) }
+
 // place returns where the relayed address of a family is.
 func (a *allocation) place(family byte) *int8 { return &a.relayed[family-family4] }
 
@@ -52,7 +55,7 @@ func (a *allocation) deadline() mono.Time {
 // unbind ends the channel to peer.
 func (a *allocation) unbind(peer int) {
 	a.channel[peer], a.bound[peer] = 0, mono.Never
-	a.book.bind(int(a.number), peer, 0)
+	a.book.bind(a.claim, peer, 0)
 }
 
 // forget ends permission and channel to peer.
@@ -96,7 +99,7 @@ func (t *table) through(path flow.Key) *allocation {
 	k := path
 	k.Via = k.Via.Unwrapped()
 	a := t.flows[k]
-	if a == nil || int(a.number) != path.Via.Allocation() {
+	if a == nil || int(a.claim.number) != path.Via.Allocation() || !a.lives() {
 		return nil
 	}
 	return a
@@ -141,10 +144,40 @@ func (t *table) remove(a *allocation) {
 	first.sibling = a.sibling
 }
 
+// find returns the allocation of a flow. One whose number is another's by now ends here.
+func (s *Server) find(k flow.Key) *allocation {
+	a := s.table.find(k)
+	if a != nil && !a.lives() {
+		s.remove(a)
+		return nil
+	}
+	return a
+}
+
+// Checked says that a valid connectivity check has come by path: the allocation that it goes
+// through is in use.
+func (s *Server) Checked(now mono.Time, path flow.Key) {
+	if a := s.table.through(path); a != nil {
+		a.book.note(a.claim, now)
+	}
+}
+
+// Purge ends the allocations of a connection that have given way to others of it. They have no
+// effect any more, and would take room until their time is over.
+func (s *Server) Purge(connection, serial uint32) {
+	for a := s.table.connections[connectionKey{connection, serial}]; a != nil; {
+		next := a.sibling
+		if !a.lives() {
+			s.remove(a)
+		}
+		a = next
+	}
+}
+
 // remove ends an allocation.
 func (s *Server) remove(a *allocation) {
 	s.table.remove(a)
-	a.book.release(int(a.number))
+	a.book.release(a.claim)
 	s.Counters.Allocations.Set(uint64(len(s.table.flows)))
 }
 
@@ -193,7 +226,7 @@ func (s *Server) StreamClosed(k flow.Key) {
 
 // Serves returns whose allocation was made over flow k; false if there is none.
 func (s *Server) Serves(k flow.Key) (connection, serial uint32, ok bool) {
-	a := s.table.find(k)
+	a := s.find(k)
 	if a == nil {
 		return 0, 0, false
 	}

@@ -104,6 +104,7 @@ func (p *Plane) Counters() map[string]uint64 {
 		}
 		sum["turn_channel_data"] += t.ChannelData.Load()
 		sum["turn_allocations"] += t.Allocations.Load()
+		sum["turn_evicted"] += t.Evicted.Load()
 		if p.group != nil {
 			stats := p.group.Stats(i)
 			addWords(sum, "net_", reflect.ValueOf(&stats).Elem())

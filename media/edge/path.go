@@ -33,7 +33,7 @@ func (s *shard) handleSTUN(now mono.Time, k flow.Key, b []byte) {
 		s.count.DropIntegrity.Inc()
 		return
 	}
-	if !s.source(k, &req, c) {
+	if !s.source(now, k, &req, c) {
 		return
 	}
 	if k.Via.Carrier() == flow.FramedStream {

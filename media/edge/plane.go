@@ -13,7 +13,7 @@
 //	keyFrames one bit a track: latest state wins
 //	ended     one bit a track: to drop its sinks, or to reap it; latest state wins
 //	readable  one bit a stream: frames wait in it, or it is over
-//	relays    one bit a connection: it has ended, and its TURN allocations with it
+//	relays    one bit a connection: it has ended, and its TURN allocations with it, or some have given way
 //
 // The package never parses SDP, never blocks a shard and never reads a clock.
 package edge

@@ -268,7 +268,7 @@ func (s *shard) HandleMessages(now mono.Time, out *mmsg.TxQueue) (more bool) {
 		if !ok {
 			break
 		}
-		s.turn.End(i, s.plane.slots[i].relayed.Load())
+		s.relayEnded(i)
 	}
 	for range flagBudget {
 		i, ok := s.keyFrames.Next()

@@ -95,6 +95,9 @@ func (s *shard) handleTURN(now mono.Time, k flow.Key, b []byte) {
 	if res.Reason == turnsrv.Allocated {
 		s.allocated(k)
 	}
+	if res.Evicted {
+		s.evictRelay(k)
+	}
 	if k.Via.IsStream() {
 		s.settleStream(k)
 	}
@@ -124,6 +127,26 @@ func (s *shard) allocated(k flow.Key) {
 	c := s.plane.slots[index].conn.Load()
 	if c == nil || c.serial != serial || c.dead.Load() || c.shut.Load() {
 		s.turn.End(index, serial)
+	}
+}
+
+// evictRelay has the other shards let go of what has given way to the allocation over flow k.
+func (s *shard) evictRelay(k flow.Key) {
+	index, _, ok := s.turn.Serves(k)
+	for i, other := range s.plane.shards {
+		if ok && i != s.index {
+			other.relaysEnded.Set(index)
+			s.later(i)
+		}
+	}
+}
+
+// relayEnded serves one bit of the relays mailbox: a connection has ended, or some of its
+// allocations have given way to others.
+func (s *shard) relayEnded(i uint32) {
+	s.turn.End(i, s.plane.slots[i].relayed.Load())
+	if c := s.plane.slots[i].conn.Load(); c != nil {
+		s.turn.Purge(i, c.serial)
 	}
 }
 
@@ -174,7 +197,7 @@ func (s *shard) inner(now mono.Time, k flow.Key, b []byte) {
 
 // source fills in what a check's peer is to learn that its address is. It returns false for
 // what came through the relay of another connection (row TURN-03) or of none any more.
-func (s *shard) source(k flow.Key, req *ice.Request, c *Conn) bool {
+func (s *shard) source(now mono.Time, k flow.Key, req *ice.Request, c *Conn) bool {
 	req.Mapped = k
 	if !k.Via.IsRelayed() {
 		return true
@@ -184,6 +207,7 @@ func (s *shard) source(k flow.Key, req *ice.Request, c *Conn) bool {
 		s.count.DropForeignRelay.Inc()
 		return false
 	}
+	s.turn.Checked(now, k)
 	req.Mapped.Remote, req.Mapped.Port, ok = s.turn.Relayed(k)
 	return ok
 }
