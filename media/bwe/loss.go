@@ -70,6 +70,7 @@ const (
 	// below the limit half as much is lost, it was no limit.
 	trialAfter = 3
 	trialLoss  = 0.08
+	trialAgain = 0.05 // the same where a limit is known
 	trialEvery = 10 * time.Second
 	doubtAfter = 4
 	doubtAbove = 1.05 // times the limit is not below it
@@ -96,8 +97,9 @@ type lossBound struct {
 	bytes         int
 	from, to      mono.Time // first and last sending
 
-	average  float64 // share lost lately
-	inherent float64 // the part of it that does not depend on the rate
+	average   float64 // share lost lately
+	inherent  float64 // the part of it that does not seem to depend on the rate
+	confirmed float64 // the part of it that an experiment showed not to
 
 	overflow float64   // bit/s at which a queue overflows, as just found; 0: none
 	bound    float64   // bit/s; 0: none
@@ -176,7 +178,7 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	l.average = l.mean()
 	most := inherentMost
 	if queued {
-		most = min(l.inherent+lossNoticed, inherentMost)
+		most = min(l.confirmed+lossNoticed, inherentMost)
 	}
 	limit, share, better := l.compare(most)
 	enough := evidence
@@ -194,14 +196,15 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 		return
 	case better < enough/2:
 		l.doubt()
-		l.try(now, target, queued)
 	}
 	switch {
 	case l.average < l.inherent:
 		l.inherent = l.average
+		l.confirmed = min(l.confirmed, l.average+lossNoticed)
 	case !queued:
 		l.inherent = min(l.inherent+inherentStep*(l.average-l.inherent), inherentMost)
 	}
+	l.try(now, target, queued)
 }
 
 // mean is the share lost lately.
@@ -221,7 +224,7 @@ func (l *lossBound) mean() float64 {
 // explained by one limit; then the last observations alone may be.
 func (l *lossBound) compare(most float64) (limit, share, better float64) {
 	for _, n := range [...]int{int(l.n), min(int(l.n), observationsShort)} {
-		b, p, likelihood := l.best(n, most)
+		b, p, likelihood := l.best(n, min(l.confirmed+lossNoticed, inherentMost))
 		if b == 0 {
 			continue
 		}
@@ -245,22 +248,29 @@ func (l *lossBound) lately(n int) (share, rate float64) {
 	return gone / max(packets, 1), rate
 }
 
-// try begins an experiment if much more is lost than ever: what arrives is made the bound.
+// try begins an experiment if much more is lost than was confirmed: what arrives is made the
+// bound. Less is enough if a limit was near anyway.
 func (l *lossBound) try(now mono.Time, target float64, queued bool) {
-	if l.n < trialAfter || l.bound != 0 || l.tried != mono.Never && now.Sub(l.tried) < trialEvery {
+	more := trialLoss
+	if l.wary(now) {
+		more = trialAgain
+	}
+	if l.n < trialAfter || l.tried != mono.Never && now.Sub(l.tried) < trialEvery {
 		return
 	}
 	share, rate := l.lately(trialAfter)
-	if share < l.inherent+trialLoss {
+	if share < l.confirmed+more {
 		return
 	}
 	for i := range trialAfter {
-		if l.back(i).share() < l.inherent+trialLoss/2 {
+		if l.back(i).share() < l.confirmed+more/2 {
 			return
 		}
 	}
-	l.tried = now
-	l.found(now, rate*(1-share), target, queued)
+	if limit := rate * (1 - share); l.bound == 0 || limit*belowLimit < l.bound {
+		l.tried = now
+		l.found(now, limit, target, queued)
+	}
 }
 
 // doubt gives the bound up if much is lost below it, too: then it always is.
@@ -275,7 +285,8 @@ func (l *lossBound) doubt() {
 	}
 	if share, _ := l.lately(doubtAfter); share > lossNoticed && share > l.limitLoss/2 {
 		l.bound, l.limit = 0, 0
-		l.inherent = min(max(l.inherent, share), inherentMost)
+		l.confirmed = min(share, inherentMost)
+		l.inherent = l.confirmed
 	}
 }
 
@@ -356,12 +367,12 @@ func (l *lossBound) solve(n int, limit, most float64) float64 {
 
 // found takes a limit.
 func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
-	bound := limit * belowLimit
-	if bound >= target {
+	if queued {
+		l.overflow = limit * backoff // the queue is to drain
 		return
 	}
-	if queued {
-		l.overflow = bound
+	bound := limit * belowLimit
+	if bound >= target {
 		return
 	}
 	if l.limit == 0 || now.Sub(l.limitAt) > limitForgets {
