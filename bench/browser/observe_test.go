@@ -32,9 +32,8 @@ type media struct {
 	Rtx           int
 	Width         int
 
-	// Of audio: packets that came as redundancy of others, whether they were needed or not, what
-	// was played, and what of it the decoder made up where nothing came.
-	Redundant int
+	Bytes int // of payload
+	// Of audio: what was played, and what of it the decoder made up where nothing came.
 	Samples   int
 	Concealed int
 }

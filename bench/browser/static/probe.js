@@ -105,7 +105,7 @@
             freezes: s.freezeCount ?? 0, energy: s.totalAudioEnergy ?? 0,
             nacks: s.nackCount ?? 0, rtx: s.retransmittedPacketsReceived ?? 0,
             width: s.frameWidth ?? 0,
-            redundant: s.fecPacketsReceived ?? 0, samples: s.totalSamplesReceived ?? 0,
+            bytes: s.bytesReceived ?? 0, samples: s.totalSamplesReceived ?? 0,
             concealed: (s.concealedSamples ?? 0) - (s.silentConcealedSamples ?? 0),
           };
         }
