@@ -18,8 +18,9 @@ const sourceGap = 4096
 const sourceHold = time.Second
 
 // claim returns what an SSRC that is not bound says it is: by the MID that its header names
-// in the clear (RFC 8843 section 9.2), and the payload type. It changes nothing, since
-// anybody can have written that; settle does once the packet has proven to be the peer's.
+// in the clear (RFC 8843 section 9.2), the payload type and, where a track is one of several
+// layers, the RID (RFC 8852 section 3). It changes nothing, since anybody can have written that;
+// settle does once the packet has proven to be the peer's.
 func (c *Conn) claim(now mono.Time, v *rtp.View) (bind, bool) {
 	var id uint8
 	var mid []byte
@@ -35,6 +36,7 @@ func (c *Conn) claim(now mono.Time, v *rtp.View) (bind, bool) {
 			continue
 		}
 		switch {
+		case !p.isLayer(v):
 		case p.takes(v.PayloadType, false):
 			held := p.switched != mono.Never && now.Sub(p.switched) < sourceHold
 			return bind{ssrc: v.SSRC, slot: slot}, !held
@@ -43,6 +45,19 @@ func (c *Conn) claim(now mono.Time, v *rtp.View) (bind, bool) {
 		}
 	}
 	return bind{}, false
+}
+
+// isLayer reports whether a packet is of the track's layer, or of its retransmissions, which name
+// the layer by an extension of their own. One that names no layer may be of any: it is of none.
+func (p *publisher) isLayer(v *rtp.View) bool {
+	if p.spec.RID == "" {
+		return true
+	}
+	id := p.spec.Extensions.RID
+	if p.spec.RTXType != 0 && v.PayloadType == p.spec.RTXType {
+		id = p.spec.Extensions.RepairedRID
+	}
+	return id != 0 && string(v.Extension(id)) == p.spec.RID
 }
 
 // settle binds an SSRC whose packet has been authenticated, in place of what was bound for

@@ -93,7 +93,8 @@ type Publish struct {
 	Kind        Kind
 	Codec       Codec
 	MID         string // of the m-section; at most 16 bytes
-	SSRC        uint32 // 0: not signalled, bound by the MID extension
+	RID         string // of the layer among those of the m-section (RFC 8851); empty: the only one
+	SSRC        uint32 // 0: not signalled, bound by the MID extension and, with a RID, by that of the RID
 	RTXSSRC     uint32 // 0: not signalled
 	PayloadType uint8
 	RTXType     uint8 // 0: no RTX
