@@ -87,6 +87,9 @@ const (
 	// rembValid is how long a receiver estimated maximum bitrate holds.
 	rembValid = 5 * time.Second
 
+	// overflowed is what is left of what a link takes whose queue overflows, so that it drains.
+	overflowed = 0.9
+
 	// planEvery is how often probes are thought of without feedback.
 	planEvery = time.Second
 
@@ -306,7 +309,7 @@ func (e *Estimator) control(now mono.Time) {
 	}
 	if over := e.loss.overflow; over != 0 {
 		// Without a bound that stays: when the queue is gone the delay tells of the next.
-		e.aimd.rate = min(e.aimd.rate, over)
+		e.aimd.rate = min(e.aimd.rate, overflowed*max(over, e.acked.rate()))
 	}
 	rate, probed := e.prober.result(e.history.reported)
 	if e.aimd.step(now, m) {

@@ -368,7 +368,7 @@ func (l *lossBound) solve(n int, limit, most float64) float64 {
 // found takes a limit.
 func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
 	if queued {
-		l.overflow = limit * backoff // the queue is to drain
+		l.overflow = limit
 		return
 	}
 	bound := limit * belowLimit
