@@ -181,6 +181,9 @@ type Counters struct {
 	PLIOut          count.Word
 	Paced           count.Word // packets that waited for their turn, so as not to come too fast
 	PacedEarly      count.Word // of those, sent ahead of it for want of room
+	Probes          count.Word // clusters of packets sent to learn what the way to a viewer takes
+	ProbePackets    count.Word // packets in them that were sent for nothing else
+	ProbeBytes      count.Word
 	PacedDropped    count.Word // of those, not sent: their track had ended, or their number was another's
 
 	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer

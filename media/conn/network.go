@@ -51,6 +51,9 @@ type quality struct {
 	bytes  uint64    // sent until then
 	gone   uint64    // of those, of subscriptions that have ended
 	sent   uint64    // bit/s, in the time before it
+	played uint64    // bytes sent until then without retransmissions and probes
+	over   uint64    // of those, of subscriptions that have ended
+	media  uint64    // bit/s of them
 	loss   uint8     // by receiver reports, smoothed
 	twcc   uint16    // number of the next packet with a transport-wide number, at that report
 	heard  mono.Time // the last feedback, or when nothing had been sent that it could be about
@@ -129,16 +132,18 @@ func (q *quality) lossReported(lost, expected uint64) {
 // measure brings what is known of the network up to date, once for each report.
 func (c *Conn) measure(now mono.Time) {
 	q := &c.quality
-	total := q.gone
+	total, played := q.gone, q.over
 	for _, s := range c.subs {
 		if s != nil {
-			total += s.bytes()
+			n := s.stream.Stats()
+			total, played = total+n.Bytes+n.ResentBytes, played+n.Bytes
 		}
 	}
 	if d := now.Sub(q.at); q.at != mono.Never && d > 0 {
 		q.sent = (total - q.bytes) * 8 * uint64(time.Second) / uint64(d)
+		q.media = (played - q.played) * 8 * uint64(time.Second) / uint64(d)
 	}
-	q.bytes, q.at = total, now
+	q.bytes, q.played, q.at = total, played, now
 	through, silent := q.sent, time.Duration(0)
 	if o := c.out; o != nil {
 		st := o.est.Stats()
@@ -155,14 +160,15 @@ func (c *Conn) measure(now mono.Time) {
 		q.twcc = c.twccOut
 		silent = now.Sub(q.heard)
 		c.retune()
+		c.want()
 	}
 	q.stable.take(grade(q.loss, through, q.sent, silent))
 }
 
-// bytes returns how many the subscription was sent, retransmissions included.
-func (s *subscriber) bytes() uint64 {
+// ended takes the bytes of a subscription into the sums, since it will not be asked any more.
+func (q *quality) ended(s *subscriber) {
 	n := s.stream.Stats()
-	return n.Bytes + n.ResentBytes
+	q.gone, q.over = q.gone+n.Bytes+n.ResentBytes, q.over+n.Bytes
 }
 
 // publishNetwork writes what is known to where others read it.

@@ -16,6 +16,7 @@ import (
 type outgoing struct {
 	pace pace.Pacer
 	est  bwe.Estimator
+	probing
 
 	fed               bool          // feedback has come
 	tuned, tunedMedia uint64        // what the pacer was told
@@ -31,6 +32,7 @@ func (c *Conn) estimate(env *Env, now mono.Time) {
 	c.out = new(outgoing)
 	c.out.pace.Init(&env.Waiting)
 	c.out.est.Init(now, bwe.Config{}, &env.History)
+	c.out.est.SetWanted(firstWanted)
 	c.retune()
 }
 
@@ -46,7 +48,7 @@ func (o *outgoing) deadline() mono.Time {
 	if o == nil {
 		return mono.Never
 	}
-	return mono.Earliest(o.pace.Deadline(), o.est.Deadline())
+	return mono.Earliest(mono.Earliest(o.pace.Deadline(), o.est.Deadline()), o.probing.next)
 }
 
 // tick does what is due of estimating and pacing.
@@ -55,6 +57,10 @@ func (c *Conn) tick(env *Env, now mono.Time) {
 	if o.est.Deadline().Due(now) {
 		o.est.Tick(now)
 		c.retune()
+		c.probe(env, now)
+	}
+	if o.probing.next.Due(now) {
+		c.goOnProbing(env, now)
 	}
 	if o.pace.Deadline().Due(now) {
 		c.release(env, now)
@@ -76,5 +82,6 @@ func (c *Conn) feedback(env *Env, now mono.Time, t *rtcp.TWCC) mono.Time {
 	c.quality.heard, c.out.fed = now, true
 	c.out.est.Feedback(now, t)
 	c.retune()
+	c.probe(env, now)
 	return c.out.deadline()
 }

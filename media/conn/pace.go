@@ -32,7 +32,7 @@ const sealedSize = 40
 // have changed.
 func (c *Conn) retune() {
 	o := c.out
-	target, media := o.est.Target(), c.quality.sent
+	target, media := o.est.Target(), c.quality.media
 	if target == o.tuned && media == o.tunedMedia {
 		return
 	}

@@ -166,7 +166,7 @@ func (c *Conn) Dropped(slot uint32) {
 
 func (c *Conn) detach(env *Env, slot uint32, s *subscriber) router.Result {
 	c.forgetPaced(env, slot)
-	c.quality.gone += s.bytes()
+	c.quality.ended(s)
 	s.stream.Close()
 	c.subs[slot] = nil
 	delete(c.bySSRC, s.spec.SSRC)

@@ -36,7 +36,7 @@ type Stats struct {
 	Packets     uint64 // sent, without retransmissions
 	Bytes       uint64 // of those, as given to Sent
 	Resent      uint64 // retransmissions
-	ResentBytes uint64
+	ResentBytes uint64 // of those, and of probes
 	Waiting     uint64 // packets dropped while waiting for a key frame
 	Refused     uint64 // packets refused: duplicates, and late beyond the window
 	Skipped     uint64 // packets not sent on, their gap closed
@@ -225,6 +225,29 @@ func (s *Stream) Original(seq uint16) (ext uint64, ok bool) {
 	return s.munger.original(seq)
 }
 
+// Number returns the sequence number that the viewer was sent the source's packet ext under;
+// false if it was not sent, or is behind Window.
+func (s *Stream) Number(ext uint64) (seq uint16, ok bool) {
+	g := &s.munger
+	r, ok := g.find(ext)
+	if !ok || !g.begun || ext >= g.next {
+		return 0, false
+	}
+	index := ext + r.delta
+	if index > g.head || g.head-index >= Window || index < g.first || g.free(index) {
+		return 0, false
+	}
+	return uint16(index), true
+}
+
+// Next returns the source's number that follows the newest packet sent; 0: nothing was sent of it.
+func (s *Stream) Next() uint64 {
+	if s.munger.n == 0 {
+		return 0
+	}
+	return s.munger.next
+}
+
 // Awaits reports whether the number seq is kept for a packet that has not come to Munge
 // yet. If it is lost on its way to us, we are asking its publisher for it already, and
 // Munge sends it when it comes: the viewer's asking needs no answer, least of all a key
@@ -275,6 +298,19 @@ func (s *Stream) PutRTXHeader(dst []byte, m *packet.Meta, now mono.Time, ntp uin
 	binary.BigEndian.PutUint32(dst[rtp.OffsetSSRC:], s.rtxSSRC)
 	return headerLen, index
 }
+
+// PutPadding writes the header of a packet of nothing but padding on the RTX stream: a probe. It
+// returns the header's length and the index to seal under, which is never returned again. The
+// caller appends the padding, at least one byte. Only for streams with RTX.
+func (s *Stream) PutPadding(dst []byte, now mono.Time, ntp uint64, twcc uint16) (headerLen int, index uint64) {
+	m := packet.Meta{Timestamp: s.munger.lastTS - s.munger.ts, Seq: s.munger.from}
+	headerLen, index = s.PutRTXHeader(dst, &m, now, ntp, twcc)
+	rtp.SetPadded(dst)
+	return headerLen, index
+}
+
+// Extra notes that a packet of size bytes was sent that nobody has asked for: a probe.
+func (s *Stream) Extra(size int) { s.stats.ResentBytes += uint64(size) }
 
 func values(m *packet.Meta, ntp uint64, twcc uint16) rtp.Values {
 	return rtp.Values{

@@ -1,0 +1,161 @@
+package conn
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"tsubame/media/rtcp"
+)
+
+// stream sends frames of n packets for so long, with feedback of each viewer that is in reports
+// every 50 ms.
+func (r *paced) stream(d time.Duration, n int, reports ...*pacedViewer) {
+	told := make([]int, len(reports))
+	for i := range reports {
+		told[i] = len(reports[i].got)
+	}
+	for i := 0; i < int(d/(10*time.Millisecond)); i++ {
+		if i%3 == 0 {
+			r.frame(false, n)
+		}
+		r.advance(10 * time.Millisecond)
+		if i%5 == 4 {
+			for j, v := range reports {
+				told[j] = v.report(told[j])
+			}
+			r.collect()
+		}
+	}
+}
+
+func TestEstimatorIsServedWithProbesOfRecentMedia(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	r.frame(true, 5)
+	r.stream(4*time.Second, 3, v)
+	st := v.conn.out.est.Stats()
+	if n := r.env.Count.Probes.Load(); n == 0 || st.Probes == 0 || st.Probed == 0 {
+		t.Fatalf("%d clusters; the estimator: %+v", n, st)
+	}
+	if st.Target < 2_000_000 {
+		t.Errorf("target %d on a network without a limit", st.Target)
+	}
+	probes := v.of(5001)
+	if uint64(len(probes)) != r.env.Count.ProbePackets.Load() {
+		t.Errorf("%d probes came, %d were sent", len(probes), r.env.Count.ProbePackets.Load())
+	}
+	sent := map[uint16]uint32{} // by the viewer's numbers, what packet it is
+	for _, a := range v.of(5000) {
+		sent[a.Seq] = binary.BigEndian.Uint32(a.payload[8:])
+	}
+	repeated := 0
+	for i, a := range probes {
+		if i > 0 && a.Seq != probes[i-1].Seq+1 {
+			t.Errorf("RTX number %d follows %d", a.Seq, probes[i-1].Seq)
+		}
+		if len(a.payload) == 0 {
+			continue
+		}
+		repeated++
+		if what, ok := sent[binary.BigEndian.Uint16(a.payload)]; !ok || what != binary.BigEndian.Uint32(a.payload[10:]) {
+			t.Fatalf("a probe repeats number %d, which was packet %d, as %d", binary.BigEndian.Uint16(a.payload), what, binary.BigEndian.Uint32(a.payload[10:]))
+		}
+	}
+	if repeated == 0 {
+		t.Error("no probe repeats media")
+	}
+	// What the estimator wanted it got: no cluster was given up.
+	if v.conn.Network.Probes.Load() == 0 {
+		t.Error("the statistics know of none")
+	}
+	v.conn.Close(&r.env, nil, nil)
+	r.settled()
+}
+
+func TestProbesWithoutMediaToRepeatArePadding(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	r.frame(true, 5)
+	v.conn.subs[0].info.HasRTX = false // as if there had been no room for another ring
+	r.stream(2*time.Second, 3, v)
+	probes := v.of(5001)
+	if len(probes) == 0 {
+		t.Fatal("no probes")
+	}
+	for _, a := range probes {
+		if !a.Padded || a.Padding != maxPadding || len(a.payload) != 0 {
+			t.Fatalf("%d bytes of payload, %d of padding", len(a.payload), a.Padding)
+		}
+	}
+}
+
+func TestThereIsNoProbeWithoutRTX(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	v.conn.Unsubscribe(&r.env, 5000)
+	spec := watch(r.video, 6000)
+	spec.RTXSSRC, spec.RTXType = 0, 0
+	spec.Extensions.TransportCC, spec.Feedback.TransportCC = wideID, true
+	v.conn.Subscribe(&r.env, r.now, spec)
+	r.frame(true, 5)
+	r.stream(3*time.Second, 3, v)
+	if n := r.env.Count.ProbePackets.Load(); n != 0 {
+		t.Errorf("%d probes", n)
+	}
+	if got := uint32(len(v.got)); got != r.serial {
+		t.Errorf("%d packets came, want %d", got, r.serial)
+	}
+}
+
+// Row RTP-10: what one viewer makes up about arrivals, rates and losses changes nothing for
+// another, and its own estimate stays within the bounds.
+func TestLiesOfOneViewerAffectOnlyItself(t *testing.T) {
+	r := newPaced(t, 2)
+	honest, liar := r.viewers[0], r.viewers[1]
+	r.frame(true, 5)
+	for i := range 20 {
+		for seq := range 10 {
+			liar.twcc.Record(r.now.Add(time.Duration(i*seq)*13*time.Millisecond), uint16(i*6551+seq*97))
+		}
+		b := liar.twcc.AppendFeedback(rtcp.AppendRR(nil, 1, []rtcp.ReportBlock{
+			{SSRC: 5000, FractionLost: 255, HighestSeq: uint32(i) << 24, LastSR: uint32(i), DelaySinceSR: 1 << 31},
+		}), r.now, 1, 5000)
+		b = rtcp.AppendREMB(b, 1, uint64(i%2)<<62, []uint32{5000})
+		liar.conn.HandleRTCP(&r.env, r.now, liar.control(b))
+		r.stream(150*time.Millisecond, 3, honest)
+		if target := liar.conn.out.est.Target(); target < 50_000 || target > 100_000_000 {
+			t.Fatalf("the liar's target is %d", target)
+		}
+	}
+	if st := honest.conn.out.est.Stats(); st.Target < 1_500_000 || st.Loss != 0 {
+		t.Errorf("the honest viewer: %+v", st)
+	}
+	for i, v := range r.viewers {
+		if n := uint32(len(v.of(5000))); n != r.serial {
+			t.Errorf("viewer %d got %d packets of %d", i, n, r.serial)
+		}
+	}
+}
+
+// What waits in the pacer is sent as the probe, before anything is repeated.
+func TestProbesTakeWhatWaitsFirst(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	r.frame(true, 5)
+	r.advance(50 * time.Millisecond)
+	v.limit(100_000)
+	r.frame(false, 60)
+	waiting := v.conn.out.pace.Len()
+	v.conn.out.probing = probing{began: r.now, slot: 0, before: v.conn.subs[0].stream.Next(), back: probeBack, next: r.now}
+	v.conn.out.probing.Probe.Cluster, v.conn.out.probing.Rate = 1, 10_000_000
+	v.conn.out.probing.Bytes, v.conn.out.probing.Packets = 12_000, 5
+	v.conn.goOnProbing(&r.env, r.now)
+	r.advance(10 * time.Millisecond)
+	if n := r.env.Count.ProbePackets.Load(); n != 0 {
+		t.Errorf("%d packets were sent for the probe alone", n)
+	}
+	if left := v.conn.out.pace.Len(); left > waiting-10 {
+		t.Errorf("%d of %d still wait", left, waiting)
+	}
+}
