@@ -48,11 +48,11 @@ const (
 
 	// The bound is a little below the limit that was found, stays there for a while (the
 	// longer the more often it was found), and then rises until there is loss again.
-	belowLimit   = 0.95
+	belowLimit   = 0.90
 	holdFirst    = 2 * time.Second
 	holdMost     = 8 * time.Second
 	boundRamp    = 1.08 // a second
-	boundNear    = 1.02 // a second, up to the last limit
+	boundNear    = 1.01 // a second, up to the last limit
 	boundDone    = 1.5  // times the last limit: it is not there any more
 	limitForgets = 30 * time.Second
 
@@ -65,15 +65,17 @@ const (
 	refuteWait  = 15 * time.Second
 	refuteMost  = 60 * time.Second
 
-	// Loss that is trialLoss above the usual in trialAfter observations in a row is answered
-	// with the experiment at once: what arrives is the limit. If in doubtAfter observations
-	// below the limit half as much is lost, it was no limit.
-	trialAfter = 3
-	trialLoss  = 0.08
-	trialAgain = 0.05 // the same where a limit is known
-	trialEvery = 10 * time.Second
-	doubtAfter = 4
-	doubtAbove = 1.05 // times the limit is not below it
+	// Loss in the last trialAfter observations, or in more, that is trialLoss above what was
+	// confirmed, and not by chance (so many deviations), is answered with the experiment at
+	// once: what arrives is the limit. If in doubtAfter observations below the limit half as
+	// much is lost, it was no limit.
+	trialAfter  = 3
+	trialLoss   = 0.08
+	trialAgain  = 0.05 // the same where a limit is known
+	trialChance = 2.0
+	trialEvery  = 10 * time.Second
+	doubtAfter  = 4
+	doubtAbove  = 1.05 // times the limit is not below it
 )
 
 // observation is what became of the packets of about a quarter of a second.
@@ -189,7 +191,7 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	case better >= enough:
 		l.inherent = share
 		// For what is being lost, not for what was lost before the rate was lower.
-		lost, _ := l.lately(min(int(l.n), trialAfter))
+		lost, _, _ := l.lately(min(int(l.n), trialAfter))
 		if lost > share+lossNoticed && (l.bound == 0 || limit*belowLimit < l.bound) {
 			l.found(now, limit, target, queued)
 		}
@@ -236,16 +238,16 @@ func (l *lossBound) compare(most float64) (limit, share, better float64) {
 	return limit, share, better
 }
 
-// lately is the share lost and the rate sent of the last observations.
-func (l *lossBound) lately(n int) (share, rate float64) {
-	var packets, gone float64
+// lately is the share lost, the rate and the number of packets of the last observations.
+func (l *lossBound) lately(n int) (share, rate, packets float64) {
+	var gone float64
 	for i := range n {
 		o := l.back(i)
 		packets += float64(o.packets)
 		gone += float64(o.lost)
 		rate += float64(o.rate) / float64(n)
 	}
-	return gone / max(packets, 1), rate
+	return gone / max(packets, 1), rate, packets
 }
 
 // try begins an experiment if much more is lost than was confirmed: what arrives is made the
@@ -255,21 +257,23 @@ func (l *lossBound) try(now mono.Time, target float64, queued bool) {
 	if l.wary(now) {
 		more = trialAgain
 	}
-	if l.n < trialAfter || l.tried != mono.Never && now.Sub(l.tried) < trialEvery {
+	if l.tried != mono.Never && now.Sub(l.tried) < trialEvery {
 		return
 	}
-	share, rate := l.lately(trialAfter)
-	if share < l.confirmed+more {
-		return
-	}
-	for i := range trialAfter {
-		if l.back(i).share() < l.confirmed+more/2 {
+	for _, n := range [...]int{trialAfter, observationsShort} {
+		if n > int(l.n) {
 			return
 		}
-	}
-	if limit := rate * (1 - share); l.bound == 0 || limit*belowLimit < l.bound {
-		l.tried = now
-		l.found(now, limit, target, queued)
+		share, rate, packets := l.lately(n)
+		chance := trialChance * math.Sqrt(share*(1-share)/max(packets, 1))
+		if share < l.confirmed+more || share-chance < l.confirmed+more/2 {
+			continue
+		}
+		if limit := rate * (1 - share); l.bound == 0 || limit*belowLimit < l.bound {
+			l.tried = now
+			l.found(now, limit, target, queued)
+			return
+		}
 	}
 }
 
@@ -283,7 +287,7 @@ func (l *lossBound) doubt() {
 			return
 		}
 	}
-	if share, _ := l.lately(doubtAfter); share > lossNoticed && share > l.limitLoss/2 {
+	if share, _, _ := l.lately(doubtAfter); share > lossNoticed && share > l.limitLoss/2 {
 		l.bound, l.limit = 0, 0
 		l.confirmed = min(share, inherentMost)
 		l.inherent = l.confirmed
