@@ -142,6 +142,9 @@ func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 			continue
 		}
 		s.red.reported(b.FractionLost, &s.calm)
+		if s.spec.Kind == param.Audio && s.shared != nil && s.red.payloadType == 0 {
+			s.shared.Loss.Report(now, b.FractionLost) // with redundancy it has what it needs
+		}
 		n := s.stream.Expected(b)
 		rtt, fraction := s.stream.HandleReport(now, b)
 		if rtt > 0 {

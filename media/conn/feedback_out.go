@@ -208,9 +208,12 @@ func (c *Conn) reportReceived(w *compound, now mono.Time) {
 		if p == nil {
 			continue
 		}
+		if c.cc && p.spec.Kind == param.Audio {
+			p.stream.LossBeyond(p.shared.Loss.Worst(now))
+		}
 		if b, ok := p.stream.Report(now); ok {
 			env.blocks = append(env.blocks, b)
-			lost = max(lost, b.FractionLost)
+			lost = max(lost, p.stream.Loss())
 		}
 		received += p.stream.Bitrate(now)
 		limit += p.spec.MaxBitrate

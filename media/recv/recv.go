@@ -96,6 +96,7 @@ type Stream struct {
 	lost    bool   // missing video was given up, and no key frame has come since
 	lostTo  uint64 // no packet above this was given up
 	eager   eager
+	beyond  beyond
 
 	arrivals reception
 	sr       senderReport
