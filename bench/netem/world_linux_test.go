@@ -1,0 +1,115 @@
+//go:build browser
+
+package netem
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"tsubame/netio/mmsg/netns"
+)
+
+// Addresses of the namespaces (RFC 5737, RFC 1918). The server's is on none of its devices, so
+// that both clients speak to the same one.
+const (
+	serverAddress = "192.0.2.1"
+)
+
+// ends are the two clients: the publisher's network is 10.1.0.0/30 and its side link 172.31.1.0/30;
+// the viewer's 10.2.0.0/30 and 172.31.2.0/30.
+const (
+	publisher = 0
+	viewer    = 1
+)
+
+var endNames = [2]string{"publisher", "viewer"}
+
+// world is three machines: the server's and two clients'. Each client has a link of its own to
+// the server's machine, through a Box, and a side link without any fault for signaling, so that
+// joins are comparable and a test's own commands arrive. Both clients reach each other through
+// the server's machine, which forwards: through both boxes.
+type world struct {
+	t        *testing.T
+	server   *netns.Namespace
+	clients  [2]*netns.Namespace
+	boxes    [2]*Box
+	browsers [2]*chromium
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, server: netns.New(t), clients: [2]*netns.Namespace{netns.New(t), netns.New(t)}}
+	w.server.IP("addr add " + serverAddress + "/32 dev lo")
+	w.server.Do(func() {
+		if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for i, c := range w.clients {
+		w.boxes[i] = joinBox(t, c, w.server, i+1)
+		c.IP("route add default via " + fmt.Sprintf("10.%d.0.1", i+1))
+		side := fmt.Sprintf("side%d", i)
+		c.Join("side", w.server, side)
+		c.IP(fmt.Sprintf("addr add 172.31.%d.2/30 dev side", i+1))
+		w.server.IP(fmt.Sprintf("addr add 172.31.%d.1/30 dev %s", i+1, side))
+	}
+	film, sound := writeFilm(t), writeSound(t)
+	for i, c := range w.clients {
+		w.browsers[i] = startChromium(t, c, film, sound)
+	}
+	return w
+}
+
+// joinBox joins two namespaces by a box: 10.n.0.2 is the client and 10.n.0.1 the server.
+func joinBox(t *testing.T, client, server *netns.Namespace, n int) *Box {
+	t.Helper()
+	open := func(ns *netns.Namespace, name, address string) (dev *TUN) {
+		var err error
+		if ns.Do(func() { dev, err = OpenTUN(name) }); err != nil {
+			t.Fatal(err)
+		}
+		ns.IP("addr add " + address + "/30 dev " + name)
+		ns.IP(fmt.Sprintf("link set %s mtu %d up", name, mtu))
+		return dev
+	}
+	far, near := open(client, "net", fmt.Sprintf("10.%d.0.2", n)), open(server, fmt.Sprint("net", n), fmt.Sprintf("10.%d.0.1", n))
+	box, err := NewBox(far, near)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := box.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return box
+}
+
+// sideAddress is the server's on a client's side link.
+func sideAddress(client int) string { return fmt.Sprintf("172.31.%d.1", client+1) }
+
+// get reads JSON from an address of the server's machine.
+func (w *world) get(url string, out any) error {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
+			w.server.Do(func() { c, err = (&net.Dialer{}).DialContext(ctx, network, address) })
+			return c, err
+		},
+	}}
+	r, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, r.Status)
+	}
+	return json.NewDecoder(r.Body).Decode(out)
+}
