@@ -1,269 +1,313 @@
 package edge
 
 import (
-	"encoding/binary"
+	"flag"
+	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"tsubame/netio/flow"
-	"tsubame/netio/mono"
+	"tsubame/media/param"
 )
 
-// sim is a whole plane with model peers on a network that loses, delays, reorders and
-// repeats.
-type sim struct {
-	r     *rig
-	rnd   *rand.Rand
-	peers []*simPeer
-	at    map[flow.Key]*simPeer // who has had an address last
-	wire  map[mono.Time][]simDatagram
+// A deterministic simulation: a plane without sockets, model peers, and networks that do to
+// datagrams whatever networks do. Each run is a schedule of its own; its seed is printed when it
+// fails, and
+//
+//	go test ./media/edge -run TestAnyScheduleEndsWell -seed N
+//
+// runs it again, step by step the same.
+var (
+	simSeed = flag.Uint64("seed", 0, "run only the schedule with this seed")
+	simRuns = flag.Int("schedules", 2000, "how many random schedules to run")
+)
 
-	ssrc, port, serial uint64
-	sealed             map[[3]uint64]uint64 // what was sealed: session, stream, number -> bytes
-	highest            map[[2]uint64]uint64
-	received, missed   int
-}
-
-type simDatagram struct {
-	to    *simPeer // nil: the server
-	key   flow.Key
-	bytes []byte
-}
-
-// send puts a datagram on the network.
-func (s *sim) send(d simDatagram) {
-	for range 1 + s.rnd.IntN(100)/98 { // one in fifty comes twice
-		if s.rnd.IntN(100) < 3 {
-			continue
-		}
-		at := s.r.now.Add(time.Duration(5+s.rnd.IntN(20)) * time.Millisecond)
-		s.wire[at] = append(s.wire[at], d)
-	}
-}
-
-func (s *sim) toServer(p *simPeer, b []byte) { s.send(simDatagram{key: p.key, bytes: b}) }
-
-// steer says which shard a flow belongs to.
-func (s *sim) steer(k flow.Key) int { return int(k.Port) % len(s.r.p.shards) }
-
-// inspect holds what the shards have sent to the one rule: nothing is sealed twice.
-func (s *sim) inspect() {
-	for _, d := range s.r.take() {
-		p := s.at[d.key]
-		if p == nil || d.bytes[0]>>6 != 2 {
-			if p != nil {
-				s.send(simDatagram{to: p, key: d.key, bytes: d.bytes})
-			}
-			continue
-		}
-		session, stream, number := uint64(p.c.index)<<32|uint64(p.c.serial), uint64(0), uint64(0)
-		if b := d.bytes; b[1] >= 192 && b[1] <= 223 {
-			stream = 1<<32 | uint64(binary.BigEndian.Uint32(b[4:]))
-			number = uint64(binary.BigEndian.Uint32(b[len(b)-4:]))
+func TestAnyScheduleEndsWell(t *testing.T) {
+	if *simSeed != 0 {
+		plan := newSimPlan(*simSeed)
+		var totals simTotals
+		if what := simulate(t, newSimMemory(), plan, &totals); what != "" {
+			failedPlan(t, plan.seed)
 		} else {
-			stream = uint64(binary.BigEndian.Uint32(b[8:]))
-			seq := binary.BigEndian.Uint16(b[2:])
-			at := [2]uint64{session, stream}
-			high, known := s.highest[at]
-			if !known {
-				high = 1<<16 + uint64(seq)
+			t.Logf("%v%v", plan, &totals)
+		}
+		return
+	}
+	runs := *simRuns
+	if testing.Short() {
+		runs /= 10
+	}
+	first, begun := rand.Uint64()>>20, time.Now()
+	t.Logf("%d schedules from seed %d", runs, first)
+	all, failed := simulateAll(t, first, runs)
+	if failed != 0 {
+		failedPlan(t, failed)
+		return
+	}
+	t.Logf("%v: %s", time.Since(begun), all.String())
+	all.plausible(t)
+}
+
+// simulateAll runs schedules on all CPUs. It returns the sum of what they came to, and the seed
+// of one that failed.
+func simulateAll(t *testing.T, first uint64, runs int) (sum simTotals, failed uint64) {
+	var next, bad atomic.Uint64
+	var mu sync.Mutex
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			memory := newSimMemory()
+			var mine simTotals
+			for i := next.Add(1) - 1; i < uint64(runs) && bad.Load() == 0; i = next.Add(1) - 1 {
+				if simulate(t, memory, newSimPlan(first+i), &mine) != "" {
+					bad.CompareAndSwap(0, first+i)
+				}
 			}
-			number = high + uint64(int64(int16(seq-uint16(high))))
-			s.highest[at] = max(high, number)
-		}
-		id := [3]uint64{session, stream, number}
-		if _, twice := s.sealed[id]; twice {
-			s.r.t.Fatalf("stream %d of connection %d: number %d was sealed twice", stream, p.c.index, number)
-		}
-		s.sealed[id] = 1
-		s.send(simDatagram{to: p, key: d.key, bytes: d.bytes})
+			mu.Lock()
+			sum.merge(&mine)
+			mu.Unlock()
+		})
 	}
+	workers.Wait()
+	return sum, bad.Load()
 }
 
-// join brings up a peer at an address that nobody had before.
-func (s *sim) join() *simPeer {
-	p := &simPeer{s: s, kept: map[uint16]simPacket{}, watched: map[uint32]*simStream{}, needKey: true}
-	p.peer = s.r.open(0, flow.Key{})
-	s.move(p)
-	s.r.deliver(s.steer(p.key), p.key, p.check(true))
-	p.secure()
-	s.r.settle()
-	s.inspect()
-	s.peers = append(s.peers, p)
-	return p
+// failedPlan says what is wrong with the schedule of a seed, in as few deeds as show it.
+func failedPlan(t *testing.T, seed uint64) {
+	plan := newSimPlan(seed)
+	what := simulate(t, newSimMemory(), plan, new(simTotals))
+	least := minimise(t, plan)
+	t.Errorf("%s\n%vrun it again by -seed %d; the least of it that fails: %s\n%v",
+		what, plan, seed, simulate(t, newSimMemory(), least, new(simTotals)), least)
 }
 
-// move gives a peer another address, and another way to reach the server from there.
-func (s *sim) move(p *simPeer) {
-	p.quit()
-	s.port++
-	p.key = pathOf(int(s.port))
-	p.key.Port = uint16(1024 + s.port%60000)
-	local, remote := p.key.Local.Netip().String(), p.key.RemoteAddrPort().String()
-	switch s.port % 6 {
-	case 0:
-		p.relay = p.over(p.key, s.steer(p.key), 0, s.rnd.IntN(len(ourAddresses)))
-	case 1:
-		_, k := s.r.stream(flow.TURNStream, local, remote, s.port%12 == 1)
-		p.relay = p.over(k, 0, 0, s.rnd.IntN(len(ourAddresses)))
-	case 2:
-		_, p.key = s.r.stream(flow.FramedStream, local, remote, false)
-	}
-	if p.relay != nil {
-		p.via(p.relay)
-		if s.rnd.IntN(4) > 0 {
-			p.relay.bind(uint16(0x4000 + s.rnd.IntN(0x1000)))
+// minimise leaves out of a schedule that fails whatever it fails without.
+func minimise(t *testing.T, plan *simPlan) *simPlan {
+	memory, least := newSimMemory(), *plan
+	for i := len(least.deeds) - 1; i >= 0; i-- {
+		less := least
+		less.deeds = append(append([]simDeed{}, least.deeds[:i]...), least.deeds[i+1:]...)
+		if simulate(t, memory, &less, new(simTotals)) != "" {
+			least = less
 		}
 	}
-	s.at[p.key] = p
-	p.checkAt = s.r.now
+	return &least
 }
 
-// quit leaves the stream or the relay that a peer has come by.
-func (p *simPeer) quit() {
-	base := p.key
-	if p.relay != nil {
-		base = p.relay.base
-		if p.relay.pipe == nil {
-			p.relay.release()
+// simulate runs one schedule to its end and holds it to what has to be. It returns what was
+// wrong, if anything.
+func simulate(t testing.TB, m *simMemory, plan *simPlan, totals *simTotals) (what string) {
+	s := newSim(t, m, plan)
+	defer s.close(m)
+	defer func() {
+		switch f := recover().(type) {
+		case nil:
+		case simFailure:
+			what = f.what
+		default:
+			what = fmt.Sprintf("seed %d: panic: %v", plan.seed, f)
+			what += "\n" + string(debug.Stack())
 		}
-		p.relay.released, p.relay = true, nil
-	}
-	if base.Via.IsStream() {
-		p.s.r.hangUp(base)
-	}
-}
-
-// act does one thing that a client or signaling may do.
-func (s *sim) act() {
-	var pubs, viewers []*simPeer
+	}()
+	s.begin()
+	end := s.heals.Add(plan.clean)
+	s.run(end)
+	s.healed()
 	for _, p := range s.peers {
-		if p.track.Gen != 0 {
-			pubs = append(pubs, p)
-		} else {
-			viewers = append(viewers, p)
+		for _, src := range p.pubs {
+			src.stopped = true
 		}
 	}
-	switch n := s.rnd.IntN(10); {
-	case n < 2 && len(pubs) < 3 || len(pubs) == 0:
-		p := s.join()
-		p.track = p.publish(videoIn)
-		s.inspect()
-	case n < 5 && len(viewers) < 8 || len(viewers) == 0:
-		s.join()
-	case n < 7: // watch one more
-		v, pub := viewers[s.rnd.IntN(len(viewers))], pubs[s.rnd.IntN(len(pubs))]
-		if len(v.watched) < 4 {
-			s.ssrc += 2
-			v.watched[uint32(s.ssrc)] = &simStream{packets: map[uint64]simPacket{}, missing: map[uint64]mono.Time{}}
-			v.c.Subscribe(videoOut(pub.track, uint32(s.ssrc)))
-		}
-	case n == 7: // or one less
-		v := viewers[s.rnd.IntN(len(viewers))]
-		for ssrc, w := range v.watched {
-			v.c.Unsubscribe(ssrc)
-			w.verify(s, ssrc)
-			delete(v.watched, ssrc)
-			break
-		}
-	case n == 8:
-		s.move(s.peers[s.rnd.IntN(len(s.peers))])
-	default:
-		s.leave(s.rnd.IntN(len(s.peers)))
-	}
-}
-
-func (s *sim) leave(i int) {
-	p := s.peers[i]
-	s.peers = slices.Delete(s.peers, i, i+1)
-	p.c.Close()
-	if p.key.Via.IsStream() {
-		s.r.settle()
-		p.quit()
-	}
-	for ssrc, w := range p.watched {
-		w.verify(s, ssrc)
-	}
-	clear(p.watched)
-}
-
-// step is one millisecond.
-func (s *sim) step() {
-	s.r.advance(time.Millisecond)
-	s.inspect()
-	now := s.r.now
-	for _, d := range s.wire[now] {
-		if d.to != nil {
-			if d.to.key == d.key { // or it has moved on
-				d.to.receive(d.bytes)
-			}
-			continue
-		}
-		s.r.deliver(s.steer(d.key), d.key, d.bytes)
-	}
-	delete(s.wire, now)
-	s.r.settle()
-	s.inspect()
-	for _, p := range s.peers {
-		if p.checkAt <= now {
-			p.checkAt = now.Add(500 * time.Millisecond)
-			s.toServer(p, p.check(true))
-		}
-		if p.track.Gen != 0 && p.frameAt <= now {
-			p.publishFrame(now)
-		}
-		if now/mono.Time(time.Millisecond)%10 == 0 {
-			p.ask(now)
-		}
-	}
-}
-
-func TestPlaneOverABadNetwork(t *testing.T) {
-	t.Run("packet by packet", func(t *testing.T) { overABadNetwork(t, nil) })
-	t.Run("frame by frame", func(t *testing.T) { overABadNetwork(t, frameByFrame) })
-}
-
-func overABadNetwork(t *testing.T, change func(*Config)) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	s := &sim{
-		r: newRig(t, 3, change), rnd: rand.New(rand.NewPCG(seed, 0)), at: map[flow.Key]*simPeer{}, ssrc: 100000,
-		wire: map[mono.Time][]simDatagram{}, sealed: map[[3]uint64]uint64{}, highest: map[[2]uint64]uint64{},
-	}
-	end := time.Now().Add(3 * time.Second)
-	for ms := 0; ms < 30000 && time.Now().Before(end); ms++ {
-		if ms%40 == 0 {
-			s.act()
-			s.r.settle()
-		}
-		s.step()
-	}
+	s.run(end.Add(2500 * time.Millisecond))
+	s.still()
+	s.over = true
 	for len(s.peers) > 0 {
-		s.leave(0)
+		s.peers[0].leave()
 	}
-	s.r.settle()
-	s.r.take()
-	t.Logf("%d packets were received, %d never came", s.received, s.missed)
-	if s.received < 1000 || s.missed > s.received/20 {
-		t.Errorf("%d packets were received and %d never came", s.received, s.missed)
-	}
-	for name, n := range map[string]uint64{
-		"roamed":   s.r.sum(func(c *Counters) uint64 { return c.Roamed.Load() }),
-		"rtx_out":  s.r.sum(func(c *Counters) uint64 { return c.Conn.RTXOut.Load() }),
-		"repairs":  s.r.sum(func(c *Counters) uint64 { return c.Conn.Recovered.Load() }),
-		"plis":     s.r.sum(func(c *Counters) uint64 { return c.Conn.PLIOut.Load() }),
-		"turn_udp": s.r.sum(func(c *Counters) uint64 { return c.Conn.TurnUDPOut.Load() }),
-		"turn_tcp": s.r.sum(func(c *Counters) uint64 { return c.TurnTCP.Out.Load() + c.TurnTLS.Out.Load() }),
-		"ice_tcp":  s.r.sum(func(c *Counters) uint64 { return c.IceTCP.Out.Load() }),
-	} {
-		if n == 0 {
-			t.Errorf("the network was not bad enough: %s is 0", name)
+	s.run(s.now.Add(param.ConsentTimeout + 10*time.Second))
+	s.empty()
+	totals.add(s)
+	return ""
+}
+
+// healed holds the call to being one again.
+func (s *sim) healed() {
+	for _, p := range s.peers {
+		if p.lost() {
+			s.fail("peer %d is lost although the networks are well", p.c.index)
+		}
+		for _, src := range p.pubs {
+			if src.asked > int(s.now.Sub(src.born)/(500*time.Millisecond))+2 {
+				s.fail("source %d was asked for %d key frames in %v", src.id, src.asked, s.now.Sub(src.born))
+			}
+		}
+		for _, v := range p.views {
+			if v.recovered == 0 && !p.spec.Liar {
+				s.fail("peer %d, SSRC %d of source %d: not live %v after the networks healed: %s", p.c.index, v.ssrc, v.src.id, s.plan.clean, v.state())
+			}
+			if v.gaps > 0 {
+				s.fail("peer %d, SSRC %d: %d gaps in the audio after the networks healed", p.c.index, v.ssrc, v.gaps)
+			}
 		}
 	}
-	if n := s.r.sum(func(c *Counters) uint64 { return c.Conn.DropSeal.Load() }); n != 0 {
-		t.Errorf("drop_seal %d", n)
+}
+
+// still holds the plane to having nothing left to do for a call in which nobody sends.
+func (s *sim) still() {
+	quiet := s.now.Add(-2 * time.Second)
+	for _, p := range s.peers {
+		for _, src := range p.pubs {
+			if src.askedAt > quiet && !s.lies() {
+				s.fail("source %d is still asked for key frames", src.id)
+			}
+			if src.nackAt > quiet {
+				s.fail("source %d is still asked for packets", src.id)
+			}
+		}
+		for _, v := range p.views {
+			if p.spec.Liar {
+				continue
+			}
+			if len(v.missing) > 0 {
+				s.fail("peer %d, SSRC %d: %d packets are missing: %+v", p.c.index, v.ssrc, len(v.missing), v.missing[0])
+			}
+			if v.frame != v.src.frame || v.epoch != v.src.epoch {
+				s.fail("peer %d, SSRC %d of source %d: not decoded to the end: %s", p.c.index, v.ssrc, v.src.id, v.state())
+			}
+		}
 	}
-	s.r.finish()
+	for i, sh := range s.p.shards {
+		if n := sh.env.Missing.Lent(); n != 0 {
+			s.fail("shard %d: %d lists of missing packets", i, n)
+		}
+		if n := sh.window.Held(); n != 0 {
+			s.fail("shard %d: %d packets wait for the rest of their frame", i, n)
+		}
+		for _, l := range sh.live {
+			if l == nil {
+				continue
+			}
+			if packets, keys := l.Asking(); packets != 0 || keys != 0 && !s.lies() {
+				s.fail("connection %d is asked for %d packets and %d key frames", l.Index, packets, keys)
+			}
+		}
+	}
+}
+
+// lies reports whether anybody does.
+func (s *sim) lies() bool {
+	for _, q := range s.plan.peers {
+		if q.Liar {
+			return true
+		}
+	}
+	return false
+}
+
+// empty holds the plane to having nothing left of anybody.
+func (s *sim) empty() {
+	s.finish()
+	for i, sh := range s.p.shards {
+		for name, n := range map[string]int{
+			"lists of missing packets": sh.env.Missing.Lent(),
+			"tables of streams":        sh.env.Lent.Lent(),
+			"timers":                   sh.timers.Len(),
+			"packets in the window":    sh.window.Held(),
+			"entries in the lane":      sh.media.Len(),
+			"paths of others":          len(sh.foreign.paths),
+		} {
+			if n != 0 {
+				s.fail("shard %d: %d %s of nobody", i, n, name)
+			}
+		}
+		if n := sh.count.Conn.DropSeal.Load(); n != 0 {
+			s.fail("shard %d: drop_seal %d", i, n)
+		}
+	}
+	if n := s.p.streams.free.Free(); n != len(s.p.streams.links) {
+		s.fail("%d of %d places of streams free", n, len(s.p.streams.links))
+	}
+}
+
+// state says how far a viewer is.
+func (v *simView) state() string {
+	return fmt.Sprintf("frame %d of epoch %d decoded, the source is at %d of %d; next %d, highest %d, %d missing, key frames %v, %d plis, waits since %v",
+		v.frame, v.epoch, v.src.frame, v.src.epoch, v.pos, v.highest, len(v.missing), v.keys, v.plis, v.p.s.now.Sub(v.since))
+}
+
+// simTotals is what many schedules came to.
+type simTotals struct {
+	simStats
+	schedules int
+	waits     []time.Duration
+	counters  [len(simCounted)]uint64
+}
+
+// simCounted are what has to happen in schedules that are worth anything.
+var simCounted = [...]struct {
+	name string
+	of   func(*Counters) uint64
+}{
+	{"roamed", func(c *Counters) uint64 { return c.Roamed.Load() }},
+	{"rtx_out", func(c *Counters) uint64 { return c.Conn.RTXOut.Load() }},
+	{"recovered", func(c *Counters) uint64 { return c.Conn.Recovered.Load() }},
+	{"pli_out", func(c *Counters) uint64 { return c.Conn.PLIOut.Load() }},
+	{"turn_udp", func(c *Counters) uint64 { return c.Conn.TurnUDPOut.Load() }},
+	{"turn_tcp", func(c *Counters) uint64 { return c.TurnTCP.Out.Load() + c.TurnTLS.Out.Load() }},
+	{"ice_tcp", func(c *Counters) uint64 { return c.IceTCP.Out.Load() }},
+	{"source_switches", func(c *Counters) uint64 { return c.Conn.SourceSwitches.Load() }},
+	{"path_switches", func(c *Counters) uint64 { return c.PathSwitches.Load() }},
+	{"interrupted", func(c *Counters) uint64 { return c.Conn.Interrupted.Load() }},
+	{"refused packets", func(c *Counters) uint64 { return c.Conn.DropAuth.Load() }},
+}
+
+func (a *simTotals) add(s *sim) {
+	st := simTotals{simStats: s.stats, schedules: 1, waits: []time.Duration{s.stats.slowest}}
+	for i, c := range simCounted {
+		st.counters[i] = s.sum(c.of)
+	}
+	a.merge(&st)
+}
+
+func (a *simTotals) merge(b *simTotals) {
+	a.schedules += b.schedules
+	a.simStats.sent += b.simStats.sent
+	a.decoded += b.decoded
+	a.keyAsked += b.keyAsked
+	a.rtxBytes += b.rtxBytes
+	a.mediaBytes += b.mediaBytes
+	a.rejoins += b.rejoins
+	a.waits = append(a.waits, b.waits...)
+	for i, n := range b.counters {
+		a.counters[i] += n
+	}
+}
+
+func (a *simTotals) String() string {
+	slices.Sort(a.waits)
+	b := fmt.Sprintf("%d schedules, %d frames sent and %d shown, %d key frames asked for, %d joined again; "+
+		"retransmissions are %.1f %% of the media; live again after %v (median), %v (99 %%), %v (most)",
+		a.schedules, a.simStats.sent, a.decoded, a.keyAsked, a.rejoins, 100*float64(a.rtxBytes)/float64(a.mediaBytes),
+		a.waits[len(a.waits)/2], a.waits[len(a.waits)*99/100], a.waits[len(a.waits)-1])
+	for i, c := range simCounted {
+		b += fmt.Sprintf(", %s %d", c.name, a.counters[i])
+	}
+	return b
+}
+
+// plausible holds schedules to having shown anything.
+func (a *simTotals) plausible(t *testing.T) {
+	for i, c := range simCounted {
+		if a.counters[i] == 0 {
+			t.Errorf("the networks were not bad enough: %s is 0", c.name)
+		}
+	}
+	if a.decoded < 50*a.schedules || a.rejoins == 0 {
+		t.Errorf("too little happened: %s", a)
+	}
 }
