@@ -13,7 +13,6 @@ package bwe
 import (
 	"time"
 
-	"tsubame/media/rtcp"
 	"tsubame/netio/mono"
 )
 
@@ -42,7 +41,8 @@ const (
 )
 
 // Probe is a cluster of packets to send at a rate above the target, in order to learn whether
-// the path takes it.
+// the path takes it. Packets that are sent anyway count for it from its first one to its last, so
+// that the rate is that of everything that is sent meanwhile.
 type Probe struct {
 	Cluster uint8  // to name in SentProbe; never 0
 	Rate    uint64 // bit/s to send it at
@@ -55,7 +55,7 @@ type Stats struct {
 	Target uint64
 	Acked  uint64        // what arrived lately; 0: not known
 	Loss   uint8         // share of packets lost lately, in 1/256
-	RTT    time.Duration // the shortest of the last feedback, or from the last report; 0: not known
+	RTT    time.Duration // smoothed, until the feedback comes; 0: not known
 	State  State
 	Trend  float64 // of the one-way delay, in ms as compared with the threshold of overuse
 	// Limited says that much less is sent than the target, so that it cannot grow but by probes.
@@ -66,40 +66,9 @@ type Stats struct {
 	Feedbacks, Lost uint32
 }
 
-// What time decides.
-const (
-	// restartAfter is how long without feedback the delay is measured afresh.
-	restartAfter = 2 * time.Second
-
-	// missingAfter is how long, and two round trips, feedback on what is sent may take. Then
-	// the target goes down by missingDrop every missingStep.
-	missingAfter = 1500 * time.Millisecond
-	missingStep  = time.Second
-	missingDrop  = 0.8
-
-	// reportAfter is how long without feedback receiver reports count instead. Their loss is
-	// judged as in draft-ietf-rmcat-gcc-02 section 6.
-	reportAfter = 5 * time.Second
-	reportHigh  = 26 // of 256: 10 %
-	reportLow   = 5  // 2 %
-	reportRamp  = 1.05
-
-	// rembValid is how long a receiver estimated maximum bitrate holds.
-	rembValid = 5 * time.Second
-
-	// overflowed is what is left of what a link takes whose queue overflows, so that it drains.
-	overflowed = 0.9
-
-	// planEvery is how often probes are thought of without feedback.
-	planEvery = time.Second
-
-	rttMost   = 10 * time.Second
-	rttWeight = 0.25
-)
-
 // Estimator is the estimate for one connection. It must not be copied after Init.
 type Estimator struct {
-	// What every sent packet touches.
+	// What every sent packet touches: one cache line, as far as it begins with one.
 	history  history
 	lastSent mono.Time
 	waiting  mono.Time // since when feedback is waited for; Never: not
@@ -159,18 +128,27 @@ func (e *Estimator) Close() { e.history.clear() }
 // UDP payload) was sent. Numbers increase by one with each call; when they do not, what was
 // sent before is forgotten. While a probe cluster is being sent the packet counts as one of it.
 func (e *Estimator) Sent(now mono.Time, seq uint16, size int) {
-	var cluster uint8
-	if e.prober.open != 0 {
-		if c := e.prober.find(e.prober.open); c != nil && c.packets > 0 {
-			cluster = e.prober.sent(now, seq, size, e.prober.open)
-		}
+	cluster := e.history.probing
+	if cluster != 0 {
+		cluster = e.probe(seq, size, cluster)
 	}
 	e.note(now, seq, size, cluster)
 }
 
 // SentProbe is Sent for a packet that belongs to a probe cluster.
 func (e *Estimator) SentProbe(now mono.Time, seq uint16, size int, cluster uint8) {
-	e.note(now, seq, size, e.prober.sent(now, seq, size, cluster))
+	cluster = e.probe(seq, size, cluster)
+	e.note(now, seq, size, cluster)
+}
+
+// probe counts a packet for a cluster that is being sent. It returns 0 if that is not known.
+func (e *Estimator) probe(seq uint16, size int, cluster uint8) uint8 {
+	cluster, more := e.prober.sent(seq, size, cluster)
+	e.history.probing = 0
+	if more {
+		e.history.probing = cluster
+	}
+	return cluster
 }
 
 func (e *Estimator) note(now mono.Time, seq uint16, size int, cluster uint8) {
@@ -190,222 +168,13 @@ func (e *Estimator) note(now mono.Time, seq uint16, size int, cluster uint8) {
 	}
 }
 
-// Feedback takes a feedback message, of which t has not been iterated yet. What it says about
-// packets that are unknown, reported before or older than what is remembered is ignored.
-func (e *Estimator) Feedback(now mono.Time, t *rtcp.TWCC) {
-	e.feedbacks++
-	if e.heard == mono.Never || now.Sub(e.heard) > restartAfter {
-		e.restart()
-	}
-	resumed := e.heard != mono.Never && e.missing(now)
-	if e.read(now, t) {
-		e.heard = now
-		e.waiting = mono.Never
-		if resumed {
-			e.prober.dropped = now
-		}
-	}
-	e.flow(now)
-	e.loss.update(now, e.aimd.rate, e.trend.queued())
-	e.control(now)
-	e.plan(now)
-}
-
-// restart measures the delay and the rate of arrival afresh.
-func (e *Estimator) restart() {
-	e.grouping = grouping{}
-	e.trend.reset()
-	e.acked.reset()
-	e.clock = peerClock{}
-}
-
-// read takes the statuses. It reports whether a packet arrived that was not known to have.
-func (e *Estimator) read(now mono.Time, t *rtcp.TWCC) (news bool) {
-	offset := e.clock.offset(t.ReferenceTime)
-	var newest mono.Time
-	for {
-		s, ok := t.Next()
-		if !ok {
-			break
-		}
-		p := e.history.find(s.Seq)
-		if p == nil || p.fate == received || p.fate == lost && !s.Received {
-			continue
-		}
-		sent := p.sent(now)
-		if int16(s.Seq+1-e.history.reported) > 0 {
-			e.history.reported = s.Seq + 1
-		}
-		arrived := instant(s.Arrival + offset)
-		if p.fate == lost {
-			e.loss.late()
-			e.prober.late(p.cluster)
-			e.lost--
-		} else {
-			e.loss.reported(sent, int(p.size), s.Received)
-		}
-		e.prober.reported(p.cluster, sent, arrived, int(p.size), s.Received)
-		if !s.Received {
-			p.fate = lost
-			e.lost++
-			continue
-		}
-		p.fate = received
-		news = true
-		newest = max(newest, sent)
-		e.arrived(now, sent, arrived, p)
-	}
-	if news {
-		e.measureRTT(now.Sub(newest))
-	}
-	return news
-}
-
-// arrived takes a packet that was received. Probes do not count for the delay: the queue that
-// they make is meant.
-func (e *Estimator) arrived(now, sent mono.Time, at instant, p *entry) {
-	e.acked.add(at, int(p.size))
-	if p.cluster != 0 {
-		return
-	}
-	apart, arrivedApart, group, complete, jumped := e.grouping.add(now, sent, at)
-	switch {
-	case jumped:
-		e.restart()
-	case complete:
-		e.trend.update(apart, arrivedApart, group)
-	}
-}
-
-func (e *Estimator) measureRTT(d time.Duration) {
-	d = min(max(d, 0), rttMost)
-	if e.rtt == 0 {
-		e.rtt = d
-		return
-	}
-	e.rtt += time.Duration(rttWeight * float64(d-e.rtt))
-}
-
-// flow tells the detector of the application-limited region what was sent.
-func (e *Estimator) flow(now mono.Time) {
-	was := e.limited.is
-	e.limited.update(now, e.bytes, e.target)
-	e.bytes = 0
-	if was && !e.limited.is {
-		e.acked.expectChange()
-	}
-}
-
-// control moves the target.
-func (e *Estimator) control(now mono.Time) {
-	before := e.target
-	m := measured{
-		state:   e.trend.state,
-		acked:   e.acked.rate() / (1 - e.loss.inherent),
-		limited: e.limited.is,
-		lossy:   e.loss.average > lossNoticed,
-		losing:  e.loss.average > e.loss.inherent+lossNoticed,
-		rtt:     e.rtt,
-	}
-	if over := e.loss.overflow; over != 0 {
-		// Without a bound that stays: when the queue is gone the delay tells of the next.
-		e.aimd.rate = min(e.aimd.rate, overflowed*max(over, e.acked.rate()))
-	}
-	rate, probed := e.prober.result(e.history.reported)
-	if e.aimd.step(now, m) {
-		e.prober.pending = [clusterCapacity]float64{}
-		if now.Sub(e.prober.dropped) > dropSoon {
-			e.prober.from = before
-		}
-	}
-	if rate > 0 {
-		e.probed(now, rate/(1-e.loss.inherent), probed)
-	}
-	e.settle(now)
-	if e.target < before {
-		e.prober.dropped = now
-	}
-}
-
-// probed takes the result of a probe. It never lowers the target: that is what the delay is for.
-func (e *Estimator) probed(now mono.Time, rate, probed float64) {
-	e.prober.found++
-	if e.trend.state == Overuse {
-		return
-	}
-	high := min(probeWanted*e.prober.wanted, float64(e.cfg.Max))
-	if e.trend.queued() {
-		// Into a queue that is there anyway a burst gets more than its share.
-		high = min(high, beyondAcked*e.acked.rate())
-	}
-	if rate = min(rate, high); rate > e.aimd.rate || rate > e.target {
-		e.aimd.learn(now, rate)
-		e.loss.refute(now, rate)
-	}
-	if rate >= probeAlmost*probed {
-		if e.loss.wary(now) {
-			e.prober.retry = true // when loss has had time to show
-			return
-		}
-		e.prober.plan(e.aimd.rate, float64(e.cfg.Max), probeFurther*rate)
-	}
-}
-
-// settle makes the target of all that bounds it.
-func (e *Estimator) settle(now mono.Time) {
-	low, high := float64(e.cfg.Min), float64(e.cfg.Max)
-	e.aimd.rate = min(max(e.aimd.rate, low), high)
-	target := e.loss.cap(e.aimd.rate)
-	if e.remb != 0 {
-		if e.rembEnds.Due(now) {
-			e.remb = 0
-		} else {
-			target = min(target, e.remb)
-		}
-	}
-	e.target = min(max(target, low), high)
-}
-
-// missing reports whether feedback is overdue.
+// missing reports whether feedback is overdue. On a few packets it may be lost.
 func (e *Estimator) missing(now mono.Time) bool {
-	return e.waiting != mono.Never && now >= e.overdue()
+	return e.waiting != mono.Never && e.lastSent.Sub(e.waiting) > missingAfter/2 && now >= e.overdue()
 }
 
 // overdue is when feedback on what is sent is overdue.
 func (e *Estimator) overdue() mono.Time { return e.waiting.Add(missingAfter + 2*e.rtt) }
-
-// Report takes a reception report of the receiver: the fraction lost (RFC 3550 section 6.4.1)
-// and the round trip that it gave, 0 if none. It counts only while there is no feedback.
-func (e *Estimator) Report(now mono.Time, loss uint8, rtt time.Duration) {
-	if e.heard != mono.Never && now.Sub(e.heard) < reportAfter {
-		return
-	}
-	e.said = loss
-	if rtt > 0 {
-		e.measureRTT(rtt)
-	}
-	e.flow(now)
-	switch {
-	case now.Sub(e.reduced) < missingStep:
-		return
-	case loss > reportHigh:
-		e.aimd.rate *= 1 - 0.5*float64(loss)/256
-	case loss < reportLow && !e.limited.is && e.waiting != mono.Never:
-		e.aimd.rate *= reportRamp
-	default:
-		return
-	}
-	e.reduced = now
-	e.settle(now)
-}
-
-// REMB takes a receiver estimated maximum bitrate, which bounds the target for a few seconds
-// (draft-alvestrand-rmcat-remb-03).
-func (e *Estimator) REMB(now mono.Time, bitrate uint64) {
-	e.remb = float64(min(max(bitrate, e.cfg.Min), e.cfg.Max))
-	e.rembEnds = now.Add(rembValid)
-	e.settle(now)
-}
 
 // SetWanted says how many bit/s there would be to send at most. Probes are not sent much above
 // what is wanted, and none if it is 0, as it is at first, or less than the target.
@@ -447,6 +216,9 @@ func (e *Estimator) plan(now mono.Time) {
 	p := &e.prober
 	e.planned = now
 	p.expire(now)
+	if p.open == 0 {
+		e.history.probing = 0
+	}
 	if p.busy() || !e.mayProbe(now) || e.missing(now) {
 		return
 	}
@@ -479,7 +251,7 @@ func (e *Estimator) Deadline() mono.Time {
 		return at
 	}
 	if e.waiting != mono.Never {
-		at = min(at, max(e.overdue(), e.reduced.Add(missingStep)))
+		at = min(at, max(e.overdue(), e.reduced.Add(missingStep), e.planned.Add(planEvery)))
 	}
 	p := &e.prober
 	for i := range p.clusters {

@@ -83,6 +83,7 @@ type history struct {
 	next    uint16 // the number of the next packet
 	n       uint16 // entries in use: the numbers before next
 	class   uint8  // of the table
+	probing uint8  // the cluster that every packet belongs to for now; 0: none
 	// reported is one above the newest number that was reported; what is not reported is
 	// from there to next.
 	reported uint16

@@ -66,7 +66,7 @@ type prober struct {
 	wanted   float64
 	pending  [clusterCapacity]float64 // rates to hand out; 0: none
 	clusters [clusterCapacity]cluster
-	open     uint8 // the cluster that is being sent
+	open     uint8 // the cluster that is being sent, or to be sent next
 	id       uint8 // of the newest cluster
 	begun    bool  // the first probes were planned
 	retry    bool  // what is wanted has risen
@@ -131,11 +131,12 @@ func (p *prober) find(id uint8) *cluster {
 	return nil
 }
 
-// sent counts a packet for a cluster and returns the cluster it belongs to, 0 if none.
-func (p *prober) sent(now mono.Time, seq uint16, size int, id uint8) uint8 {
+// sent counts a packet for a cluster. It returns the cluster, 0 if there is none or all of it is
+// sent, and whether there is more of it to come.
+func (p *prober) sent(seq uint16, size int, id uint8) (cluster uint8, more bool) {
 	c := p.find(id)
 	if c == nil || c.done {
-		return 0
+		return 0, false
 	}
 	c.bytes += size
 	c.packets++
@@ -144,7 +145,7 @@ func (p *prober) sent(now mono.Time, seq uint16, size int, id uint8) uint8 {
 		c.done = true
 		p.open = 0
 	}
-	return id
+	return id, !c.done
 }
 
 // reported counts a packet of a cluster whose fate has become known.
