@@ -141,6 +141,7 @@ func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 		if s == nil {
 			continue
 		}
+		s.jam.received(now, uint16(b.HighestSeq))
 		s.red.reported(b.FractionLost, &s.calm)
 		if s.spec.Kind == param.Audio && s.shared != nil && s.red.payloadType == 0 {
 			s.shared.Loss.Report(now, b.FractionLost) // with redundancy it has what it needs

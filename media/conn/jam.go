@@ -20,10 +20,12 @@ const (
 type jam struct {
 	until mono.Time // no key frame is asked for before
 	times uint8     // that it has come to that, without as long a time in between
+
+	taken, refused uint16 // sequence numbers: of what the stream took last, of what it refused last
 }
 
-// interrupted takes note that a stream has refused a packet of the subscription.
-func (s *subscriber) interrupted(env *Env, now mono.Time) {
+// interrupted takes note that a stream has refused the packet seq of the subscription.
+func (s *subscriber) interrupted(env *Env, now mono.Time, seq uint16) {
 	if s.spec.Kind != param.Video {
 		return
 	}
@@ -39,6 +41,19 @@ func (s *subscriber) interrupted(env *Env, now mono.Time) {
 		j.times = 0
 	}
 	j.until = now.Add(jamHold << j.times)
+	if j.taken == 0 && j.refused == 0 || j.refused != seq-1 {
+		j.taken = seq - 1
+	}
+	j.refused = seq
+}
+
+// received takes the highest sequence number that the viewer reports. With all that the stream
+// took nothing is left in it to wait behind: the jam is over, and its key frame asked for with the
+// next packet.
+func (j *jam) received(now mono.Time, highest uint16) {
+	if now < j.until && int16(highest-j.taken) >= 0 && int16(highest-j.refused) <= 0 {
+		j.until = now
+	}
 }
 
 // mayAsk reports whether a key frame may be asked for on behalf of the viewer.

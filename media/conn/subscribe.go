@@ -230,6 +230,10 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 			continue // a probe of the publisher's: its gap is closed
 		}
 		waited := s.stream.Waiting()
+		if waited && !s.mayAsk(now) && m.Flags&packet.FlagKeyFrame == 0 {
+			c.notSent(env, now, s) // nobody has been asked for a key frame, so that none is overdue
+			continue
+		}
 		out, ok := s.stream.Munge(m)
 		if !ok {
 			c.notSent(env, now, s)
@@ -268,7 +272,7 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 			n = f.Close(slot, n)
 		}
 		if !env.Out.Commit(n, to, s.class) {
-			s.interrupted(env, now)
+			s.interrupted(env, now, uint16(out.Index))
 			continue
 		}
 		sent, size, framed = sent+1, size+uint64(sealed), framed+uint64(n)

@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"encoding/binary"
 	"testing"
 	"time"
 
 	"tsubame/media/param"
+	"tsubame/media/rtcp"
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
 )
@@ -150,6 +152,52 @@ func TestViewerThatStaysJammedAsksSeldom(t *testing.T) {
 	}
 	if asked > 8 {
 		t.Errorf("%d key frames in 20 seconds", asked)
+	}
+	j.finish()
+}
+
+// A viewer that has been jammed for long gets its picture back as soon as it has all that was under
+// way, however long the wait has become: it is behind a network that is well again.
+func TestViewerThatHasCaughtUpGetsItsKeyFrameAtOnce(t *testing.T) {
+	j := newJammed(t, 0, 0)
+	v := j.viewers[0]
+	highest, got := uint32(0), 0
+	step := func(keyFrame bool) {
+		j.frame(keyFrame)
+		j.settle()
+		sent := j.take()
+		for _, b := range v.received(sent) {
+			highest, got = uint32(binary.BigEndian.Uint16(b[2:])), got+1
+		}
+	}
+	step(true)
+	step(false)
+	j.pipe.refuse[mmsg.Video] = true
+	for range 40 {
+		step(true) // and each of them makes the wait longer
+	}
+	j.pipe.refuse[mmsg.Video] = false
+	asked := func(highest uint32) (n int) {
+		report := rtcp.AppendRR(nil, 1, []rtcp.ReportBlock{{SSRC: 5000, HighestSeq: highest}})
+		j.deliver(v.shard, v.key, v.rtcp(report))
+		for range 50 {
+			j.frame(false)
+			j.advance(20 * time.Millisecond)
+			n += j.asked(j.take())
+		}
+		return n
+	}
+	if n := asked(highest - 1); n != 0 {
+		t.Errorf("asked for %d key frames while something is under way", n)
+	}
+	if n := asked(highest); n == 0 {
+		t.Error("not asked for a key frame")
+	}
+	before := got
+	step(true)
+	step(false)
+	if got != before+2 {
+		t.Errorf("%d packets came", got-before)
 	}
 	j.finish()
 }
