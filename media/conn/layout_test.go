@@ -43,3 +43,19 @@ func TestFirstLineOfAConnectionHasWhatEveryPacketNeeds(t *testing.T) {
 		}
 	}
 }
+
+// What every packet needs of the estimate and the pacer stands together, in two cache lines as a
+// rule: the end of one and the beginning of the other.
+func TestPacerAndEstimatorMeetInWhatEveryPacketNeeds(t *testing.T) {
+	var o outgoing
+	if end := unsafe.Offsetof(o.pace) + unsafe.Sizeof(o.pace); end != unsafe.Offsetof(o.est) {
+		t.Errorf("the pacer ends at byte %d, the estimator begins at %d", end, unsafe.Offsetof(o.est))
+	}
+	if n := unsafe.Sizeof(o); n > 2048-8 {
+		t.Errorf("it has %d bytes", n)
+	}
+	var c Conn
+	if at := unsafe.Offsetof(c.out); at >= 128-8 || at+8 > unsafe.Offsetof(c.ICE) {
+		t.Errorf("it is found at byte %d, ICE at %d", at, unsafe.Offsetof(c.ICE))
+	}
+}

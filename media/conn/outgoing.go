@@ -14,8 +14,8 @@ import (
 // does not get that too fast. One that only publishes has none. It lasts as long as the
 // connection. What a peer says in feedback changes nothing but its own (row RTP-10).
 type outgoing struct {
-	pace pace.Pacer
-	est  bwe.Estimator
+	pace pace.Pacer    // ends with what every packet touches,
+	est  bwe.Estimator // begins with it
 	probing
 
 	fed               bool          // feedback has come

@@ -3,6 +3,7 @@ package conn
 import (
 	"unsafe"
 
+	"tsubame/media/pace"
 	"tsubame/media/prefetch"
 )
 
@@ -22,6 +23,9 @@ func (c *Conn) Warm(step int, slot uint32) {
 	case 2:
 		prefetch.Line(unsafe.Pointer(&c.subs[slot]))
 		prefetch.Lines(unsafe.Pointer(c.session), 2)
+		if c.out != nil {
+			prefetch.Lines(unsafe.Add(unsafe.Pointer(&c.out.est), -pace.Hot), 2)
+		}
 	case 1:
 		c.subs[slot].stream.Warm() // and what is in front of it
 		if c.relayed {

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tsubame/media/param"
 	"tsubame/media/router"
 	"tsubame/netio/mmsg"
 	"tsubame/netio/packet"
@@ -23,9 +24,12 @@ type stock struct {
 	frame   int // packets
 	size    int // bytes of each payload, or one less
 	change  func(*Config)
-	way     string        // by which viewers are reached: see moveViewers
-	began   int64         // thread time at the last refill
-	cpu     time.Duration // of the batches before that
+
+	negotiate func(*param.Subscribe)
+
+	way   string        // by which viewers are reached: see moveViewers
+	began int64         // thread time at the last refill
+	cpu   time.Duration // of the batches before that
 }
 
 const (
@@ -41,7 +45,7 @@ func newStock(b *testing.B, frame, size int, change func(*Config), viewers ...in
 
 func prepareStock(frame, size int, change func(*Config), viewers ...int) *stock {
 	runtime.LockOSThread() // threadTime is this thread's; the benchmark's goroutine ends with it
-	s := &stock{viewers: viewers, frame: frame, size: size, change: change}
+	s := &stock{viewers: viewers, frame: frame, size: size, change: change, negotiate: func(*param.Subscribe) {}}
 	for range stockPackets / frame {
 		s.batches = append(s.batches, mmsg.NewRxBatch(frame))
 	}
@@ -50,7 +54,7 @@ func prepareStock(frame, size int, change func(*Config), viewers ...int) *stock 
 
 // refill makes frames as Chromium does, whose packets differ by a byte.
 func (s *stock) refill(b *testing.B) {
-	s.call = newCall(b, 2, s.viewers, s.change)
+	s.call = newCallOf(b, 2, s.viewers, s.change, s.negotiate)
 	s.outs[0].SetFlusher(s.outs[0].Reset)
 	s.call.frame(true)
 	s.settle()

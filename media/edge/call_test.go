@@ -17,6 +17,12 @@ type call struct {
 
 func newCall(t testing.TB, shards int, viewers []int, change func(*Config)) *call {
 	t.Helper()
+	return newCallOf(t, shards, viewers, change, func(*param.Subscribe) {})
+}
+
+// newCallOf is newCall with viewers who negotiated something else.
+func newCallOf(t testing.TB, shards int, viewers []int, change func(*Config), negotiate func(*param.Subscribe)) *call {
+	t.Helper()
 	c := &call{rig: newRig(t, shards, change)}
 	c.pub = c.open(0, key("127.0.0.1", "127.0.0.1:50000"))
 	c.track = c.pub.publish(videoIn)
@@ -25,7 +31,9 @@ func newCall(t testing.TB, shards int, viewers []int, change func(*Config)) *cal
 		k := key("127.0.0.1", "127.0.0.1:50001")
 		k.Port += uint16(i)
 		v := c.open(shard, k)
-		v.c.Subscribe(videoOut(c.track, 5000))
+		spec := videoOut(c.track, 5000)
+		negotiate(&spec)
+		v.c.Subscribe(spec)
 		v.establish()
 		c.viewers = append(c.viewers, v)
 	}

@@ -68,11 +68,6 @@ type Item struct {
 
 // Pacer holds back what one receiver would get too fast. Call Init before anything else.
 type Pacer struct {
-	// What every packet needs stands together.
-	debt  mono.Time // when all that has left will have passed, at the rate
-	slack mono.Time // how far ahead of it packets may leave; less than none while some wait
-	each  uint64    // time that a byte takes, in nanoseconds / 1<<scale
-
 	burst  int           // bytes that may leave at once
 	usual  uint64        // each, unless the queue has to be emptied faster
 	ahead  time.Duration // slack, while nothing waits
@@ -81,7 +76,15 @@ type Pacer struct {
 	bytes  int           // of them
 	queues [lanes]queue
 	tables *Tables
+
+	// What every packet needs stands at the end, so that it may stand beside more of that kind.
+	debt  mono.Time // when all that has left will have passed, at the rate
+	slack mono.Time // how far ahead of it packets may leave; less than none while some wait
+	each  uint64    // time that a byte takes, in nanoseconds / 1<<scale
 }
+
+// Hot is how many bytes at the end of a Pacer every packet touches.
+const Hot = 24
 
 const scale = 8
 
