@@ -48,7 +48,6 @@ const (
 
 // replay is what a subscription is being sent of the group that its track's ring holds.
 type replay struct {
-	group uint64    // where it begins
 	next  uint64    // what is next to be sent of it: live packets from here on are left to the replay
 	until mono.Time // when it is given up
 	over  bool      // something between us and the viewer has refused a packet
@@ -116,7 +115,7 @@ func (c *Conn) replay(env *Env, now mono.Time, slot uint32, s *subscriber) bool 
 		return false
 	}
 	env.Count.Replays.Inc()
-	s.replay, s.replays = replay{group: first, next: first, until: now.Add(ReplayTime)}, true
+	s.replay, s.replays = replay{next: first, until: now.Add(ReplayTime)}, true
 	c.feed(env, now, slot, s)
 	return true
 }
@@ -124,9 +123,11 @@ func (c *Conn) replay(env *Env, now mono.Time, slot uint32, s *subscriber) bool 
 // feed goes on with a replay, until it is over or enough of it waits in the pacer.
 func (c *Conn) feed(env *Env, now mono.Time, slot uint32, s *subscriber) {
 	r, ring := &s.replay, s.info.RTX
-	if first, ok := env.RTX.Held(ring); ok && first > r.group && first >= r.next {
-		// The publisher has made another key frame meanwhile: the viewer is with it sooner.
-		r.group, r.next = first, first
+	if first, ok := env.RTX.Held(ring); ok && first > r.next {
+		// The publisher has made another key frame meanwhile: the viewer is with it sooner. What
+		// waits of the group before would be refused, and ask for one.
+		r.next = first
+		c.forgetPaced(env, slot)
 		s.stream.Interrupt()
 	} else if env.RTX.Oldest(ring) > r.next || now >= r.until {
 		c.abandon(env, s)

@@ -1,156 +1,15 @@
 package edge
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"tsubame/media/rtcp"
 	"tsubame/netio/flow"
+	"tsubame/netio/mmsg"
 )
-
-// cached is a call with the key frame cache. Each packet carries a number of its own, by which a
-// viewer's are told apart.
-type cached struct {
-	*call
-	shards int
-	sent   map[uint64][]byte // what the publisher has sent of each number, to be sent again
-	rtx    uint16
-}
-
-// cacheOf makes a configuration with so many bytes for each track.
-func cacheOf(bytes int) func(*Config) {
-	return func(c *Config) { c.KeyFrameCache = bytes }
-}
-
-func newCached(t testing.TB, shards int, change func(*Config)) *cached {
-	t.Helper()
-	c := &cached{call: newCall(t, shards, nil, change), shards: shards, sent: map[uint64][]byte{}}
-	for i, q := range c.outs {
-		q.SetFlusher(func() { c.collect(i) })
-	}
-	return c
-}
-
-// numbered is the payload of the packet with the number seq.
-func numbered(keyFrame bool, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(vp8(keyFrame, 0)[:2], seq)
-}
-
-// timestamp is that of the clock now.
-func (c *cached) timestamp() uint32 { return uint32(c.now / 1e6 * 90) }
-
-// frame has the publisher send one packet that is a frame; lost says that it does not arrive.
-func (c *cached) frame(keyFrame, lost bool) {
-	c.seq++
-	seq := uint64(c.seq)
-	c.sent[seq] = numbered(keyFrame, seq)
-	h := header{PayloadType: 96, Marker: true, Seq: c.seq, Timestamp: c.timestamp(), SSRC: 1000}
-	if b := c.pub.packet(h, "", c.sent[seq]); !lost {
-		c.deliver(0, c.pub.key, b)
-	}
-}
-
-// repeat has the publisher send a lost packet again, with the timestamp of now.
-func (c *cached) repeat(seq uint64) {
-	c.rtx++
-	c.deliver(0, c.pub.key, c.pub.rtxPacket(c.rtx, uint16(seq), c.timestamp(), c.sent[seq]))
-}
-
-// play has the publisher send a key frame, if first says so, and n more frames of 33 ms.
-func (c *cached) play(first bool, n int) {
-	if first {
-		c.frame(true, false)
-		c.advance(33 * time.Millisecond)
-	}
-	for range n {
-		c.frame(false, false)
-		c.advance(33 * time.Millisecond)
-	}
-}
-
-// join brings up a viewer of the track on a shard. What that is sent is for hand to give out.
-func (c *cached) join(shard int) *viewing {
-	c.t.Helper()
-	k := flow.KeyOf(netip.MustParseAddr("127.0.0.1"), netip.MustParseAddrPort("127.0.0.1:50001"))
-	k.Port += uint16(len(c.viewers))
-	v := &viewing{peer: c.open(shard, k), ssrc: 5000, packets: map[uint64]uint64{}}
-	v.c.Subscribe(videoOut(c.track, v.ssrc))
-	v.r.deliver(v.shard, v.key, v.check(true))
-	v.secure()
-	c.viewers = append(c.viewers, v.peer)
-	return v
-}
-
-// viewing is a viewer and what it has got: by the number under which it came, extended, the number
-// of the packet that it is.
-type viewing struct {
-	*peer
-	ssrc    uint32
-	highest uint64
-	first   uint64 // the packet that came first
-	packets map[uint64]uint64
-	twice   int
-}
-
-// hand gives the viewers what was sent, and returns how many key frames the publisher was asked for.
-func (c *cached) hand(viewers ...*viewing) (plis int) {
-	c.t.Helper()
-	all := c.take()
-	for _, v := range viewers {
-		for _, b := range v.received(all) {
-			v.got(b)
-		}
-	}
-	return c.pub.plis(all)[1000]
-}
-
-func (v *viewing) got(b []byte) {
-	v.r.t.Helper()
-	ssrc, seq := binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint16(b[2:])
-	payload := unpad(v.r.t, b)
-	payload = payload[len(payload)-10:]
-	if ssrc == v.ssrc+1 {
-		seq = binary.BigEndian.Uint16(b[len(b)-12:])
-	}
-	if v.highest == 0 {
-		v.highest, v.first = 1<<16+uint64(seq), binary.BigEndian.Uint64(payload[2:])
-		if payload[1]&1 != 0 {
-			v.r.t.Errorf("a viewer begins with packet %d, which is no key frame", v.first)
-		}
-	}
-	ext := v.highest + uint64(int64(int16(seq-uint16(v.highest))))
-	v.highest = max(v.highest, ext)
-	if _, there := v.packets[ext]; there {
-		v.twice++
-	}
-	v.packets[ext] = binary.BigEndian.Uint64(payload[2:])
-}
-
-// requireWhole wants the viewer to have everything from the packet that it began with up to last,
-// each once, under numbers without a gap.
-func (v *viewing) requireWhole(last uint64) {
-	v.r.t.Helper()
-	var order []uint64
-	for ext := range v.packets {
-		order = append(order, ext)
-	}
-	slices.Sort(order)
-	if len(order) == 0 || v.twice > 0 || uint64(len(order)) != last-v.first+1 {
-		v.r.t.Fatalf("%d packets, %d of them twice; want those from %d to %d", len(order), v.twice, v.first, last)
-	}
-	for i, ext := range order {
-		if ext != order[0]+uint64(i) || v.packets[ext] != v.first+uint64(i) {
-			v.r.t.Fatalf("the %d. packet is number %d, sent as %d after %d", i, v.packets[ext], ext, order[0])
-		}
-	}
-}
-
-func (c *cached) count(name string) uint64 { return c.p.Counters()[name] }
 
 // The first picture of whoever joins needs nothing of the publisher, on its shard or another, and
 // what follows joins on without a gap and without a packet twice.
@@ -389,15 +248,20 @@ func TestSourceSwitchEmptiesTheCache(t *testing.T) {
 	c.finish()
 }
 
-// long has the publisher send so much that a replay takes some time, and has a viewer begin.
-func (c *cached) long(shard int) *viewing {
-	c.t.Helper()
+// fill has the publisher send a key frame and n other packets.
+func (c *cached) fill(n int) {
 	c.frame(true, false)
-	for range 400 {
+	for range n {
 		c.frame(false, false)
 	}
 	c.settle()
 	c.take()
+}
+
+// long has the publisher send so much that a replay takes some time, and has a viewer begin.
+func (c *cached) long(shard int) *viewing {
+	c.t.Helper()
+	c.fill(400)
 	v := c.join(shard)
 	c.settle()
 	c.hand(v)
@@ -436,7 +300,13 @@ func TestLivePacketsDuringAReplay(t *testing.T) {
 
 // A key frame that comes during a replay is where it goes on: the viewer is with it sooner.
 func TestReplayGoesOnAtTheNextKeyFrame(t *testing.T) {
+	t.Run("at once", func(t *testing.T) { goesOn(t, false) })
+	t.Run("paced", func(t *testing.T) { goesOn(t, true) })
+}
+
+func goesOn(t *testing.T, paced bool) {
 	c := newCached(t, 2, cacheOf(1<<20))
+	c.paced, c.large = paced, paced
 	v := c.long(1)
 	before := len(v.packets)
 	c.now = c.now.Add(time.Millisecond) // another frame than the one before
@@ -505,101 +375,33 @@ func TestReplayEndsWithItsTrackOrItsViewer(t *testing.T) {
 	}
 }
 
-// Any history: the publisher loses packets and repeats some of them, key frames come when they
-// like, viewers join on any shard, and the shards take turns as they like. Every viewer ends up
-// with all that the server has had since the key frame that it began with, or went on with.
-func TestAnyHistoryOfReplays(t *testing.T) {
-	start := uint64(time.Now().UnixNano())
-	for seed := start; seed < start+60 && !t.Failed(); seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { anyHistory(t, rand.New(rand.NewPCG(seed, 0))) })
-	}
-}
-
-func anyHistory(t *testing.T, rnd *rand.Rand) {
-	c := newCached(t, 1+rnd.IntN(3), func(cfg *Config) {
-		cfg.KeyFrameCache = 256 * (50 + rnd.IntN(400))
-		if rnd.IntN(2) == 0 {
-			cfg.FrameWindow = time.Millisecond
-		}
-	})
-	var viewers []*viewing
-	missing, had := map[uint64]bool{}, map[uint64]bool{}
-	keys := map[uint64]bool{}
-	send := func(key bool) {
-		lost := !key && rnd.IntN(20) == 0
-		c.frame(key, lost)
-		seq := uint64(c.seq)
-		missing[seq], had[seq], keys[seq] = lost, !lost, key
-	}
-	send(true)
-	for range 300 {
-		switch n := rnd.IntN(100); {
-		case n < 2:
-			send(true)
-		case n < 60:
-			for range 1 + rnd.IntN(6) {
-				send(false)
-			}
-		case n < 70:
-			for seq := uint64(max(int(c.seq)-30, 1)); seq <= uint64(c.seq); seq++ {
-				if missing[seq] && rnd.IntN(2) == 0 {
-					c.repeat(seq)
-					missing[seq], had[seq] = false, true
-					break
-				}
-			}
-		case n < 74 && len(viewers) < 6:
-			viewers = append(viewers, c.join(rnd.IntN(c.shards)))
-		default: // one shard has a turn
-			i := rnd.IntN(c.shards)
-			if s := c.p.shards[i]; s.Pending() {
-				s.HandleMessages(c.now, c.outs[i])
-				c.collect(i)
-			}
-			c.now = c.now.Add(time.Duration(rnd.IntN(3)) * time.Millisecond)
-			c.p.shards[i].HandleTimers(c.now, c.outs[i])
-			c.collect(i)
-		}
-		c.hand(viewers...)
-	}
+// What a viewer's stream refuses ends the replay as it ends live video: it goes on with a key
+// frame, which is asked for later.
+func TestStreamThatRefusesAReplayWaitsForAKeyFrame(t *testing.T) {
+	c := newCached(t, 1, cacheOf(1<<20))
+	c.fill(400)
+	pipe, k := c.stream(flow.FramedStream, "192.0.2.1", c.remoteOn(0, 0), false)
+	v := c.joinBy(0, k)
 	c.settle()
-	c.advance(200 * time.Millisecond)
-	send(true) // who could begin with nothing else begins here
-	c.settle()
-	c.advance(200 * time.Millisecond)
-	c.hand(viewers...)
-	for _, v := range viewers {
-		v.verify(had, keys, uint64(c.seq))
+	if c.hand(v); len(v.packets) == 0 {
+		t.Fatal("nothing came before the stream was full")
+	}
+	pipe.refuse[mmsg.Video] = true
+	c.advance(100 * time.Millisecond)
+	replayed := c.count("replayed_packets")
+	if n := c.hand(v); n != 0 || c.count("interrupted") == 0 || replayed > 150 {
+		t.Fatalf("%d key frames asked for, interrupted %d, %d packets replayed", n, c.count("interrupted"), replayed)
+	}
+	pipe.refuse[mmsg.Video] = false
+	c.play(false, 20)
+	if n := c.hand(v); n != 1 || c.count("replayed_packets") != replayed {
+		t.Errorf("%d key frames asked for, %d packets replayed, %d before", n, c.count("replayed_packets"), replayed)
+	}
+	had := len(v.packets)
+	c.play(true, 5)
+	c.hand(v)
+	if n := len(v.packets) - had; n != 6 {
+		t.Errorf("%d packets after the key frame, want 6", n)
 	}
 	c.finish()
-}
-
-// verify holds what came to being in order, nothing twice, and everything that was to be had but
-// what is before a key frame that it went on with.
-func (v *viewing) verify(had, keys map[uint64]bool, last uint64) {
-	t := v.r.t
-	t.Helper()
-	var order []uint64
-	for ext := range v.packets {
-		order = append(order, ext)
-	}
-	slices.Sort(order)
-	if v.twice != 0 || len(order) == 0 || v.packets[order[len(order)-1]] != last {
-		t.Fatalf("%d packets came twice; of %d the last is not %d", v.twice, len(order), last)
-	}
-	for i := 1; i < len(order); i++ {
-		from, to := v.packets[order[i-1]], v.packets[order[i]]
-		switch {
-		case to <= from:
-			t.Fatalf("packet %d comes after %d", to, from)
-		case order[i]-order[i-1] == to-from: // as at the publisher's: what is between has not come
-			for seq := from + 1; seq < to; seq++ {
-				if had[seq] {
-					t.Fatalf("packet %d is missing between %d and %d", seq, from, to)
-				}
-			}
-		case order[i] != order[i-1]+1 || !keys[to]:
-			t.Fatalf("packet %d comes %d numbers after %d, and is no key frame", to, order[i]-order[i-1], from)
-		}
-	}
 }
