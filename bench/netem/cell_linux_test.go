@@ -22,6 +22,20 @@ type cell struct {
 	every   time.Duration
 	seconds int              // 0: as many as the run's others
 	black   [2]time.Duration // the blackout's begin and end, if there is one
+	noisy   bool             // it loses packets, so that redundant audio matters
+	stepOf  int              // 1 or 2: the rate of the publisher's or the viewer's link steps
+	joins   int              // how many viewers join, one after the other: nothing else is measured
+}
+
+// systems are the names of those that a cell is measured with.
+func (c *cell) systems() []string {
+	switch {
+	case c.joins > 0:
+		return []string{plain, withCache, byJanus}
+	case c.noisy:
+		return []string{plain, withRED, directly, byJanus}
+	}
+	return []string{plain, directly, byJanus}
 }
 
 // always is a plan of one step.
@@ -49,10 +63,17 @@ type measurement struct {
 	Return                     float64    // s from the end of a blackout to the next picture; -1: none
 	Joined                     float64    // s from the viewer's join to its first picture
 	Late                       [2]float64 // p99 and most by which the boxes were late, ms
+	Adaption                   *adaption  `json:",omitempty"`
+	Gaps                       []gap      `json:",omitempty"`
+	First                      []float64  `json:",omitempty"` // of viewers that join: s from the transport to the first picture
+	Estimates                  []point    `json:",omitempty"` // of the link whose rate steps
+	Asked                      int        // seconds that the run's cells last
 	Failed                     string     `json:",omitempty"`
 
 	samples [2][]sample
 	frames  []float64
+	servers []point // what the server believed of the viewer's link
+	rebound [2][]time.Time
 }
 
 // run measures a cell with a system. The seed is that of all links.
@@ -82,6 +103,9 @@ func (w *world) run(c cell, s system, seconds int, seed uint64) (m measurement, 
 		return m, err
 	}
 	began := time.Now()
+	if c.joins > 0 {
+		return m, w.joinLate(c, s, tabs[publisher], &m)
+	}
 	if err := s.view(tabs[viewer]); err != nil {
 		return m, err
 	}
@@ -146,26 +170,24 @@ func (w *world) measure(c cell, s system, tabs [2]*tab, m *measurement, seconds 
 			}
 		}
 	}
-	estimates, n := 0.0, 0
-	next := start.Add(c.every)
-	for time.Since(start) < time.Duration(seconds)*time.Second {
-		pause(100 * time.Millisecond)
-		estimates += s.estimate()
-		n++
-		if c.every > 0 && time.Now().After(next) {
-			next = next.Add(c.every)
-			for i, b := range w.boxes {
-				if c.rebind[i] {
-					b.Rebind()
-				}
-			}
-		}
-	}
+	w.watch(c, s, m, start, seconds)
 	last, err := both(tabs)
 	if err != nil {
 		return err
 	}
-	m.ServerEstimate = estimates / float64(n)
+	for _, p := range m.servers {
+		m.ServerEstimate += p.Bitrate / float64(len(m.servers))
+	}
+	for i, b := range w.boxes {
+		if !c.rebind[i] {
+			continue
+		}
+		if i == viewer {
+			m.Gaps = gaps(b.Records(Up), b.Records(Down), m.rebound[i], c.base.Delay)
+		} else { // what the viewer sees of it
+			m.Gaps = gaps(nil, w.boxes[viewer].Records(Down), m.rebound[i], c.base.Delay)
+		}
+	}
 	for _, b := range w.boxes {
 		_, p99, most := b.Late()
 		m.Late = [2]float64{max(m.Late[0], p99.Seconds()*1000), max(m.Late[1], most.Seconds()*1000)}
@@ -184,6 +206,81 @@ func (w *world) measure(c cell, s system, tabs [2]*tab, m *measurement, seconds 
 	}
 	m.see(c, start, last[viewer].At)
 	return nil
+}
+
+// watch lets the time of a measurement pass, with what happens in it.
+func (w *world) watch(c cell, s system, m *measurement, start time.Time, seconds int) {
+	next := start.Add(c.every)
+	for time.Since(start) < time.Duration(seconds)*time.Second {
+		pause(100 * time.Millisecond)
+		m.servers = append(m.servers, point{time.Since(start), s.estimate()})
+		if c.every == 0 || time.Now().Before(next) {
+			continue
+		}
+		next = next.Add(c.every)
+		for i, b := range w.boxes {
+			if c.rebind[i] {
+				m.rebound[i] = append(m.rebound[i], b.Rebind())
+			}
+		}
+	}
+}
+
+// joinLate has viewers join one after the other, and sees when each has its first picture.
+func (w *world) joinLate(c cell, s system, sender *tab, m *measurement) error {
+	if err := w.ready(sender, c.bitrate); err != nil {
+		return err
+	}
+	first, err := sender.stats()
+	if err != nil {
+		return err
+	}
+	for range c.joins {
+		at, err := w.joinOnce(s)
+		if err != nil {
+			return err
+		}
+		m.First = append(m.First, at)
+		pause(1500 * time.Millisecond) // so that key frames are not merged
+	}
+	last, err := sender.stats()
+	m.PublisherPLIs = last.Outbound.Video.PliCount - first.Outbound.Video.PliCount
+	return err
+}
+
+// joinOnce returns the seconds from a viewer's transport to its first picture.
+func (w *world) joinOnce(s system) (float64, error) {
+	tb, err := w.browsers[viewer].open("late viewer")
+	if err != nil {
+		return 0, err
+	}
+	defer tb.end()
+	defer func() { _ = tb.do("rig.leave()") }()
+	if err := s.view(tb); err != nil {
+		return 0, err
+	}
+	var frames []float64
+	err = tb.until(20*time.Second, "a picture", func() (bool, error) {
+		frames, err = tb.frames()
+		return len(frames) > 0, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	connected, err := eval[float64](tb, "rig.connected()")
+	return (frames[0] - connected) / 1000, err
+}
+
+// ready waits until a publisher without viewers sends.
+func (w *world) ready(sender *tab, bitrate int) error {
+	err := sender.until(20*time.Second, "the publisher sends", func() (bool, error) {
+		st, err := sender.stats()
+		return st.Outbound.Video.FramesSent > 30, err
+	})
+	if err != nil {
+		return err
+	}
+	return sender.do(fmt.Sprintf("rig.limit(%d)", bitrate))
 }
 
 func both(tabs [2]*tab) (out [2]stats, err error) {
@@ -257,6 +354,7 @@ func (m *measurement) see(c cell, start time.Time, until float64) {
 		}
 	}
 	m.Estimate = sum / float64(max(n, 1))
+	m.adapt(c, from, until)
 	begin, _ := slices.BinarySearch(m.frames, from)
 	before := from
 	if begin > 0 {
@@ -279,8 +377,39 @@ func (m *measurement) see(c cell, start time.Time, until float64) {
 	}
 }
 
+// adapt sees how the estimate of a link followed its rate.
+func (m *measurement) adapt(c cell, from, until float64) {
+	switch c.stepOf {
+	case 0:
+		return
+	case publisher + 1:
+		for _, s := range m.samples[publisher] {
+			if s.At >= from && s.At <= until {
+				m.Estimates = append(m.Estimates, point{seconds((s.At - from) / 1000), s.Estimate})
+			}
+		}
+	default:
+		m.Estimates = m.servers
+	}
+	a := adapts(m.Estimates)
+	m.Adaption = &a
+}
+
 func (m measurement) String() string {
-	return fmt.Sprintf("%-16s %-12s fps %.1f of %.1f, frames lost %.2f %%, packets lost %.1f %%, after recovery %.2f %% (%.0f recovered), "+
+	more := ""
+	if m.Adaption != nil {
+		more += fmt.Sprintf(", adapts %+v", *m.Adaption)
+	}
+	if len(m.Gaps) > 0 {
+		more += fmt.Sprintf(", gaps %.2f", m.Gaps)
+	}
+	if len(m.First) > 0 {
+		more += fmt.Sprintf(", first pictures %.3f, median %.3f", m.First, median(m.First))
+	}
+	if m.Failed != "" {
+		more += ", failed: " + m.Failed
+	}
+	return more[min(2, len(more)):] + fmt.Sprintf(" %-16s %-12s fps %.1f of %.1f, frames lost %.2f %%, packets lost %.1f %%, after recovery %.2f %% (%.0f recovered), "+
 		"freezes %.0f of %.2f s (%d > 0.5 s, longest %.2f s), concealed %.2f %% (aloud %.2f %%), PLI %.0f (publisher got %.0f), NACK %.0f, "+
 		"key frames %.0f, %.0f kbit/s, jitter buffer %.0f ms, estimate %.0f kbit/s, server's %.0f, return %.2f s, joined %.2f s, boxes late %.2f/%.2f ms",
 		m.Cell, m.System, m.FPS, m.SentFPS, 100*m.FramesLost, 100*m.PacketLoss, 100*m.ResidualLoss, m.Recovered,

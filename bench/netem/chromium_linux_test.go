@@ -161,6 +161,3 @@ func (tb *tab) until(timeout time.Duration, what string, so func() (bool, error)
 		}
 	}
 }
-
-// pause lets time pass, which is what a measurement is made of.
-func pause(d time.Duration) { <-time.NewTimer(d).C }

@@ -84,14 +84,23 @@ func (s *tsubame) join(tb *tab, end int, role string) (err error) {
 func (s *tsubame) publish(tb *tab) error { return s.join(tb, publisher, "sendonly") }
 func (s *tsubame) view(tb *tab) error    { return s.join(tb, viewer, "recvonly") }
 
-func (s *tsubame) estimate() float64 { return 0 }
+// estimate asks the server, which looks at its connections once a second.
+func (s *tsubame) estimate() float64 {
+	var all []struct {
+		Target float64
+	}
+	if err := s.w.get(s.debug+"/debug/connections?connection_id="+s.ids[viewer], &all); err != nil || len(all) != 1 {
+		return 0
+	}
+	return all[0].Target
+}
 
 // direct is the same two browsers without any server, through both links in series.
 type direct struct {
 	publisher *tab
 }
 
-func (d *direct) name() string { return "direct" }
+func (d *direct) name() string { return directly }
 
 func (d *direct) publish(tb *tab) error {
 	d.publisher = tb
@@ -111,3 +120,31 @@ func (d *direct) view(tb *tab) error {
 }
 
 func (d *direct) estimate() float64 { return 0 }
+
+// startSystem starts what a name of a system says.
+func startSystem(t *testing.T, w *world, name string) system {
+	t.Helper()
+	switch name {
+	case plain:
+		return startTsubame(t, w, name, nil)
+	case withRED:
+		return startTsubame(t, w, name, map[string]string{"opus_red": "true"})
+	case withCache:
+		return startTsubame(t, w, name, map[string]string{"keyframe_cache": "2000000"})
+	case directly:
+		return &direct{}
+	case byJanus:
+		return startJanus(t, w)
+	}
+	t.Fatalf("no system is called %q", name)
+	return nil
+}
+
+// The systems' names.
+const (
+	plain     = "tsubame"
+	withRED   = "tsubame+red"
+	withCache = "tsubame+cache"
+	directly  = "direct"
+	byJanus   = "Janus"
+)

@@ -10,6 +10,7 @@ const peers = [];
 const errors = [];
 const frames = []; // when each picture was shown
 const samples = [];
+let connected = 0; // when the transport was there
 let stream = null;
 let sora = null;
 
@@ -18,6 +19,9 @@ globalThis.RTCPeerConnection = class extends Native {
   constructor(...args) {
     super(...args);
     peers.push(this);
+    this.addEventListener("connectionstatechange", () => {
+      if (this.connectionState === "connected") connected ||= now();
+    });
     this.addEventListener("track", ({ track, streams }) => show(track, streams[0] ?? new MediaStream([track])));
   }
 };
@@ -78,13 +82,13 @@ function gathered(pc) {
 // joinTsubame resolves when the SDK says that it is connected.
 async function joinTsubame({ url, channel, role, options }) {
   sora = Sora.connection(url, false)[role](channel, null, options);
-  const connected = new Promise((resolve, reject) => {
+  const joined = new Promise((resolve, reject) => {
     sora.on("connected", resolve);
     sora.on("disconnect", (event) => reject(new Error(`disconnected: ${JSON.stringify(event)}`)));
   });
-  connected.catch(() => {});
+  joined.catch(() => {});
   await (role === "recvonly" ? sora.connect() : sora.connect(await devices()));
-  await connected;
+  await joined;
   return sora.connectionId;
 }
 
@@ -159,6 +163,7 @@ globalThis.rig = {
   errors: () => errors,
   frames: () => frames,
   samples: () => samples,
+  connected: () => connected,
   leave: async () => {
     await sora?.disconnect();
     for (const pc of peers) pc.close();

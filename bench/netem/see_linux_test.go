@@ -1,0 +1,112 @@
+//go:build browser
+
+package netem
+
+import (
+	"slices"
+	"time"
+)
+
+// gap is what a rebinding of a client's NAT did to the media that it receives.
+type gap struct {
+	// Silence is from the last packet of media before it to the first after it, and Answer from
+	// the first check of the client that reached the server from the new port to that packet, as
+	// it left the server: s.
+	Silence, Answer float64
+}
+
+// gaps looks at the records of the box of a client that receives, one gap for each rebinding.
+func gaps(up, down []Record, rebound []time.Time, delay time.Duration) (out []gap) {
+	for i, at := range rebound {
+		end := time.Now()
+		if i+1 < len(rebound) {
+			end = rebound[i+1]
+		}
+		out = append(out, oneGap(up, down, at, end, delay))
+	}
+	return out
+}
+
+func oneGap(up, down []Record, at, end time.Time, delay time.Duration) gap {
+	g := gap{never, never}
+	isMedia := func(r Record) bool { return r.Kind == RTP }
+	first := slices.IndexFunc(down, func(r Record) bool { return isMedia(r) && r.At.After(at) && r.At.Before(end) })
+	if first <= 0 {
+		return g
+	}
+	before := at
+	for _, r := range slices.Backward(down[:first]) {
+		if isMedia(r) {
+			before = r.At
+			break
+		}
+	}
+	g.Silence = down[first].At.Sub(before).Seconds()
+	check := slices.IndexFunc(up, func(r Record) bool {
+		return r.Kind == STUN && r.Type == 1 && r.At.After(at) && r.Port == down[first].Port
+	})
+	if check >= 0 && up[check].At.Before(down[first].At) {
+		g.Answer = (down[first].At.Sub(up[check].At) - delay).Seconds()
+	}
+	return g
+}
+
+// point is an estimate at a time since the measurement's start.
+type point struct {
+	At      time.Duration
+	Bitrate float64
+}
+
+// adaption is what an estimate did behind the steps of the rate.
+type adaption struct {
+	// Down and Back are the seconds after each step till the estimate was within 20 % of the
+	// rate and stayed there for a second; never: it did not come there.
+	Down, Back float64
+	// Over is the longest time in a row in which it was more than 20 % too high, s, without that
+	// before Down.
+	Over float64
+}
+
+// adapts sees how an estimate followed the steps of the rate.
+func adapts(points []point) adaption {
+	a := adaption{
+		Down: within(points, stepDown, stepBack, lowRate),
+		Back: within(points, stepBack, stepEnd*time.Second, highRate),
+	}
+	since := time.Duration(0)
+	for _, p := range points {
+		rate := float64(highRate)
+		if p.At >= stepDown && p.At < stepBack {
+			rate = lowRate
+		}
+		adapting := p.At >= stepDown && p.At < stepBack && (a.Down == never || p.At < stepDown+seconds(a.Down))
+		switch {
+		case p.Bitrate <= 1.2*rate || adapting:
+			since = 0
+		case since == 0:
+			since = p.At
+		default:
+			a.Over = max(a.Over, (p.At - since).Seconds())
+		}
+	}
+	return a
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// within is how long behind from an estimate comes within 20 % of a rate and stays for a second.
+func within(points []point, from, to time.Duration, rate float64) float64 {
+	since := time.Duration(never)
+	for _, p := range points {
+		switch {
+		case p.At < from || p.At >= to:
+		case p.Bitrate < 0.8*rate || p.Bitrate > 1.2*rate:
+			since = never
+		case since == never:
+			since = p.At
+		case p.At-since >= time.Second:
+			return (since - from).Seconds()
+		}
+	}
+	return never
+}
