@@ -19,14 +19,14 @@ import (
 // Config are the bounds of an estimator in bit/s. What is 0 is the default.
 type Config struct {
 	Min   uint64 // the target never falls below; default 50 kbit/s
-	Start uint64 // the target before anything is known; default 600 kbit/s
+	Start uint64 // the target before anything is known; default 300 kbit/s
 	Max   uint64 // the target never rises above; default 100 Mbit/s
 }
 
 // The defaults of Config.
 const (
 	DefaultMin   = 50_000
-	DefaultStart = 600_000
+	DefaultStart = 300_000
 	DefaultMax   = 100_000_000
 )
 
@@ -211,6 +211,9 @@ func (e *Estimator) mayProbe(now mono.Time) bool {
 		e.trend.state == Normal && e.loss.mayProbe(now)
 }
 
+// used reports whether what was found last is made use of, as far as there is anything to send.
+func (e *Estimator) used() bool { return e.limited.is || e.acked.rate() > probeUsed*e.target }
+
 // plan decides whether to probe.
 func (e *Estimator) plan(now mono.Time) {
 	p := &e.prober
@@ -233,7 +236,7 @@ func (e *Estimator) plan(now mono.Time) {
 			p.plan(e.target, ceiling, dropProbe*p.from)
 		}
 		p.from = 0
-	case since >= probeEvery, p.retry && since >= probeSooner:
+	case since >= probeEvery, p.retry && since >= probeSooner && e.used():
 		p.retry = false
 		p.lastAt = now
 		p.plan(e.target, ceiling, probeRegular*e.target)

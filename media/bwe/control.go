@@ -199,6 +199,7 @@ func (e *Estimator) control(now mono.Time) {
 	}
 	rate, probed := e.prober.result(e.history.reported)
 	if e.aimd.step(now, m) {
+		e.prober.overused = true
 		e.prober.pending = [clusterCapacity]float64{}
 		if now.Sub(e.prober.dropped) > dropSoon {
 			e.prober.from = before
@@ -229,8 +230,10 @@ func (e *Estimator) probed(now mono.Time, rate, probed float64) {
 		e.loss.refute(now, rate)
 	}
 	if rate >= probeAlmost*probed {
-		if e.loss.wary(now) {
-			e.prober.retry = true // when loss has had time to show
+		if e.loss.wary(now) || !e.limited.is && e.prober.overused {
+			// When there was time for loss and delay to show: on a path shared with others a
+			// probe may have found a gap that was theirs.
+			e.prober.retry = true
 			return
 		}
 		e.prober.plan(e.aimd.rate, float64(e.cfg.Max), probeFurther*rate)

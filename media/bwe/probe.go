@@ -11,7 +11,7 @@ import (
 // probe_bitrate_estimator.cc). Here they are sent as long as more is wanted than the target,
 // because otherwise a path that has become better is found at 8 % a second only.
 const (
-	probeTime    = 15 * time.Millisecond // that a cluster takes to send, at least
+	probeTime    = 30 * time.Millisecond // that a cluster takes to send, at least: about a frame, so that others' gaps do not count
 	probePackets = 5                     // in it, at least
 
 	probeFirst   = 3.0 // times the target, at the beginning,
@@ -21,6 +21,7 @@ const (
 	probeRegular = 2.0             // times the target
 	probeEvery   = 5 * time.Second // regularly
 	probeSooner  = time.Second     // when more is wanted than before
+	probeUsed    = 0.6             // of the target arrives, before the next one that is not regular
 	probeLeast   = 1.05            // times the target; a probe below that shows nothing
 	probeWanted  = 1.25            // times what is wanted is probed at most: what is found is a little less
 
@@ -69,7 +70,8 @@ type prober struct {
 	open     uint8 // the cluster that is being sent, or to be sent next
 	id       uint8 // of the newest cluster
 	begun    bool  // the first probes were planned
-	retry    bool  // what is wanted has risen
+	retry    bool  // there is more to find out than regularly
+	overused bool  // the path was too slow once
 	lastAt   mono.Time
 	from     float64   // target before a drop; 0: none
 	dropped  mono.Time // when
