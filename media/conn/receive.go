@@ -125,7 +125,7 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 	}
 	m.Seq = p.number(ext)
 	if p.red != nil {
-		p.red.note(p.ssrc, ext, v.Timestamp)
+		p.red.note(p.ssrc, ext, v.Timestamp, len(payload) == 0)
 	}
 	if isRTX {
 		n.Recovered.Inc()

@@ -18,6 +18,9 @@ const redMemory = 16
 type redSource struct {
 	ssrc  uint32
 	known [redMemory]stamp // by number, modulo their count
+	// probes have numbers of the stream's, but neither payloads nor timestamps of their own:
+	// libwebrtc has one after the other where it has no video to probe the network with.
+	probes probes
 }
 
 type stamp struct {
@@ -25,12 +28,39 @@ type stamp struct {
 	timestamp uint32
 }
 
+// probes remembers which of a stream's last packets were without payload. The zero value knows
+// none.
+type probes struct {
+	top  uint64
+	bits uint64 // bit i: packet top-i
+}
+
+// mark notes that the packet seq is one.
+func (p *probes) mark(seq uint64) {
+	if seq > p.top {
+		p.bits <<= min(seq-p.top, 64)
+		p.top = seq
+	}
+	p.bits |= 1 << (p.top - seq) // which is nothing if it is too long ago
+}
+
+// before returns the number of the packet before seq that is none, as far as is remembered.
+func (p *probes) before(seq uint64) uint64 {
+	seq--
+	for seq <= p.top && p.bits>>(p.top-seq)&1 != 0 {
+		seq--
+	}
+	return seq
+}
+
 // note remembers an accepted packet, whatever it came as.
-func (r *redSource) note(ssrc uint32, ext uint64, timestamp uint32) {
+func (r *redSource) note(ssrc uint32, ext uint64, timestamp uint32, empty bool) {
 	if r.ssrc != ssrc {
 		*r = redSource{ssrc: ssrc}
 	}
-	if e := &r.known[ext%redMemory]; ext > e.ext {
+	if empty {
+		r.probes.mark(ext)
+	} else if e := &r.known[ext%redMemory]; ext > e.ext {
 		*e = stamp{ext, timestamp}
 	}
 }
@@ -41,22 +71,22 @@ func (r *redSource) at(ext uint64) (uint32, bool) {
 }
 
 // place returns which packet before ext, which has timestamp ts, a block is a copy of. By its place
-// in the payload it is the one back before, as everybody sends it: unless that, or something
-// else around, has come with another timestamp. Then it is the one that even steps of time
-// make it, where a packet was left out. False: it is a copy of one that has come, or of none
-// that could have been between those that have.
-func (r *redSource) place(ssrc uint32, ext uint64, ts uint32, back int, offset uint32) (uint64, bool) {
+// in the payload it is hole, as everybody sends it: unless that, or something else around, has
+// come with another timestamp. Then it is the one that even steps of time make it, where a
+// packet was left out. False: it is a copy of one that has come, or of none that could have been
+// between those that have.
+func (r *redSource) place(ssrc uint32, ext uint64, ts uint32, hole uint64, offset uint32) (uint64, bool) {
 	if r.ssrc != ssrc || offset == 0 {
 		return 0, false
 	}
-	if hole := ext - uint64(back); r.fits(ext, hole, ts-offset) {
+	if r.fits(ext, hole, ts-offset) {
 		return hole, true
 	}
 	step := r.step(ext, ts)
 	if step == 0 || offset%step != 0 {
 		return 0, false
 	}
-	hole := ext - uint64(offset/step)
+	hole = ext - uint64(offset/step)
 	return hole, r.fits(ext, hole, ts-offset)
 }
 
@@ -115,17 +145,22 @@ func (c *Conn) receiveRED(env *Env, now mono.Time, p *publisher, v *rtp.View, x 
 	}
 	if ext, ok := p.stream.Extend(v.Seq); ok {
 		blocks := r.Blocks()
+		var holes [codec.MaxREDBlocks]uint64
+		for i, last := len(blocks)-1, ext; i >= 0; i-- {
+			last = p.red.probes.before(last)
+			holes[i] = last
+		}
 		for i := range blocks {
 			b := &blocks[i]
-			back, ts := len(blocks)-i, v.Timestamp-uint32(b.Offset)
+			ts := v.Timestamp - uint32(b.Offset)
 			if b.PayloadType != p.spec.PayloadType {
 				n.DropREDType.Inc()
 				continue
 			}
-			if known, ok := p.red.at(ext - uint64(back)); b.Len == 0 || ok && known == ts {
+			if known, ok := p.red.at(holes[i]); b.Len == 0 || ok && known == ts {
 				continue // as good as always: nothing was lost
 			}
-			if hole, ok := p.red.place(p.ssrc, ext, v.Timestamp, back, uint32(b.Offset)); ok && p.stream.Lacks(hole) {
+			if hole, ok := p.red.place(p.ssrc, ext, v.Timestamp, holes[i], uint32(b.Offset)); ok && p.stream.Lacks(hole) {
 				c.fill(env, now, p, hole, ts, x, payload[b.At:b.At+b.Len])
 			}
 		}
@@ -163,7 +198,7 @@ func (c *Conn) fill(env *Env, now mono.Time, p *publisher, hole uint64, ts uint3
 		m.Flags |= packet.FlagAudioLevel
 	}
 	p.describe(n, m, ext, payload)
-	p.red.note(p.ssrc, ext, ts)
+	p.red.note(p.ssrc, ext, ts, false)
 	n.REDRecovered.Inc()
 	if p.ring != nil {
 		env.Arena.Retain(ref, 1)

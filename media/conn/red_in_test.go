@@ -316,6 +316,76 @@ func TestProbesUnderThePayloadTypeOfRedundantAudioAreProbes(t *testing.T) {
 	}
 }
 
+func TestProbesAreSteppedOver(t *testing.T) {
+	var p probes
+	if got := p.before(70000); got != 69999 {
+		t.Errorf("before anything was marked: %d", got)
+	}
+	for _, seq := range []uint64{70001, 70003, 70002, 70010, 70073, 70009} { // 70009 is 64 ago
+		p.mark(seq)
+	}
+	for seq, want := range map[uint64]uint64{
+		70001: 70000, 70011: 70009, 70010: 70009, 70074: 70072, 70073: 70072, 70075: 70074, 70004: 70003, 1: 0,
+	} {
+		if got := p.before(seq); got != want {
+			t.Errorf("before %d is %d, want %d", seq, got, want)
+		}
+	}
+	p.mark(80000)
+	if got := p.before(80001); got != 79999 {
+		t.Errorf("after a gap: %d", got)
+	}
+}
+
+// libwebrtc probes with padding under the numbers of its sound, between packets of that, and with
+// their timestamps, when it sends nothing else.
+func TestProbesBetweenPacketsAreInNobodysRedundancy(t *testing.T) {
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		c := newRedCall(t, sound)
+		all := speech(100)
+		plain, with := newNumbers(t, all), newNumbers(t, all)
+		seq, probed := all[0].seq, 0
+		lost := false
+		for i := range all {
+			all[i].seq = seq
+			seq++
+			payload := red(all, i, 1)
+			if lost = i > 0 && i < 97 && !lost && r.IntN(3) == 0; !lost {
+				c.arrive(redType, all[i], payload)
+			}
+			got := c.fanOut()
+			plain.takeAny(got[2])
+			with.takeAny(got[0])
+			for range r.IntN(7) * r.IntN(2) { // whether or not it comes, if the packet before has
+				pad := spoken{seq, all[i].timestamp, ""}
+				seq++
+				if lost || i > 0 && r.IntN(4) == 0 {
+					continue
+				}
+				c.pub.padNext = true
+				c.arrive(redType, pad, []byte{0, 0, 0, 4})
+				probed++
+				for v, h := range c.fanOut() {
+					for _, x := range h {
+						if x.payload != "" {
+							t.Fatalf("viewer %d got %+v for a probe", v, x)
+						}
+					}
+				}
+			}
+		}
+		plain.once(all)
+		with.once(all)
+		if len(with.repeats) < 95 {
+			t.Errorf("%d payloads came again", len(with.repeats))
+		}
+		if probed == 0 || t.Failed() {
+			t.Fatalf("seed %d, %d probes", seed, probed)
+		}
+	}
+}
+
 // The end of a stream that was not negotiated is not begun by it.
 func TestRedundantAudioThatWasNotNegotiatedIsDropped(t *testing.T) {
 	spec := sound
@@ -381,9 +451,9 @@ func TestLiesAboutTimeFillNoHole(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	var s redSource
 	for range 20000 {
-		s.note(1, 1<<16+uint64(r.IntN(64)), r.Uint32()>>uint(r.IntN(30)))
+		s.note(1, 1<<16+uint64(r.IntN(64)), r.Uint32()>>uint(r.IntN(30)), false)
 		ext, ts, offset := 1<<16+uint64(r.IntN(64)), r.Uint32()>>uint(r.IntN(30)), uint32(r.IntN(codec.MaxREDOffset+1))
-		hole, ok := s.place(1, ext, ts, 1+r.IntN(codec.MaxREDBlocks), offset)
+		hole, ok := s.place(1, ext, ts, ext-uint64(1+r.IntN(codec.MaxREDBlocks)), offset)
 		if !ok {
 			continue
 		}

@@ -91,40 +91,36 @@ func (e *Env) AddRedundancy(last *router.Redundancy, packets []Packet) {
 	}
 }
 
-// build writes p with copies of the packets that are up to levels before it, as far as they are
-// known. It makes nothing of it without the one that is just so far.
+// build writes p with copies of so many packets before it. It makes nothing of it if there are
+// not as many that are known and fit.
 func (r *redPayload) build(last *router.Redundancy, p *Packet, levels int) {
 	r.n = 0
 	var offsets [redLevels]uint32
 	var payloads [redLevels][]byte
-	blocks, size := 0, codec.REDLastHeader+len(p.Body)
-	for back := levels; back > 0; back-- {
-		ts, payload, ok := last.Find(p.Meta.Seq - uint64(back))
+	size, seq := codec.REDLastHeader+len(p.Body), p.Meta.Seq
+	for i := levels - 1; i >= 0; i-- { // the oldest comes first
+		before, ts, payload, ok := last.Before(seq)
 		// A pause of Opus, which says every 400 ms that it goes on, is longer than can be said.
-		offset := p.Meta.Timestamp - ts
-		if ok = ok && offset-1 < codec.MaxREDOffset; !ok {
-			if back == levels {
-				return
-			}
+		if offset := p.Meta.Timestamp - ts; ok && offset-1 < codec.MaxREDOffset {
+			seq, offsets[i], payloads[i] = before, offset, payload
+			size += codec.REDBlockHeader + len(payload)
 			continue
 		}
-		offsets[blocks], payloads[blocks] = offset, payload
-		blocks++
-		size += codec.REDBlockHeader + len(payload)
+		return
 	}
 	if size > maxREDPayload {
 		return
 	}
 	b := r.bytes[:0]
-	for i := range blocks {
+	for i := range levels {
 		b = codec.AppendREDBlock(b, 0, offsets[i], len(payloads[i]))
 	}
 	b = codec.AppendREDPrimary(b, 0)
-	for _, payload := range payloads[:blocks] {
+	for _, payload := range payloads[:levels] {
 		b = append(b, payload...)
 	}
 	b = append(b, p.Body...)
-	r.n, r.heads, r.inner = uint16(len(b)), uint8(blocks), 0
+	r.n, r.heads, r.inner = uint16(len(b)), uint8(levels), 0
 }
 
 // payload returns the bytes for viewers who know Opus by the payload type inner. It is the same

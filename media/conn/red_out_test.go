@@ -159,7 +159,7 @@ func TestRedundancyIsLeftOutWhereItDoesNotFit(t *testing.T) {
 		{name: "one byte more", sizes: []int{400, 400, maxREDPayload - 800 - 8}, step: tick, one: 1, two: 1},
 		{name: "none fits", sizes: []int{100, 100, 900}, step: tick, one: 0, two: 0},
 		{name: "more than an MTU", sizes: []int{100, 100, 1100}, step: tick, one: 0, two: 0},
-		{name: "the one before is too long to be remembered", sizes: []int{100, router.MaxRemembered + 1, 100}, step: tick, one: 0, two: 1},
+		{name: "the one before is too long to be remembered", sizes: []int{100, router.MaxRemembered + 1, 100}, step: tick, one: 1, two: 1},
 		{name: "the longest that is remembered", sizes: []int{router.MaxRemembered, router.MaxRemembered, 20}, step: tick, one: 1, two: 2},
 		{name: "a pause that can just be said", sizes: []int{80, 80, 80}, step: codec.MaxREDOffset, one: 1, two: 1},
 		{name: "a pause of Opus", sizes: []int{80, 80, 1}, step: 20 * tick, one: 0, two: 0},
@@ -185,7 +185,7 @@ func TestRedundancyIsLeftOutWhereItDoesNotFit(t *testing.T) {
 	}
 }
 
-func TestAPacketsRedundancyIsThatOfTheSameTrackAndTime(t *testing.T) {
+func TestAPacketsRedundancyIsWhatIsKnownOfThoseBeforeIt(t *testing.T) {
 	c := newRedCall(t, sound)
 	all := speech(10)
 	n := newNumbers(t, all)
@@ -193,7 +193,7 @@ func TestAPacketsRedundancyIsThatOfTheSameTrackAndTime(t *testing.T) {
 		c.arrive(opusType, all[i], []byte(all[i].payload))
 		h := c.fanOut()[0]
 		n.take(h)
-		want := map[int]string{1: all[0].payload, 2: all[1].payload, 4: all[3].payload, 8: all[7].payload}[i]
+		want := map[int]string{1: all[0].payload, 3: all[1].payload, 2: all[1].payload, 4: all[3].payload, 7: all[4].payload, 8: all[7].payload}[i]
 		got := ""
 		for _, x := range h[0].redundancy {
 			got += x.payload

@@ -117,8 +117,8 @@ func TestRedundancyIsTheSameOnEveryShardAndNothingToOthers(t *testing.T) {
 	want = slices.Delete(want, 7, 8)
 	sent := v.take()
 	var repeats []string
-	for i, w := range want {
-		if i > 0 && w != word(8) { // which has nobody before it
+	for i := range want {
+		if i > 0 {
 			repeats = append(repeats, want[i-1])
 		}
 	}

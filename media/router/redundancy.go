@@ -11,9 +11,7 @@ const MaxRemembered = 480
 // are sent redundant audio. It has copies, so that it holds no buffers. There is one for each
 // track and shard with such a viewer, of 2 KiB; it belongs to the shard's goroutine.
 type Redundancy struct {
-	// By number, modulo their count: those before the newest, and some for packets that come
-	// out of order.
-	last [4]remembered
+	last [4]remembered // two levels and, for packets that come out of order, some more
 }
 
 type remembered struct {
@@ -23,10 +21,16 @@ type remembered struct {
 	payload   [MaxRemembered]byte
 }
 
-// Note remembers a payload by its Meta.Seq and timestamp. An empty one, or one that is too
-// long, is not; nor is one that is late by more than there is room for.
+// Note remembers a payload by its Meta.Seq and timestamp, in place of the oldest. An empty one,
+// or one that is too long, is not remembered; nor is one that is late by more than there is room
+// for.
 func (r *Redundancy) Note(seq uint64, timestamp uint32, payload []byte) {
-	e := &r.last[seq%uint64(len(r.last))]
+	e := &r.last[0]
+	for i := range r.last {
+		if r.last[i].seq < e.seq {
+			e = &r.last[i]
+		}
+	}
 	if len(payload) == 0 || len(payload) > MaxRemembered || seq <= e.seq {
 		return
 	}
@@ -34,14 +38,20 @@ func (r *Redundancy) Note(seq uint64, timestamp uint32, payload []byte) {
 	e.n = uint16(copy(e.payload[:], payload))
 }
 
-// Find returns the timestamp and the payload of the packet seq; false if it is not remembered.
-// The payload is lent until the next call of Note.
-func (r *Redundancy) Find(seq uint64) (timestamp uint32, payload []byte, ok bool) {
-	e := &r.last[seq%uint64(len(r.last))]
-	if e.seq != seq || seq == 0 {
-		return 0, nil, false
+// Before returns the packet that is remembered and next before seq, whatever was lost or had no
+// payload in between: its own Meta.Seq, timestamp and payload. The payload is lent until the next
+// call of Note.
+func (r *Redundancy) Before(seq uint64) (before uint64, timestamp uint32, payload []byte, ok bool) {
+	var found *remembered
+	for i := range r.last {
+		if e := &r.last[i]; e.seq != 0 && e.seq < seq && e.seq > before {
+			found, before = e, e.seq
+		}
 	}
-	return e.timestamp, e.payload[:e.n], true
+	if found == nil {
+		return 0, 0, nil, false
+	}
+	return before, found.timestamp, found.payload[:found.n], true
 }
 
 func (r *Redundancy) reset() {

@@ -1,30 +1,44 @@
 package router
 
 import (
-	"bytes"
+	"slices"
 	"testing"
 
 	"tsubame/media/param"
 )
 
+// before returns the numbers of what is remembered before seq, the nearest first.
+func before(t *testing.T, r *Redundancy, seq uint64) (seqs []uint64) {
+	t.Helper()
+	for {
+		at, ts, payload, ok := r.Before(seq)
+		if !ok {
+			return seqs
+		}
+		if ts != uint32(at*960) || payload[0] != byte(at) {
+			t.Errorf("%d: %d, %x", at, ts, payload)
+		}
+		seqs, seq = append(seqs, at), at
+	}
+}
+
 func TestTheLastPayloadsAreRemembered(t *testing.T) {
 	var r Redundancy
-	for seq := uint64(70000); seq < 70010; seq++ {
-		r.Note(seq, uint32(seq*960), []byte{byte(seq), 2})
+	if got := before(t, &r, 70000); got != nil {
+		t.Errorf("nothing, and %d", got)
 	}
-	r.Note(70003, 3, []byte("late by more than is remembered"))
-	for back, want := range []bool{true, true, true, true, false, false, false} {
-		seq := uint64(70009 - back)
-		ts, payload, ok := r.Find(seq)
-		if ok != want || ok && (ts != uint32(seq*960) || !bytes.Equal(payload, []byte{byte(seq), 2})) {
-			t.Errorf("%d: %d, %x, %v", seq, ts, payload, ok)
+	note := func(seqs ...uint64) {
+		for _, seq := range seqs {
+			r.Note(seq, uint32(seq*960), []byte{byte(seq), 2})
 		}
 	}
-	if _, _, ok := r.Find(70010); ok {
-		t.Error("what has not come is remembered")
-	}
-	if _, _, ok := new(Redundancy).Find(0); ok {
-		t.Error("nothing is remembered")
+	note(70000, 70001, 70002, 70004, 70003, 70009, 70000, 70001) // the last two are late by too much
+	for seq, want := range map[uint64][]uint64{
+		70010: {70009, 70004, 70003, 70002}, 70009: {70004, 70003, 70002}, 70004: {70003, 70002}, 70003: {70002}, 70002: nil,
+	} {
+		if got := before(t, &r, seq); !slices.Equal(got, want) {
+			t.Errorf("before %d are %d, want %d", seq, got, want)
+		}
 	}
 }
 
@@ -33,10 +47,11 @@ func TestPayloadsOfNoUseAsRedundancyAreNotRemembered(t *testing.T) {
 	r.Note(70000, 1, nil)
 	r.Note(70001, 2, make([]byte, MaxRemembered+1))
 	r.Note(70002, 3, make([]byte, MaxRemembered))
-	for seq, want := range map[uint64]bool{70000: false, 70001: false, 70002: true} {
-		if _, _, ok := r.Find(seq); ok != want {
-			t.Errorf("%d: %v", seq, ok)
-		}
+	if seq, ts, payload, ok := r.Before(70003); !ok || seq != 70002 || ts != 3 || len(payload) != MaxRemembered {
+		t.Errorf("%d, %d, %d bytes, %v", seq, ts, len(payload), ok)
+	}
+	if seq, _, _, ok := r.Before(70002); ok {
+		t.Errorf("%d is remembered", seq)
 	}
 }
 
@@ -71,7 +86,7 @@ func TestTheMemoryOfATrackEndsWithItsLastSink(t *testing.T) {
 	if again := f.Find(id).Redundancy; again != first {
 		t.Error("a second memory was made")
 	}
-	if _, _, ok := first.Find(70000); ok {
+	if _, _, _, ok := first.Before(70001); ok {
 		t.Error("the former track's payload is known")
 	}
 }
