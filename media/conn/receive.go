@@ -104,6 +104,14 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 			n.RTXMalformed.Inc()
 			return due
 		}
+		if highest, ok := p.stream.Highest(); !ok || int16(seq-uint16(highest)) > 0 {
+			// Nobody has asked for what is ahead of the stream: it is a probe that has overtaken
+			// its original, or of a source that has given way to this one, whose numbers mean
+			// other packets.
+			env.Mag.Release(ref)
+			n.DropLate.Inc()
+			return due
+		}
 		m.HeaderLen += 2
 		m.Flags |= packet.FlagRecovered
 	}

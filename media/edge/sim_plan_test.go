@@ -117,6 +117,11 @@ func newSimPlan(seed uint64) *simPlan {
 	return p
 }
 
+// darkens reports whether anybody's network lets nothing through for some time.
+func (p *simPlan) darkens() bool {
+	return slices.ContainsFunc(p.deeds, func(d simDeed) bool { return d.What == simDark })
+}
+
 func newSimDeed(p *simPlan, r *rand.Rand, ms func(lo, hi int) time.Duration) simDeed {
 	d := simDeed{At: ms(200, int(p.heal/time.Millisecond)), Peer: r.IntN(len(p.peers)), By: simCarrier(r.IntN(int(simCarriers)))}
 	switch n := r.IntN(20); {

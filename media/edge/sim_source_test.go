@@ -115,9 +115,11 @@ func (src *simSource) restart() {
 	s.ssrcs += 10
 	src.epoch++
 	src.ssrc, src.rtx = s.ssrcs, 0
-	src.seq, src.rseq, src.ts0 = uint16(s.rnd.Uint32()), uint16(s.rnd.Uint32()), s.rnd.Uint32()
-	if s.chance(0.3) {
-		src.seq = 65535 - uint16(s.rnd.IntN(100))
+	// As browsers do: should the first packets be lost, the wrap must not be among them, which
+	// nobody could know of (RFC 3711 section 3.3.1). Where they will not be, it may be near.
+	src.seq, src.rseq, src.ts0 = uint16(s.rnd.Uint32N(1<<15)), uint16(s.rnd.Uint32N(1<<15)), s.rnd.Uint32()
+	if s.chance(0.3) && !s.plan.darkens() {
+		src.seq = 65535 - 60 - uint16(s.rnd.IntN(100))
 	}
 	src.base, src.restarted = s.now, s.now
 	src.wantKey, src.firSeen = true, false

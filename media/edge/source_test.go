@@ -178,3 +178,34 @@ func TestPayloadTypeThatWasNotNegotiatedIsDropped(t *testing.T) {
 	}
 	c.finish()
 }
+
+// A retransmission of the source that was is still under way when another one has taken its place:
+// its number is none of the new one's.
+func TestRetransmissionOfAFormerSourceIsNotTakenForTheNewOnes(t *testing.T) {
+	c := newCall(t, 1, nil, nil)
+	track := c.pub.publish(byMID())
+	v := c.open(0, pathA)
+	v.c.Subscribe(videoOut(track, 7000))
+	v.establish()
+	for i := range 5 {
+		c.deliver(0, c.pub.key, c.pub.named(4000, 100+uint16(i), 3000, vp8(i == 0, byte(i))))
+	}
+	for i := range 5 {
+		c.deliver(0, c.pub.key, c.pub.named(4002, 90+uint16(i), 9000, vp8(i == 0, 100)))
+	}
+	body := append([]byte{0, 101}, vp8(false, 1)...)
+	c.deliver(0, c.pub.key, c.pub.packet(header{PayloadType: 97, Seq: 1, Timestamp: 3000, SSRC: 4001}, "video_1", body))
+	for i := 5; i < 20; i++ {
+		c.deliver(0, c.pub.key, c.pub.named(4002, 90+uint16(i), 9000, vp8(false, 100)))
+	}
+	got := v.received(c.take())
+	if len(got) != 25 {
+		t.Errorf("%d packets came, want 25", len(got))
+	}
+	for i, b := range got {
+		if fill := b[len(b)-1]; i >= 5 && fill != 100 {
+			t.Errorf("packet %d is of the former source", i)
+		}
+	}
+	c.finish()
+}
