@@ -19,7 +19,7 @@ LIST_TESTS = $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XT
 UNIT_PACKAGES = $$($(LIST_TESTS) | awk '$$0 !~ " tsubame/bench/harness( |$$)" {print $$1}')
 INTEGRATION_PACKAGES = $$($(LIST_TESTS) | awk '$$0 ~ " tsubame/bench/harness( |$$)" {print $$1}')
 
-.PHONY: run build build-bench test check soak bench bench-e2e fuzz clean deps
+.PHONY: run build build-bench test check soak netem bench bench-e2e fuzz clean deps
 
 run: build
 	@echo "The page is at http://127.0.0.1:5000/ (open it in two tabs); Ctrl-C ends the server."
@@ -40,18 +40,19 @@ deps:
 # those that measure nothing run beside TestSDKChurn (see package browser).
 test: deps
 	@mkdir -p bin/test && rm -f bin/test/totals && $(GO) build -o $(SUITE) ./bench/suite
-	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
+	@$(GO) vet ./... && $(GO) vet -tags browser,netem ./bench/browser ./bench/netem
 	-@$(SUITE) -name unit -- -count=1 -timeout 8m $(UNIT_PACKAGES)
 	-@$(SUITE) -name race -- -count=1 -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
 	-@$(SUITE) -name integration -- -count=1 -p 1 -timeout 10m $(INTEGRATION_PACKAGES)
 	-@$(SUITE) -name browser -- -tags browser -count=1 -p 1 -timeout 20m ./bench/browser -churn $(CHURN)
-	@$(SUITE) -expect unit,race,integration,browser
+	-@$(SUITE) -name netem -- -tags browser -count=1 -timeout 5m -run TestACallSurvivesABadNetwork ./bench/netem
+	@$(SUITE) -expect unit,race,integration,browser,netem
 
 check:
 	@unformatted=$$(git ls-files '*.go' | xargs -r gofmt -l); \
 		[ -z "$$unformatted" ] || { echo "not gofmt'ed: $$unformatted"; exit 1; }
-	@$(GO) vet ./... && $(GO) vet -tags browser ./bench/browser
-	@bench/lint.sh -tags browser ./...
+	@$(GO) vet ./... && $(GO) vet -tags browser,netem ./bench/browser ./bench/netem
+	@bench/lint.sh -tags browser,netem ./...
 	@$(GO) test -short -timeout 60s $(UNIT_PACKAGES)
 	@$(GO) test -count=1 ./bench/house # what git knows is not part of the key of a cached result
 
@@ -60,6 +61,15 @@ check:
 soak: deps
 	@$(GO) vet -tags browser,soak ./bench/browser
 	@$(GO) test -tags browser,soak -count=1 -v -timeout 0 -run TestCallThroughTURNLasts ./bench/browser -soak $(SOAK)
+
+# Calls of real browsers over impaired networks, through the server, directly and through Janus;
+# adds a section to bench/RESULTS.md. What was measured of a commit is not measured again when it
+# is run again. NETEM_CELLS='^loss' chooses cells, NETEM_SYSTEMS those whom to measure,
+# NETEM_SECONDS=60 how long most cells last, NETEM_SEED the networks' draws.
+netem: deps
+	@bench/netem/install.sh
+	@$(GO) vet -tags browser,netem ./bench/netem
+	@$(GO) test -tags browser,netem -count=1 -v -timeout 0 -run TestMatrix ./bench/netem
 
 # The stages of a packet's way, and of a session's: time and allocations of each. Beside them
 # the bare loops: the least that sending and a handshake can cost on this machine.

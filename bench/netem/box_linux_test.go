@@ -91,7 +91,7 @@ func (l *lane) send(n, size int, interval time.Duration) []way {
 	l.t.Helper()
 	ways := make([]way, n)
 	sent := make(chan struct{})
-	last := uint32(math.MaxUint32)
+	whole := false // the last has come
 	to := l.near.LocalAddr().(*net.UDPAddr)
 	start := time.Now().Add(10 * time.Millisecond)
 	go func() {
@@ -116,16 +116,16 @@ func (l *lane) send(n, size int, interval time.Duration) []way {
 		default:
 			l.deadline(5 * time.Second)
 		}
+		if whole {
+			l.deadline(200 * time.Millisecond)
+		}
 		k, err := l.near.Read(b)
 		if err != nil {
 			break
 		}
 		if i := binary.BigEndian.Uint32(b); int(i) < n && came[i].took == 0 {
 			came[i] = way{took: time.Duration(time.Now().UnixNano()), order: order, bytes: append([]byte(nil), b[:k]...)}
-			last = i
-		}
-		if last == uint32(n-1) {
-			l.deadline(200 * time.Millisecond)
+			whole = whole || int(i) == n-1
 		}
 	}
 	<-sent

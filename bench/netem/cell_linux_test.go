@@ -17,9 +17,10 @@ type cell struct {
 	bitrate int           // bound of what video is sent with, bit/s
 	// plans are what the directions of each end's link are like from the measurement's start on.
 	plans [2][2][]impair.Step
-	// rebind says whose NAT forgets its flows, and how often.
+	// rebind says whose NAT forgets its flows: so many times, every so often.
 	rebind  [2]bool
 	every   time.Duration
+	times   int
 	seconds int              // 0: as many as the run's others
 	black   [2]time.Duration // the blackout's begin and end, if there is one
 	noisy   bool             // it loses packets, so that redundant audio matters
@@ -178,16 +179,6 @@ func (w *world) measure(c cell, s system, tabs [2]*tab, m *measurement, seconds 
 	for _, p := range m.servers {
 		m.ServerEstimate += p.Bitrate / float64(len(m.servers))
 	}
-	for i, b := range w.boxes {
-		if !c.rebind[i] {
-			continue
-		}
-		if i == viewer {
-			m.Gaps = gaps(b.Records(Up), b.Records(Down), m.rebound[i], c.base.Delay)
-		} else { // what the viewer sees of it
-			m.Gaps = gaps(nil, w.boxes[viewer].Records(Down), m.rebound[i], c.base.Delay)
-		}
-	}
 	for _, b := range w.boxes {
 		_, p99, most := b.Late()
 		m.Late = [2]float64{max(m.Late[0], p99.Seconds()*1000), max(m.Late[1], most.Seconds()*1000)}
@@ -205,19 +196,21 @@ func (w *world) measure(c cell, s system, tabs [2]*tab, m *measurement, seconds 
 		return err
 	}
 	m.see(c, start, last[viewer].At)
+	w.rebindings(c, m)
 	return nil
 }
 
 // watch lets the time of a measurement pass, with what happens in it.
 func (w *world) watch(c cell, s system, m *measurement, start time.Time, seconds int) {
-	next := start.Add(c.every)
+	next, times := start.Add(c.every), 0
 	for time.Since(start) < time.Duration(seconds)*time.Second {
 		pause(100 * time.Millisecond)
 		m.servers = append(m.servers, point{time.Since(start), s.estimate()})
-		if c.every == 0 || time.Now().Before(next) {
+		if times == c.times || time.Now().Before(next) {
 			continue
 		}
 		next = next.Add(c.every)
+		times++
 		for i, b := range w.boxes {
 			if c.rebind[i] {
 				m.rebound[i] = append(m.rebound[i], b.Rebind())
@@ -281,6 +274,16 @@ func (w *world) ready(sender *tab, bitrate int) error {
 		return err
 	}
 	return sender.do(fmt.Sprintf("rig.limit(%d)", bitrate))
+}
+
+// rebindings sees what each did to the media of the viewer.
+func (w *world) rebindings(c cell, m *measurement) {
+	v := w.boxes[viewer]
+	if c.rebind[viewer] {
+		m.Gaps = gaps(v.Records(Up), v.Records(Down), m.frames, m.rebound[viewer], c.base.Delay)
+	} else if c.rebind[publisher] {
+		m.Gaps = gaps(nil, v.Records(Down), m.frames, m.rebound[publisher], c.base.Delay)
+	}
 }
 
 func both(tabs [2]*tab) (out [2]stats, err error) {

@@ -78,7 +78,10 @@ func stepped(name string, end int, d Direction) cell {
 
 // rebound is a cell in which the NAT of a client forgets its flows every so often.
 func rebound(name string, end int) cell {
-	c := cell{name: name, base: impair.Config{Delay: delay}, bitrate: usualRate, every: 5 * time.Second, seconds: 48}
+	// No multiple of the 2.5 s between two checks of Chromium: each comes at another time
+	// between them.
+	const every, times = 4700 * time.Millisecond, 10
+	c := cell{name: name, base: impair.Config{Delay: delay}, bitrate: usualRate, every: every, times: times, seconds: int((every * (times + 1)).Seconds())}
 	c.rebind[end] = true
 	return c
 }

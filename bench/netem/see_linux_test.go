@@ -11,28 +11,37 @@ import (
 type gap struct {
 	// Silence is from the last packet of media before it to the first after it, and Answer from
 	// the first check of the client that reached the server from the new port to that packet, as
-	// it left the server: s.
-	Silence, Answer float64
+	// it left the server; Picture is from the rebinding to the next picture that is shown behind
+	// that packet: s.
+	Silence, Answer, Picture float64
 }
 
 // gaps looks at the records of the box of a client that receives, one gap for each rebinding.
-func gaps(up, down []Record, rebound []time.Time, delay time.Duration) (out []gap) {
+func gaps(up, down []Record, shown []float64, rebound []time.Time, delay time.Duration) (out []gap) {
 	for i, at := range rebound {
 		end := time.Now()
 		if i+1 < len(rebound) {
 			end = rebound[i+1]
 		}
-		out = append(out, oneGap(up, down, at, end, delay))
+		g, first := oneGap(up, down, at, end, delay)
+		if next, _ := slices.BinarySearch(shown, millis(first)); !first.IsZero() && next < len(shown) {
+			g.Picture = (shown[next] - millis(at)) / 1000
+		}
+		out = append(out, g)
 	}
 	return out
 }
 
-func oneGap(up, down []Record, at, end time.Time, delay time.Duration) gap {
-	g := gap{never, never}
+// millis is a time as JavaScript has it.
+func millis(t time.Time) float64 { return float64(t.UnixMicro()) / 1000 }
+
+// oneGap returns when the first packet of media came behind it, too.
+func oneGap(up, down []Record, at, end time.Time, delay time.Duration) (gap, time.Time) {
+	g := gap{never, never, never}
 	isMedia := func(r Record) bool { return r.Kind == RTP }
 	first := slices.IndexFunc(down, func(r Record) bool { return isMedia(r) && r.At.After(at) && r.At.Before(end) })
 	if first <= 0 {
-		return g
+		return g, time.Time{}
 	}
 	before := at
 	for _, r := range slices.Backward(down[:first]) {
@@ -48,7 +57,7 @@ func oneGap(up, down []Record, at, end time.Time, delay time.Duration) gap {
 	if check >= 0 && up[check].At.Before(down[first].At) {
 		g.Answer = (down[first].At.Sub(up[check].At) - delay).Seconds()
 	}
-	return g
+	return g, down[first].At
 }
 
 // point is an estimate at a time since the measurement's start.
