@@ -182,7 +182,11 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	if queued {
 		most = min(l.confirmed+lossNoticed, inherentMost)
 	}
-	limit, share, better := l.compare(most)
+	limit, share, better := 0.0, 0.0, 0.0
+	lost, _, _ := l.lately(min(int(l.n), trialAfter))
+	if lost > lossNoticed { // nothing is found for less, and comparing is dear
+		limit, share, better = l.compare(most)
+	}
 	enough := evidence
 	if l.wary(now) {
 		enough = evidenceAgain
@@ -191,7 +195,6 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	case better >= enough:
 		l.inherent = share
 		// For what is being lost, not for what was lost before the rate was lower.
-		lost, _, _ := l.lately(min(int(l.n), trialAfter))
 		if lost > share+lossNoticed && (l.bound == 0 || limit*belowLimit < l.bound) {
 			l.found(now, limit, target, queued)
 		}
@@ -225,14 +228,22 @@ func (l *lossBound) mean() float64 {
 // is than the first, if at most so much may be always lost. A path that has changed is not
 // explained by one limit; then the last observations alone may be.
 func (l *lossBound) compare(most float64) (limit, share, better float64) {
+	var w window
 	for _, n := range [...]int{int(l.n), min(int(l.n), observationsShort)} {
-		b, p, likelihood := l.best(n, min(l.confirmed+lossNoticed, inherentMost))
-		if b == 0 {
+		w.load(l, n)
+		arrived := w.arrived(l.average) / (1 - l.inherent) // as it was sent
+		if arrived == 0 {
 			continue
 		}
-		likelihood -= l.likelihood(n, math.Inf(1), l.solve(n, math.Inf(1), most))
-		if likelihood > better {
-			limit, share, better = b, p, likelihood
+		p := min(max(w.gone/(w.gone+w.kept), inherentTiny), most)
+		constant := w.likelihood(p)
+		for _, factor := range [...]float64{0.9, 1, 1.1} {
+			b := arrived * factor
+			w.limit(b)
+			p := w.solve(min(l.confirmed+lossNoticed, inherentMost))
+			if gain := w.likelihood(p) - constant; gain > better {
+				limit, share, better = b, p, gain
+			}
 		}
 	}
 	return limit, share, better
@@ -292,81 +303,6 @@ func (l *lossBound) doubt() {
 		l.confirmed = min(share, inherentMost)
 		l.inherent = l.confirmed
 	}
-}
-
-// best returns the limit and the share always lost that explain the observations best, of the
-// limits that are near to what arrived while more than usual was lost.
-func (l *lossBound) best(n int, most float64) (limit, share, likelihood float64) {
-	var arrived, weights, weight = 0.0, 0.0, 1.0
-	for i := range n {
-		o := l.back(i)
-		if lost := o.share(); lost > 0 && lost >= l.average {
-			w := weight * float64(o.packets)
-			arrived += w * float64(o.rate) * (1 - lost)
-			weights += w
-		}
-		weight *= observationWeight
-	}
-	if weights == 0 {
-		return 0, 0, 0
-	}
-	arrived /= weights
-	likelihood = math.Inf(-1)
-	arrived /= 1 - l.inherent // as it was sent
-	for _, factor := range [...]float64{0.85, 0.93, 1, 1.08, 1.16} {
-		b := arrived * factor
-		p := l.solve(n, b, most)
-		if at := l.likelihood(n, b, p); at > likelihood {
-			limit, share, likelihood = b, p, at
-		}
-	}
-	return limit, share, likelihood
-}
-
-// probability is the share lost at a rate by the second model.
-func probability(rate, limit, share float64) float64 {
-	p := share
-	if rate > limit {
-		p += (1 - share) * (rate - limit) / rate
-	}
-	return min(max(p, 1e-4), 1-1e-4)
-}
-
-func (l *lossBound) likelihood(n int, limit, share float64) float64 {
-	var sum, weight = 0.0, 1.0
-	for i := range n {
-		o := l.back(i)
-		p := probability(float64(o.rate), limit, share)
-		sum += weight * (float64(o.lost)*math.Log(p) + (float64(o.packets)-float64(o.lost))*math.Log1p(-p))
-		weight *= observationWeight
-	}
-	return sum
-}
-
-// solve returns the share always lost that fits a limit best. The likelihood is concave in it.
-func (l *lossBound) solve(n int, limit, most float64) float64 {
-	low, high := inherentTiny, most
-	for range 7 {
-		middle := (low + high) / 2
-		var slope, weight = 0.0, 1.0
-		for i := range n {
-			o := l.back(i)
-			p := probability(float64(o.rate), limit, middle)
-			// of the probability by the share, without the factor that only scales it
-			by := 1.0
-			if rate := float64(o.rate); rate > limit {
-				by = limit / rate
-			}
-			slope += weight * by * (float64(o.lost)/p - (float64(o.packets)-float64(o.lost))/(1-p))
-			weight *= observationWeight
-		}
-		if slope > 0 {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return (low + high) / 2
 }
 
 // found takes a limit.
