@@ -10,6 +10,7 @@ type Holders struct {
 	RingEntries  int // a shard: entries of its media ring
 	RunLength    int // packets that one entry names on average when the ring is full
 	FrameWindow  int // a shard: packets that wait for their frame's end
+	Paced        int // a shard: packets that wait for viewers to take them, and have left their ring meanwhile
 
 	VideoTracks, VideoSlots int // published video layers, and the size of their retransmission rings
 	CacheSlots              int // a video track: what the key frame cache makes those rings longer by
@@ -48,6 +49,7 @@ func DefaultHolders(shards int) Holders {
 		RingEntries:  1024,
 		RunLength:    4,
 		FrameWindow:  1024,
+		Paced:        2048, // of tracks that end within 0.1 s, or bring more than a ring holds in that time
 		VideoTracks:  256,
 		VideoSlots:   512, // 1 s of 4.5 Mbps, 3 s of 1.5 Mbps
 		AudioTracks:  512,
@@ -63,6 +65,7 @@ func (h Holders) Config() Config {
 	inFlight := h.Shards*h.ReceiveBatch + // decrypted from one receive batch, until routed and released
 		h.Shards*h.RingEntries*h.RunLength + // named by the entries of all media rings
 		h.Shards*h.FrameWindow + // kept for viewers until the frame ends or 1 ms has passed
+		h.Shards*h.Paced + // for 0.1 s at most; nearly all that pacers hold is in a ring as well
 		h.TapEntries // queued for recorders and forwarders
 
 	video := h.VideoTracks * (h.VideoSlots + // in the retransmission rings of video

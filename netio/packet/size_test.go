@@ -6,7 +6,7 @@ import "testing"
 // its buffers.
 func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 	h := Holders{
-		Shards: 3, ReceiveBatch: 8, RingEntries: 16, RunLength: 4, FrameWindow: 10,
+		Shards: 3, ReceiveBatch: 8, RingEntries: 16, RunLength: 4, FrameWindow: 10, Paced: 12,
 		VideoTracks: 4, VideoSlots: 32, AudioTracks: 5, AudioSlots: 8, TapEntries: 20, Magazine: 8,
 	}
 	a, err := New(h.Config())
@@ -27,7 +27,7 @@ func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 			}
 		}
 	}
-	inFlight := h.Shards*(h.ReceiveBatch+h.RingEntries*h.RunLength+h.FrameWindow) + h.TapEntries
+	inFlight := h.Shards*(h.ReceiveBatch+h.RingEntries*h.RunLength+h.FrameWindow+h.Paced) + h.TapEntries
 	for i := range h.VideoTracks*h.VideoSlots + inFlight {
 		if _, ok := m.Get(LargeSize, Video); !ok {
 			t.Fatalf("video refused at buffer %d", i)
