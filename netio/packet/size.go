@@ -49,7 +49,7 @@ func DefaultHolders(shards int) Holders {
 		RingEntries:  1024,
 		RunLength:    4,
 		FrameWindow:  1024,
-		Paced:        2048, // of tracks that end within 0.1 s, or bring more than a ring holds in that time
+		Paced:        1024, // of tracks that end within 0.1 s, or bring more than a ring holds in that time
 		VideoTracks:  256,
 		VideoSlots:   512, // 1 s of 4.5 Mbps, 3 s of 1.5 Mbps
 		AudioTracks:  512,
