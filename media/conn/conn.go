@@ -70,11 +70,13 @@ type Conn struct {
 	report  mono.Time     // when the next reports are due
 	lost    bool          // consent is: nothing may be sent any more
 
-	pubs  []*publisher // by slot; nil: free
-	twcc  *recv.TWCC   // arrival times of what the peer sends; not nil if cc: most only receive
-	cc    bool         // the peer wants transport-wide feedback
-	remb  recv.REMB    // used when it does not
-	rembs bool
+	pubs []*publisher // by slot; nil: free
+	twcc *recv.TWCC   // arrival times of what the peer sends; not nil if cc: most only receive
+	cc   bool         // the peer wants transport-wide feedback
+	// behind is what the packet before was of, by transport-wide number; nil: retransmissions.
+	behind *publisher
+	remb   recv.REMB // used when it does not
+	rembs  bool
 
 	origin recv.Origin // the publisher's wall clock against ours
 

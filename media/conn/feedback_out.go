@@ -21,9 +21,9 @@ const maxCompound = 1100
 
 // The most that each part of a compound takes, in bytes.
 const (
-	nackSize     = 12 + 4*recv.MaxOutstanding // no two sequence numbers near each other
-	keyFrameSize = 12 + 20                    // PLI, FIR
-	reportsSize  = 8 + 24*param.MaxPublish    // RR
+	nackSize     = 24 + 4*recv.MaxNACK     // no two sequence numbers near each other, in two messages
+	keyFrameSize = 12 + 20                 // PLI, FIR
+	reportsSize  = 8 + 24*param.MaxPublish // RR
 	rembSize     = 20 + 4*param.MaxPublish
 	senderSize   = 28 // SR
 	sdesSize     = 14 // and the CNAME

@@ -136,7 +136,7 @@ func (c *Conn) Unpublish(id param.TrackID) bool {
 			continue
 		}
 		p.stream.Close()
-		c.pubs[slot] = nil
+		c.pubs[slot], c.behind = nil, nil
 		c.unbind(slot, false)
 		c.unbind(slot, true)
 		return true

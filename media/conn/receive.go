@@ -83,8 +83,14 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 	due := mono.Never
 	x := v.Known(&p.spec.Extensions)
 	if c.cc && x.HasTransportSeq {
-		c.twcc.Record(now, x.TransportSeq)
-		due = c.twcc.Deadline()
+		if skipped := c.twcc.Record(now, x.TransportSeq); skipped > 0 {
+			due = c.suspect(now, p, v, isRTX, skipped)
+		}
+		c.behind = p
+		if isRTX {
+			c.behind = nil
+		}
+		due = mono.Earliest(due, c.twcc.Deadline())
 	}
 	m := env.Arena.Meta(ref)
 	m.Arrival, m.Timestamp = now, v.Timestamp
@@ -165,6 +171,33 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 	}
 	env.Routed = append(env.Routed, Routed{Track: p.track, Ref: ref, Video: p.spec.Kind == param.Video})
 	return mono.Earliest(due, p.deadline())
+}
+
+// suspect looks for the stream of which the numbers are that were skipped, out of those for all
+// streams, ahead of a packet: what its own stream does not miss, that of the packet before it may,
+// or any video. It returns when Tick is due because of it.
+func (c *Conn) suspect(now mono.Time, p *publisher, v *rtp.View, isRTX bool, skipped int) mono.Time {
+	if isRTX {
+		p = nil
+	} else if highest, ok := p.stream.Highest(); ok {
+		skipped -= max(int(int16(v.Seq-uint16(highest)))-1, 0)
+	}
+	if skipped <= 0 || c.behind == p && p != nil && p.spec.Kind == param.Video {
+		return mono.Never
+	}
+	due := mono.Never
+	for _, other := range c.pubs {
+		switch {
+		case other == nil || other == p || other.ssrc == 0:
+			continue
+		case other == c.behind:
+			other.stream.Suspect(now, skipped)
+		case c.behind == nil || c.behind.spec.Kind != param.Video:
+			other.stream.Suspect(now, 1)
+		}
+		due = mono.Earliest(due, other.deadline())
+	}
+	return due
 }
 
 // padding returns how many bytes of a decrypted packet are padding (RFC 3550 section 5.1);

@@ -35,7 +35,7 @@ func FuzzStream(f *testing.F) {
 				highest = max(highest, ext)
 			case 2:
 				nacks = s.AppendNACK(now, time.Duration(ts), nacks[:0])
-				if len(nacks) > MaxOutstanding || s.Deadline().Due(now) {
+				if len(nacks) > MaxNACK || s.Deadline().Due(now) {
 					t.Fatalf("%d asked for; due again: %v", len(nacks), s.Deadline())
 				}
 				for _, seq := range nacks {

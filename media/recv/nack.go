@@ -14,6 +14,8 @@ const (
 	// oldest is given up; of video all are, since it then takes a key frame anyway, which would
 	// have to wait behind the retransmissions.
 	MaxOutstanding = 256
+	// MaxNACK bounds what is asked for at one time: some may be missing behind the newest.
+	MaxNACK = MaxOutstanding + maxTail
 
 	nackTries      = 10                    // rounds, that is how often one packet is asked for, repeats apart
 	nackSteady     = 4                     // the first ones, evenly spaced: most pictures wait for one of these
@@ -99,9 +101,10 @@ func micros(t mono.Time) uint32 { return uint32(uint64(t) / uint64(time.Microsec
 // due reports whether the instant at, in microseconds, has come by now.
 func due(at, now uint32) bool { return int32(now-at) >= 0 }
 
-// add notes [from, to) as missing. If there is no room the oldest entries make place; it
-// returns how many were given up, those of the new ones included that never got in.
-func (l *missingList) add(now mono.Time, from, to, accepted uint64) (dropped int) {
+// add notes [from, to) as missing, of which t has asked for some. If there is no room the oldest
+// entries make place; it returns how many were given up, those of the new ones included that never
+// got in.
+func (l *missingList) add(now mono.Time, from, to, accepted uint64, t *tail) (dropped int) {
 	if to-from > MaxOutstanding {
 		dropped = int(to - from - MaxOutstanding)
 		from = to - MaxOutstanding
@@ -124,6 +127,9 @@ func (l *missingList) add(now mono.Time, from, to, accepted uint64) (dropped int
 	for ; from < to; from++ {
 		e.seq = uint32(from)
 		l.entries[l.n] = e
+		if from <= t.asked {
+			l.entries[l.n].tries, l.entries[l.n].at = 1, t.again
+		}
 		l.n++
 	}
 	l.next = mono.Earliest(l.next, now.Add(time.Duration(hold)*time.Microsecond))
@@ -150,7 +156,7 @@ func (l *missingList) newer(now mono.Time, accepted uint64) {
 	// since never comes near its modulus.
 	for l.held < l.n && uint16(accepted)-l.entries[l.held].seen >= nackHoldCount {
 		e := &l.entries[l.held]
-		if at := micros(now); !due(e.at, at) {
+		if at := micros(now); e.tries == 0 && !due(e.at, at) {
 			e.at = at
 			l.next = mono.Earliest(l.next, now)
 		}

@@ -67,6 +67,7 @@ type Stats struct {
 	Resets     uint64 // jumps that were followed
 	Missing    uint64 // gaps noticed, in packets
 	NACKs      uint64 // sequence numbers asked for, repetitions included
+	Suspected  uint64 // of those, the ones that nothing of the stream told of
 	GivenUp    uint64 // missing packets no longer asked for, for one of the next reasons:
 	Unanswered uint64 // asked for too often, or for too long
 	Overflowed uint64 // more were missing at once than are asked for
@@ -96,6 +97,7 @@ type Stream struct {
 	lost    bool   // missing video was given up, and no key frame has come since
 	lostTo  uint64 // no packet above this was given up
 	eager   eager
+	tail    tail
 	beyond  beyond
 
 	arrivals reception
@@ -163,6 +165,9 @@ func (s *Stream) advance(now mono.Time, ext uint64) {
 	s.highest = ext
 	s.set(ext)
 	s.jumpCount = 0
+	if ext >= s.tail.to {
+		s.tail.at = mono.Never
+	}
 	if first == ext {
 		return
 	}
@@ -188,7 +193,7 @@ func (s *Stream) miss(now mono.Time, first, ext uint64) {
 	case s.cfg.Video && n+int(s.missing.n) > MaxOutstanding:
 		s.giveUp(n+s.missing.clear(), &s.stats.Overflowed)
 	default:
-		s.giveUp(s.missing.add(now, first, ext, s.stats.accepted()), &s.stats.Overflowed)
+		s.giveUp(s.missing.add(now, first, ext, s.stats.accepted(), &s.tail), &s.stats.Overflowed)
 	}
 }
 
@@ -263,6 +268,7 @@ func (s *Stream) restart(now mono.Time) {
 	first := s.highest + uint64(s.jumpFirst-uint16(s.highest))
 	s.stats.Resets++
 	s.supersede(s.missing.clear())
+	s.tail = tail{}
 	s.window = [WindowSize / 64]uint64{}
 	s.arrivals.restart(s.expected())
 	s.sr.clock = Clock{}
@@ -305,17 +311,20 @@ func (s *Stream) TakeLost() bool {
 }
 
 // AppendNACK appends the sequence numbers to ask for at now, oldest first, given how long the
-// publisher's answer takes (RTT.Answer; 0: unknown). At most MaxOutstanding are appended.
+// publisher's answer takes (RTT.Answer; 0: unknown). At most MaxNACK are appended.
 func (s *Stream) AppendNACK(now mono.Time, answer time.Duration, dst []uint16) []uint16 {
 	n := len(dst)
 	dst, dropped := s.missing.appendDue(now, answer, s.eager.on, dst)
+	if s.tail.at.Due(now) {
+		dst = s.appendTail(now, answer, dst)
+	}
 	s.stats.NACKs += uint64(len(dst) - n)
 	s.giveUp(dropped, &s.stats.Unanswered)
 	return dst
 }
 
 // Deadline returns when AppendNACK has something to do; it may be early, never late.
-func (s *Stream) Deadline() mono.Time { return s.missing.next }
+func (s *Stream) Deadline() mono.Time { return mono.Earliest(s.missing.next, s.tail.at) }
 
 // Outstanding returns how many missing packets are being asked for.
 func (s *Stream) Outstanding() int { return int(s.missing.n) }

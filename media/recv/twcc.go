@@ -42,11 +42,12 @@ type TWCC struct {
 	jumps     uint64
 }
 
-// Record notes that the packet with transport-wide sequence number seq arrived at now.
-func (t *TWCC) Record(now mono.Time, seq uint16) {
+// Record notes that the packet with transport-wide sequence number seq arrived at now. It returns
+// how many numbers were skipped between it and the highest before it.
+func (t *TWCC) Record(now mono.Time, seq uint16) (skipped int) {
 	if t.n == 0 {
 		t.restart(now, 1<<16+uint64(seq))
-		return
+		return 0
 	}
 	highest := t.first + uint64(t.n) - 1
 	switch d := int(int16(seq - uint16(highest))); {
@@ -54,6 +55,7 @@ func (t *TWCC) Record(now mono.Time, seq uint16) {
 		t.jumpCount = 0
 		t.extend(d)
 		t.arrived(now, t.n-1)
+		return d - 1
 	case d <= 0 && -d < t.n:
 		at := t.n - 1 + d
 		if t.arrivals[at] == 0 {
@@ -64,6 +66,7 @@ func (t *TWCC) Record(now mono.Time, seq uint16) {
 	default:
 		t.jump(now, seq)
 	}
+	return 0
 }
 
 // extend makes room for d more numbers at the end, at the cost of the oldest.
