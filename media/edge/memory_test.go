@@ -23,6 +23,12 @@ func heap() float64 {
 	return float64(m.HeapAlloc)
 }
 
+// wideOf is a subscription as browsers negotiate it, with transport-wide sequence numbers.
+func wideOf(spec param.Subscribe) param.Subscribe {
+	transportWide(&spec)
+	return spec
+}
+
 // BenchmarkConnectionMemory reports the heap bytes of a viewer of one video and one audio
 // track, and of a publisher of such, without DTLS endpoints, for which package dtls has a
 // benchmark, and without packets, which are the arena's; and what the largest parts are.
@@ -42,8 +48,8 @@ func BenchmarkConnectionMemory(b *testing.B) {
 		peers := make([]*Conn, 0, 2*n)
 		for i := range n {
 			p := r.open(0, pathOf(i))
-			p.c.Subscribe(videoOut(video, 5000))
-			p.c.Subscribe(param.Subscribe{Track: voice, Kind: param.Audio, Codec: param.Opus, SSRC: 6000, PayloadType: 109, ClockRate: 48000})
+			p.c.Subscribe(wideOf(videoOut(video, 5000)))
+			p.c.Subscribe(wideOf(param.Subscribe{Track: voice, Kind: param.Audio, Codec: param.Opus, SSRC: 6000, PayloadType: 109, ClockRate: 48000}))
 			p.establish()
 			peers = append(peers, p.c)
 		}
