@@ -27,6 +27,7 @@ type Notify struct {
 	ClientID           string `json:"client_id"`
 	Role               string `json:"role"`
 	ChannelConnections int    `json:"channel_connections"`
+	UnstableLevel      int    `json:"unstable_level"` // of network.status
 	Raw                []byte `json:"-"`
 }
 
