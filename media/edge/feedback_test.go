@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tsubame/media/param"
+	"tsubame/media/recv"
 	"tsubame/media/rtcp"
 	"tsubame/netio/mmsg"
 )
@@ -22,7 +23,7 @@ func TestFeedbackAboutManyTracksIsCutToPackets(t *testing.T) {
 		spec.ReducedSize = false
 		p.publish(spec)
 	}
-	for n := range uint16(258) {
+	for n := range uint16(recv.MaxOutstanding + 1) { // one more, and a key frame is asked for
 		for i := range uint32(param.MaxPublish) {
 			r.deliver(0, p.key, p.rtp(1000+2*i, 2*n, 3000, vp8(n == 0, 1)))
 		}
@@ -47,7 +48,7 @@ func TestFeedbackAboutManyTracksIsCutToPackets(t *testing.T) {
 	})
 	for i := range uint32(param.MaxPublish) {
 		if n := want[1000+2*i]; n < 250 {
-			t.Errorf("track %d: %d of 257 missing packets were asked for", i, n)
+			t.Errorf("track %d: %d of 256 missing packets were asked for", i, n)
 		}
 	}
 	if n := r.sum(func(c *Counters) uint64 { return c.Conn.DropSeal.Load() }); n != 0 {
