@@ -17,7 +17,8 @@ const redMemory = 16
 // this tells what it is a copy of.
 type redSource struct {
 	ssrc  uint32
-	known [redMemory]stamp // by number, modulo their count
+	known [redMemory]stamp // in order of arrival, from next on
+	next  uint8
 	// probes have numbers of the stream's, but neither payloads nor timestamps of their own:
 	// libwebrtc has one after the other where it has no video to probe the network with.
 	probes probes
@@ -60,14 +61,20 @@ func (r *redSource) note(ssrc uint32, ext uint64, timestamp uint32, empty bool) 
 	}
 	if empty {
 		r.probes.mark(ext)
-	} else if e := &r.known[ext%redMemory]; ext > e.ext {
-		*e = stamp{ext, timestamp}
+		return
 	}
+	r.known[r.next] = stamp{ext, timestamp}
+	r.next = (r.next + 1) % redMemory
 }
 
+// at returns the timestamp of the packet ext, if it is one of the last.
 func (r *redSource) at(ext uint64) (uint32, bool) {
-	e := &r.known[ext%redMemory]
-	return e.timestamp, e.ext == ext
+	for i := range r.known { // what is wanted came just now
+		if e := &r.known[(r.next-1-uint8(i))%redMemory]; e.ext == ext {
+			return e.timestamp, true
+		}
+	}
+	return 0, false
 }
 
 // place returns which packet before ext, which has timestamp ts, a block is a copy of. By its place
@@ -91,11 +98,11 @@ func (r *redSource) place(ssrc uint32, ext uint64, ts uint32, hole uint64, offse
 }
 
 // fits reports whether the packet hole, before ext, may have been one of timestamp ts, by those
-// around ext that have come.
+// that have come. After a jump of the publisher's clock nothing fits until they are forgotten.
 func (r *redSource) fits(ext, hole uint64, ts uint32) bool {
 	for i := range r.known {
 		e := &r.known[i]
-		if e.ext+redMemory <= ext || e.ext >= ext+redMemory { // of another age: its clock may be, too
+		if e.ext == 0 {
 			continue
 		}
 		if e.timestamp == ts || e.ext == hole || (e.ext < hole) != (int32(e.timestamp-ts) < 0) {

@@ -340,7 +340,7 @@ func TestProbesAreSteppedOver(t *testing.T) {
 // libwebrtc probes with padding under the numbers of its sound, between packets of that, and with
 // their timestamps, when it sends nothing else.
 func TestProbesBetweenPacketsAreInNobodysRedundancy(t *testing.T) {
-	for seed := range uint64(100) {
+	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		c := newRedCall(t, sound)
 		all := speech(100)
@@ -357,7 +357,7 @@ func TestProbesBetweenPacketsAreInNobodysRedundancy(t *testing.T) {
 			got := c.fanOut()
 			plain.takeAny(got[2])
 			with.takeAny(got[0])
-			for range r.IntN(7) * r.IntN(2) { // whether or not it comes, if the packet before has
+			for range r.IntN(30) * r.IntN(2) { // whether or not it comes, if the packet before has
 				pad := spoken{seq, all[i].timestamp, ""}
 				seq++
 				if lost || i > 0 && r.IntN(4) == 0 {
@@ -459,7 +459,7 @@ func TestLiesAboutTimeFillNoHole(t *testing.T) {
 		}
 		at := ts - offset
 		for _, e := range s.known {
-			if e.ext+redMemory <= ext || e.ext >= ext+redMemory {
+			if e.ext == 0 {
 				continue
 			}
 			if before := int32(e.timestamp-at) < 0; e.timestamp == at || before != (e.ext < hole) {
