@@ -30,6 +30,7 @@ type simLink struct {
 
 	// What a stream carries arrives in order, however late.
 	ordered mono.Time
+	waiting int // bytes in its socket while nothing comes through
 }
 
 // simEvent is something that happens at an instant: a datagram that has been under way arrives,
@@ -81,6 +82,13 @@ func (l *simLink) late() time.Duration {
 func (s *sim) send(l *simLink, to *simPeer, k flow.Key, b []byte) {
 	now := s.now
 	if k.Via.IsStream() {
+		if now >= l.dark {
+			l.waiting = 0
+		}
+		// A socket takes no more than its buffer does.
+		if l.waiting += len(b); l.waiting > 64<<10 && now < l.dark || l.free.Sub(now) > time.Second && now >= l.dark {
+			return
+		}
 		at, _ := l.passed(max(now, l.dark), len(b), false)
 		at = at.Add(l.late())
 		if l.lose() {

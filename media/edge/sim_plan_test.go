@@ -143,7 +143,7 @@ func newSimDeed(p *simPlan, r *rand.Rand, ms func(lo, hi int) time.Duration) sim
 		}
 		if r.IntN(4) == 0 {
 			d.Net.Rate = 20_000 + r.IntN(300_000)
-			d.Net.Queue = 2000 + r.IntN(20_000)
+			d.Net.Queue = min(2000+r.IntN(20_000), d.Net.Rate/8) // a second at most
 		}
 	case n < 11:
 		d.What, d.For = simDark, ms(100, 6000)

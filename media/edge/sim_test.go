@@ -212,6 +212,10 @@ func (s *sim) lies() bool {
 // empty holds the plane to having nothing left of anybody.
 func (s *sim) empty() {
 	s.finish()
+	probes := s.sum(func(c *Counters) uint64 { return c.Conn.ProbeBytes.Load() })
+	if uint64(s.probed) > probes {
+		s.fail("%d bytes of retransmissions beyond their share, but %d of probes", s.probed, probes)
+	}
 	for i, sh := range s.p.shards {
 		for name, n := range map[string]int{
 			"lists of missing packets": sh.env.Missing.Lent(),
@@ -263,6 +267,8 @@ var simCounted = [...]struct {
 	{"source_switches", func(c *Counters) uint64 { return c.Conn.SourceSwitches.Load() }},
 	{"path_switches", func(c *Counters) uint64 { return c.PathSwitches.Load() }},
 	{"interrupted", func(c *Counters) uint64 { return c.Conn.Interrupted.Load() }},
+	{"probe bytes", func(c *Counters) uint64 { return c.Conn.ProbeBytes.Load() }},
+	{"paced", func(c *Counters) uint64 { return c.Conn.Paced.Load() }},
 	{"refused packets", func(c *Counters) uint64 { return c.Conn.DropAuth.Load() }},
 }
 

@@ -509,12 +509,10 @@ func (v *simView) budget() {
 		most = media.bytes / 2
 	}
 	if v.p.spec.TWCC {
-		most += simProbes // the estimate is probed for with them
+		s.probed += int(again.bytes - min(again.bytes, most)) // it is probed with what is sent again
+		return
 	}
 	if again.bytes > most {
 		s.fail("SSRC %d: %d bytes of retransmissions, at most %d may be", v.ssrc, again.bytes, most)
 	}
 }
-
-// simProbes is what probes for bandwidth may add to the retransmissions of a stream, in bytes.
-const simProbes = 100_000

@@ -33,14 +33,15 @@ type sim struct {
 	in     *mmsg.RxBatch
 	spare  [][]byte
 
-	peers []*simPeer // in order of joining; those that left are gone
-	at    map[flow.Key]*simPeer
-	seals map[simStreamID]*simSeals
-	idle  int  // turns of shards that were to be called again at once
-	over  bool // nobody joins any more
-	ports int
-	ssrcs uint32
-	stats simStats
+	peers  []*simPeer // in order of joining; those that left are gone
+	at     map[flow.Key]*simPeer
+	seals  map[simStreamID]*simSeals
+	probed int  // bytes of retransmissions beyond their share
+	idle   int  // turns of shards that were to be called again at once
+	over   bool // nobody joins any more
+	ports  int
+	ssrcs  uint32
+	stats  simStats
 }
 
 // simStats is what a schedule came to.
