@@ -3,6 +3,7 @@ package dtls
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,91 +11,81 @@ import (
 	"time"
 
 	piondtls "github.com/pion/dtls/v3"
-
-	"tsubame/bench/impair"
 )
 
-// network carries one direction of a session over a link.
-type network struct {
-	mu   sync.Mutex
-	link *impair.Link
-	out  func([]byte)
-	news chan struct{}
+// badly says what a network does to a datagram.
+type badly struct {
+	lose, repeat, damage float64       // shares
+	delay, jitter        time.Duration // each datagram's own, so that they overtake each other
+	seed                 uint64
 }
 
-// over puts a session's network between its ends, by a seed; it is there until the test ends.
-func (x *session) over(t testing.TB, cfg impair.Config) (up, down *network) {
+// network carries one direction of a session.
+type network struct {
+	badly
+	out func([]byte)
+
+	mu     sync.Mutex
+	rnd    *rand.Rand
+	lost   int
+	closed bool
+	flying sync.WaitGroup
+	turn   sync.Mutex // the ends take one at a time
+}
+
+// over puts a session's network between its ends; it is there until the test ends.
+func (x *session) over(t testing.TB, how badly) (up, down *network) {
 	t.Helper()
-	up, down = carry(t, cfg, false, x.toServer), carry(t, cfg, true, x.toClient)
+	carry := func(stream uint64, out func([]byte)) *network {
+		n := &network{badly: how, out: out, rnd: rand.New(rand.NewPCG(how.seed, stream))}
+		t.Cleanup(n.close)
+		return n
+	}
+	up, down = carry(1, x.toServer), carry(2, x.toClient)
 	x.toServer, x.toClient = up.push, down.push
 	return up, down
 }
 
-func carry(t testing.TB, cfg impair.Config, reverse bool, out func([]byte)) *network {
-	t.Helper()
-	l, err := impair.NewLink(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if reverse {
-		l.Reverse()
-	}
-	n := &network{link: l, out: out, news: make(chan struct{}, 1)}
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		n.run(stop)
-	}()
-	t.Cleanup(func() { close(stop); <-ended })
-	return n
+func (n *network) close() {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.flying.Wait()
 }
 
 func (n *network) push(b []byte) {
 	n.mu.Lock()
-	n.link.Push(time.Now(), b)
-	n.mu.Unlock()
-	select {
-	case n.news <- struct{}{}:
-	default:
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	if n.rnd.Float64() < n.lose {
+		n.lost++
+		return
+	}
+	copies := 1
+	if n.rnd.Float64() < n.repeat {
+		copies = 2
+	}
+	for range copies {
+		one := bytes.Clone(b)
+		if n.rnd.Float64() < n.damage {
+			one[n.rnd.IntN(len(one))] ^= byte(1 + n.rnd.IntN(255))
+		}
+		n.flying.Add(1)
+		time.AfterFunc(n.delay+time.Duration(n.rnd.Float64()*float64(n.jitter)), func() {
+			defer n.flying.Done()
+			n.turn.Lock()
+			defer n.turn.Unlock()
+			n.out(one)
+		})
 	}
 }
 
-// pop returns what has arrived, and when to ask again; zero: when something is pushed.
-func (n *network) pop() (arrived [][]byte, next time.Time) {
+func (n *network) losses() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for {
-		b, ok := n.link.Pop(time.Now())
-		if !ok {
-			return arrived, n.link.Next()
-		}
-		arrived = append(arrived, bytes.Clone(b))
-	}
-}
-
-func (n *network) run(stop chan struct{}) {
-	for {
-		arrived, next := n.pop()
-		for _, b := range arrived {
-			n.out(b)
-		}
-		var due <-chan time.Time
-		if !next.IsZero() {
-			due = time.After(time.Until(next))
-		}
-		select {
-		case <-due:
-		case <-n.news:
-		case <-stop:
-			return
-		}
-	}
-}
-
-func (n *network) stats() impair.Stats {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.link.Stats()
+	return n.lost
 }
 
 // likeABrowser are the retransmissions of Chromium and Firefox: after 50, 100, 200 ms and so on.
@@ -106,23 +97,20 @@ func TestHandshakeCompletesOverALossyNetwork(t *testing.T) {
 	const runs = 32
 	var mu sync.Mutex
 	var took []time.Duration
-	var lost uint64
+	var lost int
 	t.Run("all", func(t *testing.T) {
 		for seed := range uint64(runs) {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 				t.Parallel()
 				x := newSession(t, newTestServer(t, Config{}))
-				up, down := x.over(t, impair.Config{
-					Loss: 0.2, Delay: 10 * time.Millisecond, Jitter: 20 * time.Millisecond, Reorder: true,
-					Duplicate: 0.05, Overtake: 0.05, Seed: seed,
-				})
+				up, down := x.over(t, badly{lose: 0.2, repeat: 0.05, delay: 10 * time.Millisecond, jitter: 20 * time.Millisecond, seed: seed})
 				begin := time.Now()
 				x.connect(t, likeABrowser, piondtls.WithMTU(600)) // a ClientHello of one datagram, the rest of several
 				d := time.Since(begin)
 				mu.Lock()
 				defer mu.Unlock()
 				took = append(took, d)
-				lost += up.stats().Lost + down.stats().Lost
+				lost += up.losses() + down.losses()
 			})
 		}
 	})
@@ -154,7 +142,7 @@ func TestHandshakeInPiecesCompletesOverALossyNetwork(t *testing.T) {
 					}
 					toServer(b)
 				}
-				x.over(t, impair.Config{Loss: 0.1, Delay: 10 * time.Millisecond, Jitter: 20 * time.Millisecond, Reorder: true, Seed: seed})
+				x.over(t, badly{lose: 0.1, delay: 10 * time.Millisecond, jitter: 20 * time.Millisecond, seed: seed})
 				begin := time.Now()
 				x.connect(t, likeABrowser, piondtls.WithMTU(100))
 				mu.Lock()
@@ -203,7 +191,7 @@ func TestDamagedHandshakeEndsOneWayOrTheOther(t *testing.T) {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 				t.Parallel()
 				x := newSession(t, newTestServer(t, Config{Deadline: 300 * time.Millisecond}))
-				x.over(t, impair.Config{Corrupt: 0.15, Seed: seed})
+				x.over(t, badly{damage: 0.15, seed: seed})
 				conn := x.client(t)
 				ended := make(chan error, 1)
 				go func() { ended <- conn.Handshake() }()
