@@ -54,6 +54,7 @@ type quality struct {
 	played uint64    // bytes sent until then without retransmissions and probes
 	over   uint64    // of those, of subscriptions that have ended
 	media  uint64    // bit/s of them
+	rated  bool      // it was measured for a whole interval once
 	loss   uint8     // by receiver reports, smoothed
 	twcc   uint16    // number of the next packet with a transport-wide number, at that report
 	heard  mono.Time // the last feedback, or when nothing had been sent that it could be about
@@ -141,8 +142,10 @@ func (c *Conn) measure(now mono.Time) {
 	}
 	if d := now.Sub(q.at); q.at != mono.Never && d > 0 {
 		q.sent = (total - q.bytes) * 8 * uint64(time.Second) / uint64(d)
+		q.rated = q.rated || played > q.played && q.played > 0
 		q.media = (played - q.played) * 8 * uint64(time.Second) / uint64(d)
 	}
+	news := played - q.played
 	q.bytes, q.played, q.at = total, played, now
 	through, silent := q.sent, time.Duration(0)
 	if o := c.out; o != nil {
@@ -160,7 +163,7 @@ func (c *Conn) measure(now mono.Time) {
 		q.twcc = c.twccOut
 		silent = now.Sub(q.heard)
 		c.retune()
-		c.want()
+		c.want(news)
 	}
 	q.stable.take(grade(q.loss, through, q.sent, silent))
 }

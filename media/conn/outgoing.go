@@ -18,10 +18,11 @@ type outgoing struct {
 	est  bwe.Estimator // begins with it
 	probing
 
-	fed               bool          // feedback has come
-	tuned, tunedMedia uint64        // what the pacer was told
-	longest           time.Duration // that something had to wait in the pacer, since the last report
-	most              int           // packets that waited there, since then
+	allowance int           // bytes that probes may still be
+	fed       bool          // feedback has come
+	tuned     tuning        // what the pacer was told
+	longest   time.Duration // that something had to wait in the pacer, since the last report
+	most      int           // packets that waited there, since then
 }
 
 // estimate makes c one that estimates.
@@ -33,6 +34,7 @@ func (c *Conn) estimate(env *Env, now mono.Time) {
 	c.out.pace.Init(&env.Waiting)
 	c.out.est.Init(now, bwe.Config{}, &env.History)
 	c.out.est.SetWanted(firstWanted)
+	c.out.allowance = probeAllowance
 	c.retune()
 }
 

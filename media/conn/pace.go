@@ -33,16 +33,24 @@ const sealedSize = 40
 func (c *Conn) retune() {
 	o := c.out
 	target, media := o.est.Target(), c.quality.media
-	if target == o.tuned && media == o.tunedMedia {
+	fresh := !o.fed || !c.quality.rated
+	now := tuning{target, media, fresh}
+	if now == o.tuned {
 		return
 	}
-	o.tuned, o.tunedMedia = target, media
+	o.tuned = now
 	rate := max(target*pacedTarget/10, media*pacedMedia)
-	if !o.fed || media == 0 {
+	if fresh {
 		rate = max(rate, freshRate)
 	}
 	burst := max(target, media) / 8 * uint64(ordinary) / uint64(time.Second)
 	o.pace.SetRate(rate, int(min(burst, 1<<20)))
+}
+
+// tuning is what the pacer's rate was made of.
+type tuning struct {
+	target, media uint64
+	fresh         bool
 }
 
 // wait makes what the pacer does not let pass wait for its turn: references to the packets, which

@@ -76,7 +76,7 @@ func (v *pacedViewer) watch(id param.TrackID, ssrc uint32) {
 // if it had been found so.
 func (v *pacedViewer) limit(bitrate uint64) {
 	o := v.conn.out
-	o.fed, v.conn.quality.media = true, 1
+	o.fed, v.conn.quality.rated = true, true
 	o.est.REMB(v.r.now, bitrate)
 	v.conn.retune()
 	if o.est.Target() > bitrate {

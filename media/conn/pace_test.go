@@ -39,6 +39,8 @@ func TestKeyFrameIsSpreadForAViewerAndOrdinaryFramesAreNot(t *testing.T) {
 		}
 	}
 	// 30 frames of 3 packets a second are 0.8 Mbit/s.
+	slow.conn.quality.media = 800_000
+	slow.conn.retune()
 	for range 60 {
 		r.advance(33 * time.Millisecond)
 		before := len(slow.got)

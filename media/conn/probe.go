@@ -22,10 +22,14 @@ const (
 	probeBack  = 64
 	probeShort = 300 // bytes
 
-	// Probes look for so many times the rate of the media, and for firstWanted as long as that is
-	// not known.
+	// Probes look for so many times the rate of the media, and for firstWanted until that is known.
 	wantedShare = 3
 	firstWanted = 5_000_000 // bit/s
+
+	// Probes may be so many bytes, and a quarter of the media on top, saved up to as many again,
+	// whatever the peer's feedback makes the estimator wish for (row RTP-07).
+	probeAllowance = 128 << 10
+	probeShare     = 4
 )
 
 // probing is a cluster that is being sent.
@@ -43,8 +47,8 @@ type probing struct {
 // probe begins a cluster, if the estimator wants one and there is a stream to send it on.
 func (c *Conn) probe(env *Env, now mono.Time) {
 	p := &c.out.probing
-	if p.Cluster != 0 {
-		return
+	if p.Cluster != 0 || c.out.allowance <= 0 {
+		return // the estimator gives up what it has planned, if it may not for long
 	}
 	want, ok := c.out.est.Probe(now)
 	if !ok {
@@ -137,6 +141,7 @@ func (c *Conn) sendProbe(env *Env, now mono.Time) int {
 		env.Count.DropSeal.Inc()
 		return 0
 	}
+	o.allowance -= size
 	o.est.SentProbe(now, c.twccOut, size, p.Cluster)
 	c.twccOut++
 	s.stream.Extra(size)
@@ -178,14 +183,16 @@ func (c *Conn) recent(env *Env, now mono.Time, s *subscriber, buf []byte) (h int
 	return 0, 0, nil
 }
 
-// want tells the estimator how much there would be to send.
-func (c *Conn) want() {
+// want tells the estimator how much there would be to send, after played bytes of media were.
+func (c *Conn) want(played uint64) {
+	o := c.out
+	o.allowance = min(o.allowance+int(min(played/probeShare, probeAllowance)), probeAllowance)
 	wanted := uint64(0)
 	if _, s := c.prober(); s != nil {
 		wanted = firstWanted
-		if c.quality.media > 0 {
+		if c.quality.rated {
 			wanted = wantedShare * c.quality.media
 		}
 	}
-	c.out.est.SetWanted(wanted)
+	o.est.SetWanted(wanted)
 }

@@ -159,3 +159,47 @@ func TestProbesTakeWhatWaitsFirst(t *testing.T) {
 		t.Errorf("%d of %d still wait", left, waiting)
 	}
 }
+
+// Row RTP-07: probes stay a small share of the media, whatever the estimator is made to wish for.
+func TestProbesAreBoundedByTheMedia(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	r.frame(true, 5)
+	for range 100 {
+		// As if each cluster had found something, and another were wanted at once.
+		for v.conn.out.allowance > 0 {
+			before := v.conn.out.allowance
+			v.conn.out.probing = probing{began: r.now, next: r.now, back: probeBack, before: v.conn.subs[0].stream.Next()}
+			v.conn.out.probing.Probe.Cluster, v.conn.out.probing.Rate, v.conn.out.probing.Bytes = 1, 100_000_000, 10_000
+			v.conn.goOnProbing(&r.env, r.now)
+			r.collect()
+			if v.conn.out.allowance == before {
+				t.Fatal("nothing was sent")
+			}
+			r.now = r.now.Add(time.Millisecond)
+		}
+		r.stream(300*time.Millisecond, 3)
+	}
+	media := v.conn.subs[0].stream.Stats().Bytes
+	if n := r.env.Count.ProbeBytes.Load(); n > media/4+2*probeAllowance || n < media/8 {
+		t.Errorf("%d bytes of probes, %d of media", n, media)
+	}
+}
+
+func TestNothingIsProbedWhileNoMediaIsSent(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	r.frame(true, 5)
+	r.stream(3*time.Second, 3, v)
+	r.advance(1500 * time.Millisecond) // to a report about a second without media
+	before := r.env.Count.ProbePackets.Load()
+	told := len(v.got)
+	for range 400 {
+		r.advance(50 * time.Millisecond)
+		r.speak()
+		told = v.report(told)
+	}
+	if n := r.env.Count.ProbePackets.Load() - before; n > 50 {
+		t.Errorf("%d packets of probes with nothing but speech", n)
+	}
+}
