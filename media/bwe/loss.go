@@ -85,8 +85,6 @@ type observation struct {
 	lost    uint16
 }
 
-// share is how much was lost.
-func (o observation) share() float64 { return float64(o.lost) / float64(o.packets) }
 
 // lossBound is the bound by loss.
 type lossBound struct {
@@ -376,6 +374,3 @@ func (l *lossBound) cap(rate float64) float64 {
 	}
 	return rate
 }
-
-// forget begins again, with another path maybe.
-func (l *lossBound) forget() { *l = lossBound{} }

@@ -54,7 +54,7 @@ func TestProbesAtTheBeginningFindTheRate(t *testing.T) {
 		t.Error("a second one while the first is not sent")
 	}
 	seq, now = probe(t, e, first, seq, now, 20e6)
-	if e.Target() < 800_000 || e.Target() > 900_000 {
+	if e.Target() < 800_000 || e.Target() > 910_000 {
 		t.Errorf("target %d", e.Target())
 	}
 	second, ok := e.Probe(now)
