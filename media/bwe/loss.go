@@ -37,9 +37,9 @@ const (
 	inherentStep = 0.1 // of the difference, that it rises by with each observation
 
 	// evidence is how much better the second model has to be, in units of log-likelihood.
-	// Chance alone gives 7 once in a thousand windows; losses that come in bursts of three
-	// or four give the rest.
-	// Much less is enough for a limit that was found before.
+	// Independent losses would hardly ever give a third of it by chance (twice it is about a
+	// chi-squared variable), but losses come in bursts. Less is enough for a limit that was
+	// found before.
 	evidence      = 10.0
 	evidenceAgain = 4.0
 
@@ -85,7 +85,6 @@ type observation struct {
 	lost    uint16
 }
 
-
 // lossBound is the bound by loss.
 type lossBound struct {
 	seen [observations]observation // a ring, at is the next one
@@ -116,7 +115,7 @@ type lossBound struct {
 	limitLoss float64   // what was lost when the limit was found
 }
 
-// sent counts a packet whose fate has become known.
+// reported counts a packet whose fate has become known.
 func (l *lossBound) reported(sent mono.Time, size int, arrived bool) {
 	if l.packets == 0 {
 		l.from, l.to = sent, sent

@@ -169,8 +169,8 @@ func (c scenario) run(s subject, seed uint64) trace {
 	return simulate(c.length, each, f)
 }
 
-// accuracy is the mean of the target over what is true, and of its distance, in the second half
-// of each step.
+// accuracy is the mean of the target over what is true, and of its distance from that, after the
+// first sixth.
 func (c scenario) accuracy(s trace) (mean, off float64) {
 	var n float64
 	for _, x := range s[len(s)/6:] {
@@ -184,10 +184,10 @@ func (c scenario) accuracy(s trace) (mean, off float64) {
 
 const compareSeed = 3
 
-// TestCompareWithPion prints how both do, and demands that ours is not worse anywhere that
-// matters.
+// TestCompareWithPion prints how both do. Ours runs the same every time; theirs has goroutines of
+// its own, and differs a little.
 func TestCompareWithPion(t *testing.T) {
-	t.Logf("seed %d; target over truth (mean), distance from it (mean), share lost, queue (95 %%)", compareSeed)
+	t.Logf("seed %d; target over truth (mean), its distance from 1 (mean), share lost, queue (95 %%)", compareSeed)
 	cfg := Config{Min: DefaultMin, Start: DefaultStart, Max: 20e6}
 	for _, c := range scenarios() {
 		us := c.run(newOurs(cfg, uint64(c.wanted)), compareSeed)
@@ -195,9 +195,12 @@ func TestCompareWithPion(t *testing.T) {
 		inBubble(t, cfg, func(s subject) { them = c.run(s, compareSeed) })
 		um, ud := c.accuracy(us)
 		tm, td := c.accuracy(them)
-		half := c.length / 6
+		from := c.length / 6
 		t.Logf("%-38s ours %5.2f %5.2f %4.1f %% %6v   pion %5.2f %5.2f %4.1f %% %6v", c.name,
-			um, ud, 100*us.lost(half, c.length), us.queue(half, c.length).Round(ms),
-			tm, td, 100*them.lost(half, c.length), them.queue(half, c.length).Round(ms))
+			um, ud, 100*us.lost(from, c.length), us.queue(from, c.length).Round(ms),
+			tm, td, 100*them.lost(from, c.length), them.queue(from, c.length).Round(ms))
+		if ud > max(0.3, td+0.1) {
+			t.Errorf("%s: ours is off by %.2f, theirs by %.2f", c.name, ud, td)
+		}
 	}
 }
