@@ -82,6 +82,7 @@ func TestControlPathAllocatesNothing(t *testing.T) {
 		compound = rtcp.AppendPLI(compound, 1, 5000)
 		compound = rtcp.AppendFIR(compound, 1, 5000, uint8(i))
 		compound = rtcp.AppendREMB(compound, 1, 1e6, []uint32{5000})
+		compound = rtcp.AppendXR(compound, 1, uint64(i+1)<<16, []rtcp.DLRR{{SSRC: senderSSRC, LastRR: 1, Delay: 1}})
 		reports[i] = viewer.control(compound)
 	}
 	steady(t, "NACK service", runs, func(i int) {
@@ -107,6 +108,7 @@ func TestControlPathAllocatesNothing(t *testing.T) {
 	})
 	steady(t, "feedback and reports of ours", runs, func(int) {
 		r.now = r.now.Add(time.Second)
+		r.env.NTP += 1 << 32
 		pub.conn.ICE.Validate(r.now, mustPath(t, pub.conn))
 		viewer.conn.ICE.Validate(r.now, mustPath(t, viewer.conn))
 		if !pub.conn.Tick(&r.env, r.now) || !viewer.conn.Tick(&r.env, r.now) {

@@ -146,7 +146,7 @@ func BenchmarkAppendNACK(b *testing.B) {
 	b.ReportAllocs()
 	s := newVideo()
 	feed(s, start, 0)
-	feed(s, start, 1000)
+	feed(s, start, MaxOutstanding+1)
 	full, entries := s.missing, *s.missing.entries
 	nacks := make([]uint16, 0, MaxOutstanding)
 	for b.Loop() {
