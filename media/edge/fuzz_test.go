@@ -22,6 +22,9 @@ func FuzzDatagrams(f *testing.F) {
 	f.Add([]byte{3, 20, 0xb1, 97, 0, 1, 0, 0, 0, 1, 0, 0, 3, 233, 0, 0, 0, 0, 0, 1, 0, 9, 6, 3, 2, 255, 2, 255})
 	f.Add([]byte{7, 8, 0x40, 0, 0, 4, 0x80, 96, 0, 1, 8, 4, 0x40, 0, 0, 0, 9, 4, 0x16, 0xfe, 0xfd, 0, 10, 4, 0x80, 96, 1, 1, 11, 1, 0})
 	f.Add([]byte{9, 20, 0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 10, 8, 0x40, 0, 0, 4, 1, 2, 3, 4, 11, 2, 1, 1})
+	// Redundant audio, a packet lost between two.
+	f.Add([]byte{3, 14, 0x80, 63, 0, 1, 0, 0, 0, 1, 0, 0, 7, 208, 111, 1, 3, 22, 0x80, 63, 0, 3, 0, 0, 7, 129, 0, 0, 7, 208,
+		0xef, 0x0f, 0, 2, 111, 8, 8, 9, 9, 9})
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := newCall(t, 2, []int{1}, func(c *Config) {
 			c.MaxConnections, c.MaxTracks, c.MediaLane = 4, 4, 64
@@ -30,6 +33,9 @@ func FuzzDatagrams(f *testing.F) {
 		c.frame(true)
 		c.settle()
 		v := c.viewers[0]
+		spec := audioIn
+		spec.REDType = redType
+		v.c.Subscribe(audioOut(c.pub.publish(spec), 5002, redType))
 		ways := c.fuzzedWays(v)
 		for steps := 0; len(in) >= 2 && steps < 64; steps++ {
 			what, n := in[0]%12, min(int(in[1]), len(in)-2)
