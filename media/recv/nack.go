@@ -19,6 +19,7 @@ const (
 
 	nackTries      = 10                    // rounds, that is how often one packet is asked for, repeats apart
 	nackSteady     = 4                     // the first ones, evenly spaced: most pictures wait for one of these
+	nackOldTries   = 2                     // if the publisher may have it no more
 	nackAge        = 2 * time.Second       // how long one packet is asked for
 	nackMinSpacing = 20 * time.Millisecond // between two rounds, however short the RTT
 	nackMaxSpacing = time.Second
@@ -43,6 +44,7 @@ type missingPacket struct {
 	at    uint32 // when to ask (again)
 	seen  uint16 // packets accepted when it was noticed, modulo 1<<16
 	tries uint8
+	old   bool // it may have been sent longer ago than its publisher remembers
 }
 
 // missingTable is the memory of one list.
@@ -104,7 +106,7 @@ func due(at, now uint32) bool { return int32(now-at) >= 0 }
 // add notes [from, to) as missing, of which t has asked for some. If there is no room the oldest
 // entries make place; it returns how many were given up, those of the new ones included that never
 // got in.
-func (l *missingList) add(now mono.Time, from, to, accepted uint64, t *tail) (dropped int) {
+func (l *missingList) add(now mono.Time, from, to, accepted uint64, old bool, t *tail) (dropped int) {
 	if to-from > MaxOutstanding {
 		dropped = int(to - from - MaxOutstanding)
 		from = to - MaxOutstanding
@@ -123,7 +125,7 @@ func (l *missingList) add(now mono.Time, from, to, accepted uint64, t *tail) (dr
 			hold = last.at - micros(now)
 		}
 	}
-	e := missingPacket{since: micros(now), at: micros(now) + hold, seen: uint16(accepted)}
+	e := missingPacket{since: micros(now), at: micros(now) + hold, seen: uint16(accepted), old: old}
 	for ; from < to; from++ {
 		e.seq = uint32(from)
 		l.entries[l.n] = e
@@ -256,7 +258,7 @@ func (l *missingList) appendDue(now mono.Time, answer time.Duration, eager bool,
 	for i := int32(0); i < l.n; i++ {
 		e := l.entries[i]
 		if due(e.at, at) {
-			if e.tries >= tries || at-e.since >= uint32(nackAge/time.Microsecond) {
+			if e.tries >= tries || e.old && e.tries >= nackOldTries || at-e.since >= uint32(nackAge/time.Microsecond) {
 				dropped++
 				continue
 			}

@@ -186,6 +186,7 @@ func TestLongBurstIsReplacedByAKeyFrame(t *testing.T) {
 		{"burst", burstPackets, burstTime, false},
 		{"many packets at once", burstPackets, burstTime - 1, true},
 		{"a few packets of a slow stream", burstPackets - 1, time.Second, true},
+		{"a packet after a blackout", 1, burstGone, false},
 	} {
 		s := newVideo()
 		mustFeed(t, s, start, 10, 12)
@@ -196,6 +197,24 @@ func TestLongBurstIsReplacedByAKeyFrame(t *testing.T) {
 		case !c.asked && (len(asked) != 0 || !s.TakeLost() || s.Stats().Bursts != uint64(c.packets)+1):
 			t.Errorf("%s: asked for %d, %+v", c.name, len(asked), s.Stats())
 		}
+	}
+}
+
+// After a second without network the publisher may have forgotten: the picture does not wait for
+// ten requests to find out.
+func TestWhatMayBeForgottenIsAskedForTwice(t *testing.T) {
+	s := newVideo()
+	mustFeed(t, s, start, 10)
+	mustFeed(t, s, at(burstOld), 12)
+	asked := 0
+	for now := at(burstOld); s.Outstanding() > 0; now = s.Deadline() {
+		asked += len(s.AppendNACK(now, rtt, nil))
+		if s.Deadline() == mono.Never && now.Sub(at(burstOld)) > 3*rtt {
+			t.Errorf("given up after %v", now.Sub(at(burstOld)))
+		}
+	}
+	if asked != nackOldTries || !s.TakeLost() {
+		t.Errorf("asked for %d times", asked)
 	}
 }
 

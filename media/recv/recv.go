@@ -177,23 +177,29 @@ func (s *Stream) advance(now mono.Time, ext uint64) {
 	}
 }
 
-// A burst of losses: so many packets in a row, over so long. They are more than a key frame, which
-// would have to wait for them.
+// A burst of losses: so many packets in a row, over so long, are more than a key frame, which would
+// have to wait for them. After a pause of longer than publishers remember what they sent, there is
+// nothing to ask for; after one of half of that they may have it or not, which two requests tell.
 const (
 	burstPackets = 64
 	burstTime    = 500 * time.Millisecond
+	burstOld     = time.Second
+	burstGone    = 2 * time.Second
 )
 
 // miss notes [first, ext) as missing, or gives up what a key frame is quicker than.
 func (s *Stream) miss(now mono.Time, first, ext uint64) {
-	n := int(ext - first)
+	n, pause := int(ext-first), time.Duration(0)
+	if s.cfg.Video && s.arrivals.lastAt != mono.Never {
+		pause = now.Sub(s.arrivals.lastAt)
+	}
 	switch {
-	case s.cfg.Video && n >= burstPackets && s.arrivals.lastAt != mono.Never && now.Sub(s.arrivals.lastAt) >= burstTime:
+	case n >= burstPackets && pause >= burstTime || pause >= burstGone:
 		s.giveUp(n+s.missing.clear(), &s.stats.Bursts)
 	case s.cfg.Video && n+int(s.missing.n) > MaxOutstanding:
 		s.giveUp(n+s.missing.clear(), &s.stats.Overflowed)
 	default:
-		s.giveUp(s.missing.add(now, first, ext, s.stats.accepted(), &s.tail), &s.stats.Overflowed)
+		s.giveUp(s.missing.add(now, first, ext, s.stats.accepted(), pause >= burstOld, &s.tail), &s.stats.Overflowed)
 	}
 }
 
