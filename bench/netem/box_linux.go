@@ -73,7 +73,8 @@ func (b *Box) Close() error {
 	return err
 }
 
-// Set makes a direction anew, with what was under way lost.
+// Set makes a direction anew, with what was under way lost. The client's NAT is again one that
+// changes nothing.
 func (b *Box) Set(d Direction, cfg impair.Config) error {
 	link, err := impair.NewLink(cfg)
 	if err != nil {
@@ -83,7 +84,7 @@ func (b *Box) Set(d Direction, cfg impair.Config) error {
 		link.Reverse()
 	}
 	b.mu.Lock()
-	b.links[d], b.spoil[d] = link, cfg.Corrupt > 0
+	b.links[d], b.spoil[d], b.nat = link, cfg.Corrupt > 0, nat{}
 	b.mu.Unlock()
 	b.poke()
 	return nil

@@ -138,6 +138,28 @@ func (l *lane) send(n, size int, interval time.Duration) []way {
 	return ways
 }
 
+// warm waits until datagrams come: the kernel takes an IPv6 address into its routes some time
+// behind the command.
+func (l *lane) warm() {
+	l.t.Helper()
+	b := make([]byte, 9)
+	for end := time.Now().Add(10 * time.Second); ; {
+		if _, err := l.far.WriteToUDP([]byte("warm"), l.near.LocalAddr().(*net.UDPAddr)); err != nil || time.Now().After(end) {
+			l.t.Fatalf("nothing comes: %v", err)
+		}
+		l.deadline(50 * time.Millisecond)
+		if _, err := l.near.Read(b); err == nil {
+			break
+		}
+	}
+	for { // those that came together with it
+		l.deadline(100 * time.Millisecond)
+		if _, err := l.near.Read(b); err != nil {
+			return
+		}
+	}
+}
+
 func (l *lane) deadline(d time.Duration) {
 	if err := l.near.SetReadDeadline(time.Now().Add(d)); err != nil {
 		l.t.Fatal(err)
@@ -311,6 +333,7 @@ func TestBoxIsANATThatForgets(t *testing.T) {
 
 func natForgets(t *testing.T, farIP, nearIP string) {
 	l := newLaneAt(t, farIP, nearIP)
+	l.warm()
 	own := l.far.LocalAddr().(*net.UDPAddr).Port
 	ask := func() (from *net.UDPAddr) {
 		t.Helper()

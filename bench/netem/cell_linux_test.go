@@ -71,10 +71,11 @@ type measurement struct {
 	Asked                      int        // seconds that the run's cells last
 	Failed                     string     `json:",omitempty"`
 
-	samples [2][]sample
-	frames  []float64
-	servers []point // what the server believed of the viewer's link
-	rebound [2][]time.Time
+	samples  [2][]sample
+	frames   []float64
+	timeline []string // of the viewer's SDK
+	servers  []point  // what the server believed of the viewer's link
+	rebound  [2][]time.Time
 }
 
 // run measures a cell with a system. The seed is that of all links.
@@ -193,6 +194,9 @@ func (w *world) measure(c cell, s system, tabs [2]*tab, m *measurement, seconds 
 		}
 	}
 	if m.frames, err = tabs[viewer].frames(); err != nil {
+		return err
+	}
+	if m.timeline, err = eval[[]string](tabs[viewer], "rig.timeline()"); err != nil {
 		return err
 	}
 	m.see(c, start, last[viewer].At)
@@ -382,10 +386,10 @@ func (m *measurement) see(c cell, start time.Time, until float64) {
 
 // adapt sees how the estimate of a link followed its rate.
 func (m *measurement) adapt(c cell, from, until float64) {
-	switch c.stepOf {
-	case 0:
+	switch {
+	case c.stepOf == 0:
 		return
-	case publisher + 1:
+	case c.stepOf == publisher+1 || m.System == directly: // where the publisher's is that of both links
 		for _, s := range m.samples[publisher] {
 			if s.At >= from && s.At <= until {
 				m.Estimates = append(m.Estimates, point{seconds((s.At - from) / 1000), s.Estimate})

@@ -130,7 +130,7 @@ func startSystem(t *testing.T, w *world, name string) system {
 	case withRED:
 		return startTsubame(t, w, name, map[string]string{"opus_red": "true"})
 	case withCache:
-		return startTsubame(t, w, name, map[string]string{"keyframe_cache": "2000000"})
+		return startTsubame(t, w, name, map[string]string{"keyframe_cache": "16777216", "keyframe_cache_age": "1 min"})
 	case directly:
 		return &direct{}
 	case byJanus:

@@ -58,12 +58,23 @@ func newWorld(t *testing.T) *world {
 		c.Join("side", w.server, side)
 		c.IP(fmt.Sprintf("addr add 172.31.%d.2/30 dev side", i+1))
 		w.server.IP(fmt.Sprintf("addr add 172.31.%d.1/30 dev %s", i+1, side))
+		w.separate(i)
 	}
 	film, sound := writeFilm(t), writeSound(t)
 	for i, c := range w.clients {
 		w.browsers[i] = startChromium(t, c, film, sound)
 	}
 	return w
+}
+
+// separate keeps media off a side link: browsers use its address for candidates, too. From there
+// only the link itself is reached, and from a network with a box no side link.
+func (w *world) separate(client int) {
+	c, table := w.clients[client], "100"
+	c.IP(fmt.Sprintf("route add 172.31.%d.0/30 dev side table %s", client+1, table))
+	c.IP("route add unreachable default table " + table)
+	c.IP(fmt.Sprintf("rule add from 172.31.%d.2 lookup %s", client+1, table))
+	w.server.IP(fmt.Sprintf("rule add iif net%d to 172.31.0.0/16 unreachable", client+1))
 }
 
 // joinBox joins two namespaces by a box: 10.n.0.2 is the client and 10.n.0.1 the server.

@@ -5,11 +5,13 @@
 import Sora from "/sdk/sora.js";
 
 const SAMPLE = 200; // ms between two samples
+const TIMELINE = 200; // entries that are kept
 
 const peers = [];
 const errors = [];
 const frames = []; // when each picture was shown
 const samples = [];
+const timeline = []; // of the SDK
 let connected = 0; // when the transport was there
 let stream = null;
 let sora = null;
@@ -82,6 +84,10 @@ function gathered(pc) {
 // joinTsubame resolves when the SDK says that it is connected.
 async function joinTsubame({ url, channel, role, options }) {
   sora = Sora.connection(url, false)[role](channel, null, options);
+  sora.on("timeline", (event) => {
+    timeline.push(`${now()} ${event.logType} ${event.type} ${JSON.stringify(event.data ?? null)}`);
+    if (timeline.length > TIMELINE) timeline.shift();
+  });
   const joined = new Promise((resolve, reject) => {
     sora.on("connected", resolve);
     sora.on("disconnect", (event) => reject(new Error(`disconnected: ${JSON.stringify(event)}`)));
@@ -163,6 +169,7 @@ globalThis.rig = {
   errors: () => errors,
   frames: () => frames,
   samples: () => samples,
+  timeline: () => timeline,
   connected: () => connected,
   leave: async () => {
     await sora?.disconnect();
