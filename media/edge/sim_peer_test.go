@@ -47,6 +47,7 @@ type simPeer struct {
 	scratch  [mmsg.SlotSize]byte // what is sent
 	opened   [mmsg.SlotSize]byte // what came
 	reporter uint32
+	reports  int
 }
 
 // What all m-sections negotiate.
@@ -295,7 +296,7 @@ func (p *simPeer) told(pkt rtcp.Packet) {
 			p.s.fail("SR: %v", err)
 		}
 		if v := p.bySSRC[sr.SSRC]; v != nil {
-			v.lsr, v.lsrAt = uint32(sr.NTP>>16), p.s.now
+			v.lsr, v.lsrAt, v.sr = uint32(sr.NTP>>16), p.s.now, sr
 		}
 	}
 }
@@ -310,6 +311,14 @@ func (p *simPeer) source(ssrc uint32) *simSource {
 	return nil
 }
 
+// wall is the peer's clock, in nanoseconds.
+func (p *simPeer) wall() uint64 { return drifted(uint64(p.s.now), p.spec.Drift) }
+
+// drifted is what a clock shows after a time that is ppm millionths too fast.
+func drifted(elapsed uint64, ppm int) uint64 {
+	return elapsed + uint64(int64(elapsed/1_000_000)*int64(ppm))
+}
+
 // report sends reports about once a second.
 func (p *simPeer) report() {
 	if p.left {
@@ -320,8 +329,12 @@ func (p *simPeer) report() {
 		return
 	}
 	var b []byte
+	p.reports++
 	for _, src := range p.pubs {
-		b = src.appendReport(b)
+		// libwebrtc reports about audio less often.
+		if src.kind == param.Video || p.spec.AudioReports == 0 || p.reports%p.spec.AudioReports == 0 {
+			b = src.appendReport(b)
+		}
 	}
 	var blocks []rtcp.ReportBlock
 	for _, v := range p.views {

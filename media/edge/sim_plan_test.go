@@ -28,6 +28,8 @@ type simPeerPlan struct {
 	DTX, TWCC, Liar    bool
 	Carrier            simCarrier
 	Up, Down           simNet // while nothing is wrong
+	Drift, AudioDrift  int    // of its clock, and of that of its sound device besides: millionths
+	AudioReports       int    // one in so many reports is about audio too; 0: each
 }
 
 // simDeed is something that a plan has happen.
@@ -71,6 +73,13 @@ type simPlan struct {
 	heal   time.Duration // all harm is over
 	clean  time.Duration // and this long is given after it
 	change func(*Config)
+
+	measure time.Duration // from here on everything is counted, up to a few seconds from the end
+}
+
+// measures reports whether what happens then is counted.
+func (p *simPlan) measures(at time.Duration) bool {
+	return p.measure > 0 && at >= p.measure && at < p.heal-3*time.Second
 }
 
 // newSimPlan makes the schedule of a seed.

@@ -77,6 +77,8 @@ type simSource struct {
 	packets uint32
 	octets  uint32
 	quiet   bool // nobody speaks
+
+	measured []uint32 // the packets of a plan that measures
 }
 
 func newSimSource(p *simPeer, kind param.Kind) *simSource {
@@ -121,7 +123,7 @@ func (src *simSource) restart() {
 	if s.chance(0.3) && !s.plan.darkens() {
 		src.seq = 65535 - 60 - uint16(s.rnd.IntN(100))
 	}
-	src.base, src.restarted = s.now, s.now
+	src.base, src.restarted = mono.Time(src.p.wall()), s.now
 	src.wantKey, src.firSeen = true, false
 	src.history = [simHistory]simSent{}
 	ids := src.spec.Extensions
@@ -152,7 +154,11 @@ func (src *simSource) start() {
 }
 
 func (src *simSource) clock() uint32 {
-	return src.ts0 + uint32(uint64(src.p.s.now-src.base)*uint64(src.spec.ClockRate)/uint64(time.Second))
+	elapsed := src.p.wall() - uint64(src.base)
+	if src.kind == param.Audio {
+		elapsed = drifted(elapsed, src.p.spec.AudioDrift)
+	}
+	return src.ts0 + uint32(elapsed*uint64(src.spec.ClockRate)/uint64(time.Second))
 }
 
 func (src *simSource) keyFrameAsked() {
@@ -191,7 +197,9 @@ func (src *simSource) video() {
 	}
 	if s.chance(0.03) { // probes for bandwidth: on this stream, or on its other one
 		for range 1 + s.rnd.IntN(3) {
-			src.probe(ts, s.chance(0.5))
+			// libwebrtc's go by the other one where there is one: what is lost of this one nobody
+			// can repeat.
+			src.probe(ts, s.plan.measure > 0 || s.chance(0.8))
 		}
 	}
 }
@@ -223,6 +231,9 @@ func (src *simSource) emit(e simSent) {
 	e.seq, e.number, e.at, e.used = src.seq, src.number, src.p.s.now, true
 	src.seq++
 	if !e.pad {
+		if src.kind == param.Video && src.p.s.plan.measures(src.p.s.now.Sub(src.p.s.begun)) {
+			src.measured = append(src.measured, e.number)
+		}
 		src.number++
 		src.packets++
 		src.octets += uint32(e.size)
@@ -307,7 +318,7 @@ func (src *simSource) resend(seq uint16) {
 	p, s := src.p, src.p.s
 	src.nackAt = s.now
 	e := &src.history[seq%simHistory]
-	if !e.used || e.pad || e.seq != seq || s.now.Sub(e.at) > simKeep || src.rtx == 0 {
+	if !e.used || e.pad || e.seq != seq || s.now.Sub(e.at) > max(simKeep, 3*(p.up.Delay+p.down.Delay)) || src.rtx == 0 {
 		return
 	}
 	if e.again != 0 && s.now.Sub(e.again) < 5*time.Millisecond {
@@ -325,7 +336,7 @@ func (src *simSource) appendReport(b []byte) []byte {
 	if src.packets == 0 || src.paused {
 		return b
 	}
-	wall := uint64(src.p.s.now)
+	wall := src.p.wall()
 	return rtcp.AppendSR(b, rtcp.SR{
 		SSRC: src.ssrc, NTP: (3_900_000_000+wall/1e9)<<32 | wall%1e9<<32/1e9, RTPTime: src.clock(),
 		Packets: src.packets, Octets: src.octets,

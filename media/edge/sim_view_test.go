@@ -52,8 +52,10 @@ type simView struct {
 	pos       uint64 // of the next packet to decode; 0: waits for a key frame
 	frame     uint32 // decoded last
 	epoch     uint8
-	since     mono.Time // when it was
-	begun     mono.Time // when it was subscribed
+	since     mono.Time       // when it was
+	begun     mono.Time       // when it was subscribed
+	numbers   map[uint32]bool // what has come, of a plan that measures
+	freezes   int
 	pli       mono.Time
 	plis      int
 	decoded   int
@@ -67,6 +69,7 @@ type simView struct {
 	total              uint64 // packets in all
 	lsr                uint32
 	lsrAt              mono.Time
+	sr                 rtcp.SR
 }
 
 // watch subscribes the peer to a track.
@@ -77,6 +80,9 @@ func (p *simPeer) watch(src *simSource) {
 	s := p.s
 	s.ssrcs += 10
 	v := &simView{p: p, src: src, ssrc: s.ssrcs, since: s.now, begun: s.now, deltaOf: -1}
+	if s.plan.measure > 0 {
+		v.numbers = map[uint32]bool{}
+	}
 	out := videoOut(src.track, v.ssrc)
 	if src.kind == param.Audio {
 		out.Kind, out.Codec, out.RTXSSRC, out.RTXType, out.PayloadType = param.Audio, param.Opus, 0, 0, 111
@@ -166,6 +172,9 @@ func (v *simView) take(seq uint16, ts uint32, marker bool, payload []byte) {
 	}
 	v.received++
 	v.total++
+	if v.numbers != nil && !g.empty {
+		v.numbers[g.number] = true
+	}
 	v.expected += max(ext, v.highest) - v.highest
 	v.first = min(v.first, ext)
 	v.got[ext%simWindow] = g
@@ -355,6 +364,9 @@ func (v *simView) shown(last *simGot, end uint64) bool {
 		return false
 	}
 	v.frame, v.epoch = last.frame, last.epoch
+	if s := v.p.s; v.decoded > 0 && s.now.Sub(v.since) > 500*time.Millisecond && s.plan.measures(s.now.Sub(s.begun)) {
+		v.freezes++
+	}
 	v.since = v.p.s.now
 	v.decoded++
 	v.p.s.stats.decoded++
