@@ -41,6 +41,11 @@ const (
 	feedPackets  = 32 // that wait at most
 	feedInterval = 2 * time.Millisecond
 
+	// feedShard is how many packets of replays all viewers of a shard are given in one interval: a
+	// fifth or so of what it can send. When a crowd comes at once, whoever finds nothing left of that
+	// waits for a key frame instead, which is then one for all of them.
+	feedShard = 256
+
 	// ReplayTime is how long a replay may take. A viewer whose way takes no more than the live
 	// packets would never catch up; it goes on with a key frame of its own.
 	ReplayTime = 2 * time.Second
@@ -111,7 +116,7 @@ func (e *Env) since(now mono.Time, info *router.Info, seq uint64) time.Duration 
 // asked for a key frame then.
 func (c *Conn) replay(env *Env, now mono.Time, slot uint32, s *subscriber) bool {
 	first, ok := env.replayable(now, &s.info)
-	if !ok {
+	if !ok || env.feedRoom(now) == 0 {
 		return false
 	}
 	env.Count.Replays.Inc()
@@ -133,7 +138,7 @@ func (c *Conn) feed(env *Env, now mono.Time, slot uint32, s *subscriber) {
 		c.abandon(env, s)
 		return
 	}
-	room := feedPackets
+	room := min(feedPackets, env.feedRoom(now))
 	if c.out != nil {
 		room -= c.out.pace.Len()
 	}
@@ -141,10 +146,20 @@ func (c *Conn) feed(env *Env, now mono.Time, slot uint32, s *subscriber) {
 		n, more := c.feedRun(env, now, slot, s, min(room, router.MaxRun))
 		s.replays = more && !r.over
 		room -= n
+		env.feedLeft -= n
 	}
 	if s.replays {
 		c.retry = mono.Earliest(c.retry, now.Add(feedInterval))
 	}
+}
+
+// feedRoom returns how many packets of replays the shard may give to viewers before this interval
+// ends.
+func (e *Env) feedRoom(now mono.Time) int {
+	if now.Sub(e.feedSince) >= feedInterval {
+		e.feedSince, e.feedLeft = now, feedShard
+	}
+	return e.feedLeft
 }
 
 // feedRun sends up to limit of the packets that are next. It returns how many, and false if the

@@ -24,6 +24,7 @@ import (
 	"tsubame/netio/count"
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
+	"tsubame/netio/mono"
 	"tsubame/netio/packet"
 	"tsubame/turnsrv"
 )
@@ -74,6 +75,9 @@ type Env struct {
 	// CacheAge is how old what a ring holds for viewers that start may be; 0: nothing is held.
 	CacheAge time.Duration
 	replayed router.Run // what a replay sends next
+
+	feedSince mono.Time // when the present interval of replays began, and
+	feedLeft  int       // what is left of what they may be given in it
 
 	packets [router.MaxRun]Packet // what Resolve returns
 	scratch [mmsg.SlotSize]byte
@@ -179,12 +183,20 @@ type Counters struct {
 	NACKRefused     count.Word // asked for too often, or never sent
 	PLIIn           count.Word
 	PLIOut          count.Word
-	Paced           count.Word // packets that waited for their turn, so as not to come too fast
-	PacedEarly      count.Word // of those, sent ahead of it for want of room
-	Probes          count.Word // clusters of packets sent to learn what the way to a viewer takes
-	ProbePackets    count.Word // packets in them that were sent for nothing else
-	ProbeBytes      count.Word
-	PacedDropped    count.Word // of those, not sent: their track had ended, or their number was another's
+
+	// What became of packets that publishers' streams lack, counted with each report:
+	LostSuspected  count.Word // asked for before anything of their stream told of them
+	LostUnanswered count.Word // given up: asked for in vain
+	LostOverflowed count.Word // because more were missing than are asked for at a time
+	LostBursts     count.Word // because a key frame is quicker
+	LostSuperseded count.Word // because they are from before a key frame, or a jump
+	RTXRepeated    count.Word // retransmissions of what was there
+	Paced          count.Word // packets that waited for their turn, so as not to come too fast
+	PacedEarly     count.Word // of those, sent ahead of it for want of room
+	Probes         count.Word // clusters of packets sent to learn what the way to a viewer takes
+	ProbePackets   count.Word // packets in them that were sent for nothing else
+	ProbeBytes     count.Word
+	PacedDropped   count.Word // of those, not sent: their track had ended, or their number was another's
 
 	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
 	PaddedBytes   count.Word // by so much

@@ -405,3 +405,37 @@ func TestStreamThatRefusesAReplayWaitsForAKeyFrame(t *testing.T) {
 	}
 	c.finish()
 }
+
+// A crowd that comes at once does not keep a shard from all else: those for whom there is no room
+// wait for a key frame, one for all.
+func TestCrowdWaitsForOneKeyFrame(t *testing.T) {
+	c := newCached(t, 1, cacheOf(1<<20))
+	c.fill(400)
+	var all []*viewing
+	for range 20 {
+		all = append(all, c.join(0))
+	}
+	c.settle()
+	c.hand(all...)
+	begun := 0
+	for _, v := range all {
+		if len(v.packets) > 0 {
+			begun++
+		}
+	}
+	if n := c.count("replayed_packets"); begun != 8 || n != 256 {
+		t.Errorf("%d viewers have begun, %d packets were replayed at once", begun, n)
+	}
+	c.advance(10 * time.Millisecond)
+	if n := c.hand(all...); n != 1 {
+		t.Errorf("%d key frames asked for", n)
+	}
+	c.play(true, 5)
+	c.hand(all...)
+	for i, v := range all {
+		if n := len(v.packets); n < 6 || v.packets[v.highest] != uint64(c.seq) {
+			t.Errorf("viewer %d has %d packets up to %d of %d", i, n, v.packets[v.highest], c.seq)
+		}
+	}
+	c.finish()
+}
