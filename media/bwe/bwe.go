@@ -41,8 +41,8 @@ const (
 )
 
 // Probe is a cluster of packets to send at a rate above the target, in order to learn whether
-// the path takes it. Packets that are sent anyway count for it from its first one to its last, so
-// that the rate is that of everything that is sent meanwhile.
+// the path takes it. Packets that are sent anyway count for it until there are enough, so that the
+// rate is that of everything that is sent meanwhile.
 type Probe struct {
 	Cluster uint8  // to name in SentProbe; never 0
 	Rate    uint64 // bit/s to send it at
@@ -179,11 +179,21 @@ func (e *Estimator) overdue() mono.Time { return e.waiting.Add(missingAfter + 2*
 // SetWanted says how many bit/s there would be to send at most. Probes are not sent much above
 // what is wanted, and none if it is 0, as it is at first, or less than the target.
 func (e *Estimator) SetWanted(bitrate uint64) {
-	wanted := float64(min(bitrate, e.cfg.Max))
-	if wanted > e.prober.wanted && wanted > e.target {
-		e.prober.retry = true
+	p := &e.prober
+	p.wanted = float64(min(bitrate, e.cfg.Max))
+	if p.wanted > probeWanted*p.asked && p.wanted > e.target {
+		p.retry = true
 	}
-	e.prober.wanted = wanted
+}
+
+// Moved says that packets take another path now. What was learnt of the delay and of the loss on
+// the old one is forgotten; of its rate no more is believed than arrived, or Config.Start.
+func (e *Estimator) Moved(now mono.Time) {
+	e.aimd = aimd{rate: min(e.target, max(e.acked.rate(), float64(e.cfg.Start))), changed: now}
+	e.loss = lossBound{}
+	e.restart()
+	e.prober.retry = true
+	e.settle(now)
 }
 
 // Tick does what time asks for. It may be called at any time.
@@ -229,16 +239,16 @@ func (e *Estimator) plan(now mono.Time) {
 	since := now.Sub(p.lastAt)
 	switch {
 	case !p.begun:
-		p.begun, p.retry = true, false
+		p.begun, p.retry, p.lastAt, p.asked = true, false, now, p.wanted
 		p.plan(e.target, ceiling, probeFirst*e.target, probeSecond*e.target)
 	case p.from != 0 && e.aimd.phase == increase:
 		if e.target < dropShare*p.from && now.Sub(p.dropped) <= dropSoon {
+			p.lastAt = now
 			p.plan(e.target, ceiling, dropProbe*p.from)
 		}
 		p.from = 0
 	case since >= probeEvery, p.retry && since >= probeSooner && e.used():
-		p.retry = false
-		p.lastAt = now
+		p.retry, p.lastAt, p.asked = false, now, p.wanted
 		p.plan(e.target, ceiling, probeRegular*e.target)
 	}
 }
@@ -270,8 +280,14 @@ func (e *Estimator) Deadline() mono.Time {
 func (e *Estimator) Target() uint64 { return uint64(e.target) }
 
 // Probe returns a cluster to send now, each one once. The next one is due when that one has been
-// sent, or given up for want of time.
-func (e *Estimator) Probe(now mono.Time) (Probe, bool) { return e.prober.hand(now) }
+// sent, or given up for want of time: after a second, as is one that is not asked for.
+func (e *Estimator) Probe(now mono.Time) (Probe, bool) {
+	p, ok := e.prober.hand(now)
+	if ok {
+		e.history.probing = p.Cluster
+	}
+	return p, ok
+}
 
 // Stats returns what is known.
 func (e *Estimator) Stats() Stats {

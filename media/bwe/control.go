@@ -236,6 +236,7 @@ func (e *Estimator) probed(now mono.Time, rate, probed float64) {
 			e.prober.retry = true
 			return
 		}
+		e.prober.lastAt = now
 		e.prober.plan(e.aimd.rate, float64(e.cfg.Max), probeFurther*rate)
 	}
 }

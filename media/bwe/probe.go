@@ -67,12 +67,13 @@ type prober struct {
 	wanted   float64
 	pending  [clusterCapacity]float64 // rates to hand out; 0: none
 	clusters [clusterCapacity]cluster
-	open     uint8 // the cluster that is being sent, or to be sent next
-	id       uint8 // of the newest cluster
-	begun    bool  // the first probes were planned
-	retry    bool  // there is more to find out than regularly
-	overused bool  // the path was too slow once
-	lastAt   mono.Time
+	open     uint8     // the cluster that is being sent, or to be sent next
+	id       uint8     // of the newest cluster
+	begun    bool      // the first probes were planned
+	retry    bool      // there is more to find out than regularly
+	overused bool      // the path was too slow once
+	lastAt   mono.Time // when probes were planned last, or handed out
+	asked    float64   // what was wanted when they were planned
 	from     float64   // target before a drop; 0: none
 	dropped  mono.Time // when
 
@@ -183,8 +184,11 @@ func (p *prober) late(id uint8) {
 	}
 }
 
-// expire gives clusters up that are waited for in vain.
+// expire gives clusters up that are waited for in vain, and what is planned and not asked for.
 func (p *prober) expire(now mono.Time) {
+	if p.pending[0] != 0 && now.Sub(p.lastAt) >= probeWait {
+		p.pending = [clusterCapacity]float64{}
+	}
 	for i := range p.clusters {
 		c := &p.clusters[i]
 		if !c.deadline().Due(now) {

@@ -173,8 +173,56 @@ func TestClusterThatIsNotSentIsGivenUp(t *testing.T) {
 	if e.history.probing != 0 || e.prober.open != 0 {
 		t.Error("it is still open")
 	}
-	if _, ok := e.Probe(now.Add(probeWait)); !ok {
-		t.Error("the next one does not come")
+	if e.prober.busy() {
+		t.Error("it is in the way of the next one")
+	}
+}
+
+func TestClusterThatIsNotAskedForIsGivenUp(t *testing.T) {
+	e, _, now := heardFrom(t, 5e6)
+	e.Tick(now.Add(probeWait))
+	if p, ok := e.Probe(now.Add(probeWait)); ok {
+		t.Errorf("%+v", p)
+	}
+}
+
+// What is wanted is told every second, and is a little more or less each time.
+func TestWishThatVariesIsNoReasonToProbe(t *testing.T) {
+	e, seq, now := heardFrom(t, 5e6)
+	clusters := 0
+	for i := range 100 { // 10 s
+		e.SetWanted(5e6 + uint64(i%7)*1e5)
+		base := seq
+		var all []mono.Time
+		for range 10 {
+			now = now.Add(10 * ms)
+			e.Sent(now, seq, 375)
+			all = append(all, now.Add(30*ms))
+			seq++
+		}
+		tell(t, e, now.Add(40*ms), base, all...)
+		if _, ok := e.Probe(now); ok {
+			clusters++
+		}
+	}
+	if clusters < 2 || clusters > 5 {
+		t.Errorf("%d clusters in 10 s", clusters)
+	}
+}
+
+func TestOtherPathIsMeasuredAfresh(t *testing.T) {
+	o := newOurs(Config{}, 5e6)
+	l := newLink(path{rate: []step{{0, 5e6}}, queue: 300 * ms, delay: 20 * ms}, 1)
+	f := newFlow(o, l, 1)
+	f.demand, f.obeys = []step{{0, 5e6}}, true
+	s := simulate(60*second, func(now mono.Time) {
+		if now.Sub(simStart) == 20*second {
+			l.rate, l.delay, l.back = []step{{0, 1.5e6}}, 120*ms, 120*ms
+			o.Moved(now)
+		}
+	}, f)
+	if d := s.within(20*second, 60*second, 1.5e6, 0.2); d < 0 || d > 5*second {
+		t.Errorf("within %v", d)
 	}
 }
 

@@ -9,8 +9,14 @@ import (
 	"tsubame/netio/mono"
 )
 
-// seeds are those of every simulation here; a failure names its own.
-const seeds = 6
+// seeds is how many there are of every simulation here; a failure names its own. The race
+// detector makes them slow.
+var seeds = func() uint64 {
+	if raceEnabled {
+		return 1
+	}
+	return 6
+}()
 
 // course runs a scenario by every seed.
 func course(t *testing.T, c scenario, check func(t *testing.T, s trace, e *Estimator)) {
