@@ -2,6 +2,7 @@ package netem
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"net"
 	"os/exec"
@@ -45,7 +46,7 @@ func newLaneAt(t *testing.T, farIP, nearIP string) *lane {
 			t.Fatal(err)
 		}
 		end.ns.IP("addr add " + end.four + "/30 dev lane")
-		end.ns.IP("link set lane up")
+		end.ns.IP(fmt.Sprintf("link set lane mtu %d up", mtu))
 		end.ns.IP("addr add " + end.six + "/64 dev lane nodad")
 	}
 	var err error

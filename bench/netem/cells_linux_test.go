@@ -60,13 +60,6 @@ func dark(name string, end int, lasts time.Duration, directions ...Direction) ce
 	return c
 }
 
-// The step of the rate: from high to low after some seconds, and back again.
-const (
-	highRate, lowRate  = 2_000_000, 500_000
-	stepDown, stepBack = 10 * time.Second, 25 * time.Second
-	stepEnd            = 45
-)
-
 func stepped(name string, end int, d Direction) cell {
 	c := one(name, end, d,
 		impair.Step{Config: limited(highRate, usualQueue)},

@@ -1,9 +1,9 @@
-//go:build browser
-
 package netem
 
 import (
+	"math"
 	"slices"
+	"testing"
 	"time"
 )
 
@@ -59,6 +59,13 @@ func oneGap(up, down []Record, at, end time.Time, delay time.Duration) (gap, tim
 	}
 	return g, down[first].At
 }
+
+// The step of the rate: from high to low after some seconds, and back again.
+const (
+	highRate, lowRate  = 2_000_000, 500_000
+	stepDown, stepBack = 10 * time.Second, 25 * time.Second
+	stepEnd            = 45
+)
 
 // point is an estimate at a time since the measurement's start.
 type point struct {
@@ -118,4 +125,90 @@ func within(points []point, from, to time.Duration, rate float64) float64 {
 		}
 	}
 	return never
+}
+
+func TestMedian(t *testing.T) {
+	if median(nil) != never || median([]float64{3, 1, 2}) != 2 {
+		t.Error(median(nil), median([]float64{3, 1, 2}))
+	}
+}
+
+// estimates are points every 200 ms, as a function of the second has them in kbit/s.
+func estimates(of func(second float64) float64) (out []point) {
+	for at := time.Duration(0); at < stepEnd*time.Second; at += 200 * time.Millisecond {
+		out = append(out, point{at, 1000 * of(at.Seconds())})
+	}
+	return out
+}
+
+func TestAdaptionToStepsOfARate(t *testing.T) {
+	for name, c := range map[string]struct {
+		of   func(second float64) float64
+		want adaption
+	}{
+		"follows at once": {func(s float64) float64 {
+			if s >= 10 && s < 25 {
+				return 480
+			}
+			return 1900
+		}, adaption{0, 0, 0}},
+		"follows after 3 and 8 s": {func(s float64) float64 {
+			if s >= 13 && s < 33 {
+				return 480
+			}
+			return 1900
+		}, adaption{3, 8, 0}},
+		"never follows": {func(float64) float64 { return 1000 }, adaption{never, never, 0}},
+		"passes by is not there": {func(s float64) float64 {
+			if s >= 10 && s < 25 {
+				return max(100, 1900-400*(s-10))
+			}
+			return 1900
+		}, adaption{never, 0, 0}},
+		"too high for 4 s behind it": {func(s float64) float64 {
+			switch {
+			case s >= 14 && s < 18.1:
+				return 700
+			case s >= 10 && s < 25:
+				return 480
+			}
+			return 1900
+		}, adaption{0, 0, 4}},
+		"too high before it knew the rate": {func(s float64) float64 {
+			switch {
+			case s < 4:
+				return 9000
+			case s >= 10 && s < 25:
+				return 480
+			}
+			return 1900
+		}, adaption{0, 0, 0}},
+	} {
+		got := adapts(estimates(c.of))
+		if math.Abs(got.Down-c.want.Down) > 0.01 || math.Abs(got.Back-c.want.Back) > 0.01 || math.Abs(got.Over-c.want.Over) > 0.01 {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
+func TestGapsOfRebindings(t *testing.T) {
+	epoch := time.UnixMilli(1_700_000_000_000)
+	at := func(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
+	down := []Record{
+		{At: at(0), Kind: RTP, Port: 5}, {At: at(990), Kind: RTP, Port: 5},
+		{At: at(2100), Kind: STUN, Port: 6}, {At: at(2160), Kind: RTP, Port: 6}, {At: at(2180), Kind: RTP, Port: 6},
+	}
+	up := []Record{{At: at(500), Kind: STUN, Type: 1, Port: 5}, {At: at(2050), Kind: STUN, Type: 1, Port: 6}, {At: at(2055), Kind: STUN, Type: 1, Port: 6}}
+	shown := []float64{millis(at(950)), millis(at(1100)), millis(at(2300))}
+	got := gaps(up, down, shown, []time.Time{at(1000), at(9000)}, 50*time.Millisecond)
+	want := []gap{{1.17, 0.06, 1.3}, {never, never, never}}
+	if len(got) != len(want) {
+		t.Fatalf("%+v", got)
+	}
+	for i, g := range got {
+		w := want[i]
+		if math.Abs(g.Silence-w.Silence)+math.Abs(g.Answer-w.Answer)+math.Abs(g.Picture-w.Picture) > 0.002 {
+			t.Errorf("%+v, want %+v", g, w)
+		}
+	}
 }
