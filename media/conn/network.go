@@ -3,6 +3,7 @@ package conn
 import (
 	"time"
 
+	"tsubame/media/bwe"
 	"tsubame/netio/count"
 	"tsubame/netio/mono"
 )
@@ -153,10 +154,7 @@ func (c *Conn) measure(now mono.Time) {
 		if st.Feedbacks > 0 {
 			q.loss = st.Loss
 		}
-		if st.Acked > 0 {
-			// A rate that gets through is no less stable for an estimate that has yet to grow.
-			through = max(st.Acked, st.Target)
-		}
+		through = gettingThrough(&st, q.sent)
 		if q.twcc == c.twccOut || q.heard == mono.Never {
 			q.heard = now // nothing was sent that there could be feedback about
 		}
@@ -166,6 +164,20 @@ func (c *Conn) measure(now mono.Time) {
 		c.want(news)
 	}
 	q.stable.take(grade(q.loss, through, q.sent, silent))
+}
+
+// lossy is the loss, in 1/256, from which on a rate that arrives below the one that is sent says
+// something: what arrives is measured over a shorter time, so that the two differ as frames do.
+const lossy = 3
+
+// gettingThrough returns what of the rate that is sent gets through, as far as it is known. While
+// nothing is lost and no queue grows all of it does; and an estimate that has yet to grow makes
+// nothing unstable.
+func gettingThrough(st *bwe.Stats, sent uint64) uint64 {
+	if st.Acked == 0 || st.Loss < lossy && st.State != bwe.Overuse {
+		return sent
+	}
+	return max(st.Acked, st.Target)
 }
 
 // ended takes the bytes of a subscription into the sums, since it will not be asked any more.

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tsubame/media/bwe"
 	"tsubame/media/rtcp"
 	"tsubame/media/rtp"
 	"tsubame/media/srtp"
@@ -33,6 +34,24 @@ func TestGradesOfANetwork(t *testing.T) {
 	} {
 		if got := grade(c.loss, c.through, c.sent, c.silent); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWhatGetsThrough(t *testing.T) {
+	const sent = 2_000_000
+	for name, c := range map[string]struct {
+		st   bwe.Stats
+		want uint64
+	}{
+		"nothing known":                      {bwe.Stats{Target: 300_000}, sent},
+		"between frames":                     {bwe.Stats{Target: 300_000, Acked: 1_000_000}, sent},
+		"a queue grows":                      {bwe.Stats{Target: 300_000, Acked: 1_000_000, State: bwe.Overuse}, 1_000_000},
+		"packets are lost":                   {bwe.Stats{Target: 300_000, Acked: 1_000_000, Loss: 20}, 1_000_000},
+		"packets are lost, but not for that": {bwe.Stats{Target: 5_000_000, Acked: 1_000_000, Loss: 20}, 5_000_000},
+	} {
+		if got := gettingThrough(&c.st, sent); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }
