@@ -208,6 +208,7 @@ func (c *Conn) reportReceived(w *compound, now mono.Time) {
 		if p == nil {
 			continue
 		}
+		p.count(env.Count)
 		if c.cc && p.spec.Kind == param.Audio {
 			p.stream.LossBeyond(p.shared.Loss.Worst(now))
 		}

@@ -25,6 +25,7 @@ type publisher struct {
 	// The source: it may be another one after the peer has restarted its encoder.
 	ssrc     uint32 // 0: not known yet
 	stream   recv.Stream
+	counted  recv.Stats // see count
 	red      *redSource // nil: redundant audio was not negotiated
 	shift    uint64     // what Meta.Seq has more than the stream's own numbers
 	newest   uint64     // the highest Meta.Seq given; 0: none
@@ -68,11 +69,23 @@ func (p *publisher) takes(payloadType uint8, rtx bool) bool {
 
 // listen makes the stream that of the source ssrc, which may be 0 for one not known yet.
 func (p *publisher) listen(env *Env, ssrc uint32) {
-	p.ssrc, p.keyed = ssrc, false
+	p.ssrc, p.keyed, p.counted = ssrc, false, recv.Stats{}
 	p.stream.Init(recv.Config{
 		SSRC: ssrc, ClockRate: p.spec.ClockRate,
 		NACK: p.spec.Feedback.NACK, Video: p.spec.Kind == param.Video, Tables: &env.Missing,
 	})
+}
+
+// count adds what the stream has counted since it was called last.
+func (p *publisher) count(n *Counters) {
+	now, was := p.stream.Stats(), p.counted
+	p.counted = now
+	n.LostSuspected.Add(now.Suspected - was.Suspected)
+	n.LostUnanswered.Add(now.Unanswered - was.Unanswered)
+	n.LostOverflowed.Add(now.Overflowed - was.Overflowed)
+	n.LostBursts.Add(now.Bursts - was.Bursts)
+	n.LostSuperseded.Add(now.Superseded - was.Superseded)
+	n.RTXRepeated.Add(now.Repeated - was.Repeated)
 }
 
 // Publish opens a track that the peer is about to send. It returns false when there is no
