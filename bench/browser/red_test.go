@@ -70,7 +70,7 @@ func TestSDKRedundantAudio(t *testing.T) {
 		sent := from.report().Sent.Audio
 		with, plain := float64(sent.Bytes)/float64(sent.Packets), size(fox, from)
 		t.Logf("%s sends %.0f bytes a packet, of which firefox gets %.0f", from.name, with, plain)
-		if with < 1.6*plain {
+		if with < 1.2*plain { // probes, which have no payload, are among its packets
 			t.Errorf("%s sends without redundancy", from.name)
 		}
 	}
