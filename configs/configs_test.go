@@ -116,6 +116,8 @@ connection_updated_notify_interval = 0 s
 vp9 = false
 default_video_codec_type = H264
 frame_window = 0 ms
+keyframe_cache = 1048576
+keyframe_cache_age = 5 s
 shard_cpus = 3 1
 debug_listen = off
 ice_transport_policy = relay
@@ -130,6 +132,9 @@ proxy_protocol_peers = 127.0.0.1
 	if tu, tcp := c.TURN, c.TCP; !tu.RelayOnly || tu.Realm != "Our realm" || tu.FQDN != "turn.example.com" || tcp.ListenPort != 0 || tcp.TLSPort != 443 ||
 		!slices.Equal(tcp.ACMEDomains, []string{"a.example.com", "b.example.com"}) || tcp.Passthrough != "[2001:db8::1]:8443" || len(tcp.Proxies) != 1 {
 		t.Errorf("TURN %+v, TCP %+v", tu, tcp)
+	}
+	if m := c.Media; m.KeyFrameCache != 1<<20 || m.CacheAge != 5*time.Second {
+		t.Errorf("key frame cache: %d bytes, %v", m.KeyFrameCache, m.CacheAge)
 	}
 	if c.Media.FrameWindow != 0 || !slices.Equal(c.Media.CPUs, []int{3, 1}) || c.Debug.Listen != "" {
 		t.Errorf("media %+v, debug %+v", c.Media, c.Debug)
@@ -204,6 +209,8 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"connection_updated_notify_interval = 500 ms":            "f:1: connection_updated_notify_interval: ",
 		"connection_updated_notify_interval = 0":                 "f:1: connection_updated_notify_interval: ",
 		"frame_window = 11 ms":                                   "f:1: frame_window: ",
+		"keyframe_cache = 16777217":                              "f:1: keyframe_cache: ",
+		"keyframe_cache_age = 100 ms":                            "f:1: keyframe_cache_age: ",
 		"shard_cpus = ,":                                         "f:1: shard_cpus: no CPU is named",
 		"shard_cpus = 0, 1, 0":                                   "f:1: shard_cpus: CPU 0 stands there twice",
 		"shard_cpus = 1024":                                      "f:1: shard_cpus: ",

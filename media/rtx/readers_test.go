@@ -97,6 +97,65 @@ func TestReadersOnOtherShardsDuringTenThousandTracks(t *testing.T) {
 	t.Logf("%d hits, %d misses", hits.Load(), misses.Load())
 }
 
+// Readers walk through the group that is held while it grows, is let go and gives way to the next:
+// what they find is what they look for, each packet behind the one before.
+func TestReadersOfGroupsThatComeAndGo(t *testing.T) {
+	const readers, enough = 3, 20000
+	b := setup(t, 1, Config{Slots: 64, MaxAge: time.Millisecond, HoldBytes: 30 * 64, HoldAge: time.Hour})
+	id, g := b.open()
+	var walks, found atomic.Int64
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	for range readers {
+		wg.Go(func() {
+			m := b.arena.Magazine()
+			defer m.Drain()
+			for !done.Load() {
+				first, ok := b.pool.Held(id)
+				if !ok {
+					runtime.Gosched()
+					continue
+				}
+				walks.Add(1)
+				for seq, ok := b.pool.Next(id, first); ok; {
+					if r, is := b.pool.Get(id, seq); is {
+						if !stamped(b.arena, r, id, seq) {
+							t.Errorf("asked for %d, got %x", seq, b.arena.Data(r))
+						}
+						found.Add(1)
+						m.Release(r)
+					}
+					next, more := b.pool.Next(id, seq+1)
+					if more && next <= seq {
+						t.Errorf("%d comes after %d", next, seq)
+					}
+					seq, ok = next, more
+				}
+			}
+		})
+	}
+	now := mono.Time(1)
+	for seq := uint64(1 << 16); found.Load() < enough; seq++ {
+		if seq%7 != 0 { // with holes
+			b.insert(id, g, now, seq)
+		}
+		if seq%40 < 3 { // groups of some 34 packets, the longest of them too long
+			g.Hold(seq, b.mag)
+		}
+		if now = now.Add(50 * time.Microsecond); seq%16 == 0 {
+			runtime.Gosched()
+		}
+	}
+	done.Store(true)
+	wg.Wait()
+	b.pool.Close(id, b.mag)
+	b.mag.Drain()
+	if n := b.arena.Outstanding(); n != 0 {
+		t.Errorf("%d buffers leaked", n)
+	}
+	t.Logf("%d walks found %d packets", walks.Load(), found.Load())
+}
+
 // One long track whose packets are replaced under the readers' eyes.
 func TestReadersOfARingThatTurns(t *testing.T) {
 	const readers, enough = 3, 5000

@@ -7,7 +7,7 @@ import "testing"
 func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 	h := Holders{
 		Shards: 3, ReceiveBatch: 8, RingEntries: 16, RunLength: 4, FrameWindow: 10, Paced: 12,
-		VideoTracks: 4, VideoSlots: 32, AudioTracks: 5, AudioSlots: 8, TapEntries: 20, Magazine: 8,
+		VideoTracks: 4, VideoSlots: 32, CacheSlots: 16, AudioTracks: 5, AudioSlots: 8, TapEntries: 20, Magazine: 8,
 	}
 	a, err := New(h.Config())
 	if err != nil {
@@ -28,17 +28,17 @@ func TestDefaultSizeCoversAllHoldersAtOnce(t *testing.T) {
 		}
 	}
 	inFlight := h.Shards*(h.ReceiveBatch+h.RingEntries*h.RunLength+h.FrameWindow+h.Paced) + h.TapEntries
-	for i := range h.VideoTracks*h.VideoSlots + inFlight {
+	for i := range h.VideoTracks*(h.VideoSlots+h.CacheSlots) + inFlight {
 		if _, ok := m.Get(LargeSize, Video); !ok {
 			t.Fatalf("video refused at buffer %d", i)
 		}
 	}
-	for i := range h.VideoTracks*h.VideoSlots + inFlight {
+	for i := range h.VideoTracks*(h.VideoSlots+h.CacheSlots) + inFlight {
 		if _, ok := m.Get(FullSize, Video); !ok {
 			t.Fatalf("video of browsers refused at buffer %d", i)
 		}
 	}
-	for i := range h.VideoTracks*h.VideoSlots + inFlight {
+	for i := range h.VideoTracks*(h.VideoSlots+h.CacheSlots) + inFlight {
 		if _, ok := m.Get(UsualSize, Video); !ok {
 			t.Fatalf("video of the usual size refused at buffer %d", i)
 		}
