@@ -17,7 +17,9 @@ func BenchmarkSent(b *testing.B) {
 	for b.Loop() {
 		now += 100_000
 		e.Sent(now, seq, 1200)
-		seq++
+		if seq++; seq%64 == 0 {
+			e.history.reported = seq // as feedback would, so that the table stays as it is
+		}
 	}
 }
 
