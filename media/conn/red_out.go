@@ -12,6 +12,9 @@ const (
 	// maxREDPayload bounds a payload with its redundancy, in bytes: what would be longer has less
 	// redundancy, or none. Larger packets get lost more easily, and audio is not to be cut.
 	maxREDPayload = 1000
+	// redReach is how far apart the numbers of a packet and the one before it may be: what was
+	// lost and probes are in between.
+	redReach = 64
 	// redLevels is how many packets before it a packet carries at most.
 	redLevels = 2
 )
@@ -100,8 +103,9 @@ func (r *redPayload) build(last *router.Redundancy, p *Packet, levels int) {
 	size, seq := codec.REDLastHeader+len(p.Body), p.Meta.Seq
 	for i := levels - 1; i >= 0; i-- { // the oldest comes first
 		before, ts, payload, ok := last.Before(seq)
-		// A pause of Opus, which says every 400 ms that it goes on, is longer than can be said.
-		if offset := p.Meta.Timestamp - ts; ok && offset-1 < codec.MaxREDOffset {
+		// A pause of Opus, which says every 400 ms that it goes on, is longer than can be said. What
+		// is far by number may be another source's, with a clock of its own.
+		if offset := p.Meta.Timestamp - ts; ok && offset-1 < codec.MaxREDOffset && seq-before <= redReach {
 			seq, offsets[i], payloads[i] = before, offset, payload
 			size += codec.REDBlockHeader + len(payload)
 			continue

@@ -11,6 +11,7 @@ import (
 	"tsubame/media/router"
 	"tsubame/media/rtcp"
 	"tsubame/media/srtp"
+	"tsubame/netio/packet"
 )
 
 func TestViewersWithRedundancyGetThePacketBeforeOnceMore(t *testing.T) {
@@ -216,6 +217,19 @@ func TestTheLastOfARunHasTheOthersAsItsRedundancy(t *testing.T) {
 	n.once(all)
 	if len(n.repeats) != len(all)-1 {
 		t.Errorf("%d came again", len(n.repeats))
+	}
+}
+
+func TestAnotherSourcesPacketsAreNoRedundancy(t *testing.T) {
+	for gap, want := range map[uint64]int{1: 1, redReach: 1, redReach + 1: 0, sourceGap: 0} {
+		c := newRedCall(t, sound)
+		memory, red := new(router.Redundancy), new(redRun)
+		c.env.red = red
+		memory.Note(70000, 4000, []byte("old"))
+		c.env.AddRedundancy(memory, []Packet{{Meta: &packet.Meta{Seq: 70000 + gap, Timestamp: 4960}, Body: []byte("new")}})
+		if got := int(red[0][0].heads); red[0][0].n == 0 && want != 0 || got != want {
+			t.Errorf("%d numbers on: %d blocks", gap, got)
+		}
 	}
 }
 
