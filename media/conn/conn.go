@@ -264,6 +264,7 @@ func (c *Conn) Deadline() mono.Time {
 func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
 	if c.ICE.Lost(now) {
 		c.lost = true
+		c.Abandon(env) // what waits would wait for a path
 		return false
 	}
 	if c.session == nil {

@@ -196,7 +196,7 @@ type Counters struct {
 	Probes         count.Word // clusters of packets sent to learn what the way to a viewer takes
 	ProbePackets   count.Word // packets in them that were sent for nothing else
 	ProbeBytes     count.Word
-	PacedDropped   count.Word // of those, not sent: their track had ended, or their number was another's
+	PacedDropped   count.Word // of those, not sent: their connection or track had ended, or their number was another's
 
 	PaddedPackets count.Word // packets brought to their neighbours' length: once, not for each viewer
 	PaddedBytes   count.Word // by so much

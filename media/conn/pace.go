@@ -150,15 +150,17 @@ func (c *Conn) forgetAllPaced(env *Env) {
 		if !ok {
 			return
 		}
+		env.Count.PacedDropped.Inc()
 		env.Mag.Release(it.Ref)
 	}
 }
 
-// Abandon lets go of the packets that the connection holds, when its shard has stopped and nobody
-// has closed it.
+// Abandon lets go of the packets that wait to be sent, and of what was to be sent as a probe: when
+// there will be no path for them, or the shard has stopped and nobody has closed the connection.
 func (c *Conn) Abandon(env *Env) {
 	if c.out != nil {
 		c.forgetAllPaced(env)
+		c.out.probing = probing{}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"tsubame/media/pace"
+	"tsubame/media/param"
 	"tsubame/media/rtcp"
 )
 
@@ -116,7 +117,13 @@ func TestWhatWaitsIsLetGoOf(t *testing.T) {
 	for name, end := range map[string]func(*paced, *pacedViewer){
 		"by Unsubscribe": func(r *paced, v *pacedViewer) { v.conn.Unsubscribe(&r.env, 5000) },
 		"by Close":       func(r *paced, v *pacedViewer) { v.conn.Close(&r.env, nil, nil) },
-		"by Abandon":     func(r *paced, v *pacedViewer) { v.conn.Abandon(&r.env) },
+		"with the consent": func(r *paced, v *pacedViewer) {
+			r.now = r.now.Add(param.ConsentTimeout + time.Second)
+			if v.conn.Tick(&r.env, r.now) {
+				r.t.Error("there is consent yet")
+			}
+		},
+		"by Abandon": func(r *paced, v *pacedViewer) { v.conn.Abandon(&r.env) },
 		"at the track's end": func(r *paced, v *pacedViewer) {
 			v.conn.Dropped(0)
 			before := len(v.got)
