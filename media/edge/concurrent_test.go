@@ -25,8 +25,10 @@ type running struct {
 	loops sync.WaitGroup
 }
 
-func newRunning(t *testing.T, shards int) *running {
-	r := &running{rig: newRig(t, shards, frameByFrame)}
+func newRunning(t *testing.T, shards int) *running { return newRunningWith(t, shards, frameByFrame) }
+
+func newRunningWith(t *testing.T, shards int, change func(*Config)) *running {
+	r := &running{rig: newRig(t, shards, change)}
 	for range shards {
 		r.in = append(r.in, make(chan datagram, 256))
 	}
