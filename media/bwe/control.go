@@ -31,6 +31,9 @@ const (
 	// overflowed is what is left of what a link takes whose queue overflows, so that it drains.
 	overflowed = 0.9
 
+	// aboveBound is how many times the bound by loss the estimate by delay may be.
+	aboveBound = 1.5
+
 	// planEvery is how often probes are thought of without feedback.
 	planEvery = time.Second
 
@@ -192,6 +195,10 @@ func (e *Estimator) control(now mono.Time) {
 		lossy:   e.loss.average > lossNoticed,
 		losing:  e.loss.average > e.loss.inherent+lossNoticed,
 		rtt:     e.rtt,
+	}
+	if e.loss.bound != 0 {
+		// Where the bound goes without anything having been found above it, not much is risked.
+		e.aimd.rate = min(e.aimd.rate, aboveBound*e.loss.bound)
 	}
 	if over := e.loss.overflow; over != 0 {
 		// Without a bound that stays: when the queue is gone the delay tells of the next.

@@ -43,10 +43,9 @@ type entry struct {
 	fate    uint8
 }
 
-// tick is the unit of entry.at, as a shift: 1,024 ns. It wraps after 73 minutes; entries are
-// forgotten by then, because tables are given back in silence and 128 packets with less than
-// silence between them take 11 minutes at most. Only the biggest tables hold more, and they are
-// exchanged for smaller ones by then.
+// tick is the unit of entry.at, as a shift: 1,024 ns. It wraps after 73 minutes. A packet can be
+// remembered for longer if very little is sent; who reports it then gets a wrong send time for it,
+// which does no more than any other lie.
 const tick = 10
 
 // Tables lends the estimators of one shard the memory for what is under way. The zero value is

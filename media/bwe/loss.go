@@ -75,7 +75,9 @@ const (
 	trialChance = 2.0
 	trialEvery  = 10 * time.Second
 	doubtAfter  = 4
-	doubtAbove  = 1.05 // times the limit is not below it
+	// A limit that was found too high is corrected after so many.
+	correctAfter = 6
+	doubtAbove   = 1.05 // times the limit is not below it
 )
 
 // observation is what became of the packets of about a quarter of a second.
@@ -111,6 +113,7 @@ type lossBound struct {
 	refuted   mono.Time     // when a probe did away with it
 	wait      time.Duration // until the next one may, because the last one was wrong
 
+	after     uint8     // observations since the limit was found
 	tried     mono.Time // when the last experiment began
 	limitLoss float64   // what was lost when the limit was found
 }
@@ -175,6 +178,7 @@ func (l *lossBound) update(now mono.Time, target float64, queued bool) {
 // judge compares the two models.
 func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 	l.average = l.mean()
+	l.after = min(l.after+1, observations)
 	most := inherentMost
 	if queued {
 		most = min(l.confirmed+lossNoticed, inherentMost)
@@ -265,7 +269,7 @@ func (l *lossBound) try(now mono.Time, target float64, queued bool) {
 	if l.wary(now) {
 		more = trialAgain
 	}
-	if l.tried != mono.Never && now.Sub(l.tried) < trialEvery {
+	if l.bound == 0 && l.tried != mono.Never && now.Sub(l.tried) < trialEvery || l.bound != 0 && l.after < correctAfter {
 		return
 	}
 	for _, n := range [...]int{trialAfter, observationsShort} {
@@ -287,7 +291,7 @@ func (l *lossBound) try(now mono.Time, target float64, queued bool) {
 
 // doubt gives the bound up if much is lost below it, too: then it always is.
 func (l *lossBound) doubt() {
-	if l.bound == 0 || l.n < doubtAfter {
+	if l.bound == 0 || l.after < doubtAfter {
 		return
 	}
 	for i := range doubtAfter {
@@ -323,7 +327,8 @@ func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
 	case l.refuted == mono.Never || now.Sub(l.refuted) > limitForgets:
 		l.wait = 0
 	}
-	l.bound, l.limit, l.limitAt, l.limitLoss = bound, limit, now, l.average
+	l.bound, l.limit, l.limitAt, l.after = bound, limit, now, 0
+	l.limitLoss, _, _ = l.lately(min(int(l.n), trialAfter))
 	l.rising = now.Add(l.holding)
 	l.probeFrom = now.Add(max(l.wait, holdProbe))
 }

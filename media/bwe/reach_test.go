@@ -56,16 +56,24 @@ func TestStepDownAndUp(t *testing.T) {
 	}
 }
 
-func TestSteadyLinkIsUsedWithoutAQueue(t *testing.T) {
-	p := path{rate: []step{{0, 2e6}}, queue: 500 * ms, delay: 30 * ms}
-	course(t, scenario{path: p, length: 60 * second}, func(t *testing.T, s trace, _ *Estimator) {
-		if m := s.mean(5*second, 60*second); m < 1.6e6 || m > 2.1e6 {
-			t.Errorf("mean %.0f", m)
-		}
-		if q := s.queue(5*second, 60*second); q > 100*ms {
-			t.Errorf("queue %v", q)
-		}
-	})
+func TestSteadyLinkOfAnyRateIsUsedWithoutAQueue(t *testing.T) {
+	for _, rate := range []float64{150e3, 300e3, 1e6, 2e6, 5e6, 20e6, 50e6} {
+		t.Run(fmt.Sprintf("%.0f", rate), func(t *testing.T) {
+			p := path{rate: []step{{0, rate}}, queue: 500 * ms, delay: 40 * ms}
+			course(t, scenario{path: p, wanted: 1.5 * rate, length: 40 * second}, func(t *testing.T, s trace, _ *Estimator) {
+				if d := s.within(0, 20*second, rate, 0.2); d < 0 || d > 4*second {
+					t.Errorf("there after %v", d)
+				}
+				if m := s.mean(5*second, 40*second); m < 0.8*rate || m > 1.05*rate {
+					t.Errorf("mean %.0f", m)
+				}
+				// Up to two packets are half of it at the lowest rate.
+				if q := s.queue(5*second, 40*second); q > 70*ms+time.Duration(20e3/rate*1e9) {
+					t.Errorf("queue %v", q)
+				}
+			})
+		})
+	}
 }
 
 func TestJitterInOrderDoesNotCollapseTheEstimate(t *testing.T) {

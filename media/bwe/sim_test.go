@@ -189,6 +189,7 @@ type flow struct {
 	seq      uint16
 	frame    mono.Time // the next frame
 	backlog  int       // bytes of frames that wait
+	headers  int       // bytes sent that the next frame has to be smaller by
 	paced    mono.Time // when the pacer may send the next packet
 	probing  Probe
 	probed   int // bytes
@@ -204,6 +205,7 @@ type flow struct {
 const (
 	simFrame  = time.Second / 30
 	simPacket = 1150
+	simHeader = 50
 	simProbe  = 255 + 60
 )
 
@@ -237,7 +239,9 @@ func (f *flow) source(now mono.Time, t time.Duration) {
 				rate = min(rate, f.subject.target())
 			}
 		}
-		f.backlog += int(rate * simPacket / (simPacket + 50) * simFrame.Seconds() / 8 * (0.8 + 0.4*f.random.Float64()))
+		size := int(rate*simFrame.Seconds()/8*(0.8+0.4*f.random.Float64())) - f.headers
+		f.headers = max(-size, 0)
+		f.backlog += max(size, 0)
 	}
 	pace := max(2.5*f.subject.target(), 500_000)
 	if f.demand != nil && !f.obeys {
@@ -247,7 +251,8 @@ func (f *flow) source(now mono.Time, t time.Duration) {
 	for f.backlog > 0 && f.paced <= now {
 		size := min(f.backlog, simPacket)
 		f.backlog -= size
-		size += 50
+		size += simHeader
+		f.headers += simHeader
 		f.paced = f.paced.Add(time.Duration(float64(size*8) / pace * 1e9))
 		f.send(now, size, 0)
 	}
