@@ -48,6 +48,10 @@ type simPeer struct {
 	opened   [mmsg.SlotSize]byte // what came
 	reporter uint32
 	reports  int
+	acted    int    // events that were acted on
+	rrtr     uint64 // the server's reference time, and
+	rrtrAt   mono.Time
+	rrtrOf   uint32
 }
 
 // What all m-sections negotiate.
@@ -290,6 +294,16 @@ func (p *simPeer) told(pkt rtcp.Packet) {
 				p.s.fail("feedback about packet %d, the last one is %d", st.Seq, p.twccOut-1)
 			}
 		}
+	case rtcp.KindXR:
+		x, err := pkt.XR()
+		if err != nil {
+			p.s.fail("XR: %v", err)
+		}
+		for b, ok := x.Next(); ok; b, ok = x.Next() {
+			if ntp, is := b.ReferenceTime(); is {
+				p.rrtr, p.rrtrAt, p.rrtrOf = ntp, p.s.now, x.Sender
+			}
+		}
 	case rtcp.KindSR:
 		sr, _, err := pkt.SR()
 		if err != nil {
@@ -348,6 +362,11 @@ func (p *simPeer) report() {
 	if len(blocks) > 0 || len(b) == 0 {
 		b = rtcp.AppendRR(b, p.reporter, blocks)
 	}
+	if p.rrtr != 0 {
+		late := uint32(p.s.now.Sub(p.rrtrAt) * 65536 / time.Second)
+		b = rtcp.AppendXR(b, p.reporter, 0, []rtcp.DLRR{{SSRC: p.rrtrOf, LastRR: uint32(p.rrtr >> 16), Delay: late}})
+		p.rrtr = 0
+	}
 	p.toServer(p.rtcp(b))
 }
 
@@ -403,6 +422,20 @@ func (p *simPeer) restart(by simCarrier) {
 		p.ufrag, p.password = p.c.Credentials()
 		p.move(by, true)
 	})
+}
+
+// signaled takes what signaling has been told of the peer since: of one that is silent it has ICE
+// begin anew, which the peer learns of when its network lets it.
+func (p *simPeer) signaled() {
+	for ; p.acted < len(p.events); p.acted++ {
+		if p.events[p.acted].Kind == Silent {
+			p.s.when(max(p.s.now, p.up.dark, p.down.dark).Add(100*time.Millisecond), func() {
+				if !p.left && !p.lost() {
+					p.restart(simUDP)
+				}
+			})
+		}
+	}
 }
 
 // rejoin is what a client does that the server has given up.

@@ -26,6 +26,7 @@ type simPeerPlan struct {
 	FPS, Size          int
 	Ptime              time.Duration
 	DTX, TWCC, Liar    bool
+	RED                bool // redundant audio, as a publisher and as a viewer
 	Carrier            simCarrier
 	Up, Down           simNet // while nothing is wrong
 	Drift, AudioDrift  int    // of its clock, and of that of its sound device besides: millionths
@@ -67,7 +68,9 @@ func (w simWhat) String() string {
 type simPlan struct {
 	seed   uint64
 	shards int
-	window bool
+	window bool // video leaves by frames
+	cache  bool // viewers begin with what is held of a track
+	grace  bool // connections outlive their peers' consent, and ICE restarts when one is silent
 	peers  []simPeerPlan
 	deeds  []simDeed
 	heal   time.Duration // all harm is over
@@ -87,14 +90,14 @@ func newSimPlan(seed uint64) *simPlan {
 	r := rand.New(rand.NewPCG(seed, 0))
 	ms := func(lo, hi int) time.Duration { return time.Duration(lo+r.IntN(hi-lo+1)) * time.Millisecond }
 	p := &simPlan{
-		seed: seed, shards: 1 + r.IntN(maxSimShards), window: r.IntN(2) == 0,
+		seed: seed, shards: 1 + r.IntN(maxSimShards), window: r.IntN(2) == 0, cache: r.IntN(2) == 0, grace: r.IntN(2) == 0,
 		heal: ms(3000, 10000), clean: 7 * time.Second,
 	}
 	for i := range 2 + r.IntN(4) {
 		q := simPeerPlan{
 			Join: ms(0, 1000), FPS: []int{8, 10, 15, 30}[r.IntN(4)], Size: 20 + r.IntN(200),
 			Ptime: []time.Duration{20, 40, 60}[r.IntN(3)] * time.Millisecond,
-			DTX:   r.IntN(3) == 0, TWCC: r.IntN(4) > 0, Carrier: simCarrier(max(0, r.IntN(8)-4)),
+			DTX:   r.IntN(3) == 0, RED: r.IntN(2) == 0, TWCC: r.IntN(4) > 0, Carrier: simCarrier(max(0, r.IntN(8)-4)),
 			Up:   simNet{Delay: ms(1, 100)},
 			Down: simNet{Delay: ms(1, 100)},
 		}
@@ -184,7 +187,7 @@ func newSimDeed(p *simPlan, r *rand.Rand, ms func(lo, hi int) time.Duration) sim
 // String says what happens, for whom a seed is not enough.
 func (p *simPlan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d shards, window %v, heals at %v\n", p.seed, p.shards, p.window, p.heal)
+	fmt.Fprintf(&b, "seed %d: %d shards, window %v, cache %v, grace %v, heals at %v\n", p.seed, p.shards, p.window, p.cache, p.grace, p.heal)
 	for i, q := range p.peers {
 		fmt.Fprintf(&b, "  peer %d: %+v\n", i, q)
 	}

@@ -93,6 +93,9 @@ func newSimSource(p *simPeer, kind param.Kind) *simSource {
 	src.spec.Feedback.FIR = true
 	if kind == param.Audio {
 		src.spec = audioIn
+		if p.spec.RED {
+			src.spec.REDType = simRED
+		}
 	}
 	src.spec.Extensions = simExtensions
 	if !p.spec.TWCC {
@@ -250,14 +253,37 @@ func (src *simSource) emit(e simSent) {
 		p.toServer(p.seal(p.scratch[:], h, simPadding[256-int(e.size):]))
 		return
 	}
+	if src.spec.REDType != 0 {
+		p.scratch[1] = p.scratch[1]&0x80 | simRED
+		p.toServer(p.seal(p.scratch[:], h, src.redundant(p.scratch[h:h], &e)))
+		return
+	}
 	p.toServer(p.seal(p.scratch[:], h, src.payload(p.scratch[h:h], &e)))
+}
+
+// simRED is the payload type of redundant audio.
+const simRED = 63
+
+// redundant appends a payload of RFC 2198: what the packet before carried, and what this one does.
+func (src *simSource) redundant(dst []byte, e *simSent) []byte {
+	before := src.history[(e.seq-1)%simHistory]
+	offset := e.ts - before.ts
+	with := before.used && before.seq == e.seq-1 && !before.pad && offset < 1<<14
+	if with {
+		dst = binary.BigEndian.AppendUint32(dst, 1<<31|uint32(src.spec.PayloadType)<<24|offset<<10|uint32(before.size))
+	}
+	dst = append(dst, src.spec.PayloadType)
+	if with {
+		dst = src.payload(dst, &before)
+	}
+	return src.payload(dst, e)
 }
 
 func (src *simSource) values(e *simSent, seq uint16) *rtp.Values {
 	p := src.p
 	p.twccOut++
 	return &rtp.Values{
-		Marker: e.flags&simLast != 0, Seq: seq, Timestamp: e.ts, TransportSeq: p.twccOut - 1,
+		Marker: src.kind == param.Video && e.flags&simLast != 0, Seq: seq, Timestamp: e.ts, TransportSeq: p.twccOut - 1,
 		AudioLevel: 30, HasAudioLevel: src.kind == param.Audio,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"tsubame/media/codec"
 	"tsubame/media/param"
 	"tsubame/media/rtcp"
 	"tsubame/media/rtp"
@@ -87,6 +88,9 @@ func (p *simPeer) watch(src *simSource) {
 	if src.kind == param.Audio {
 		out.Kind, out.Codec, out.RTXSSRC, out.RTXType, out.PayloadType = param.Audio, param.Opus, 0, 0, 111
 		out.ClockRate, out.Feedback = 48000, param.Feedback{}
+		if p.spec.RED {
+			out.REDType = simRED
+		}
 	}
 	out.Extensions = simExtensions
 	out.Extensions.TransportCC = 0
@@ -142,7 +146,25 @@ func (p *simPeer) media(b []byte) {
 		}
 		seq, payload = binary.BigEndian.Uint16(payload), payload[2:]
 	}
+	if h.PayloadType == simRED {
+		payload = v.redundant(payload)
+	}
 	v.take(seq, h.Timestamp, h.Marker, payload)
+}
+
+// redundant takes a payload of RFC 2198 apart and returns what it is about.
+func (v *simView) redundant(b []byte) []byte {
+	r, err := codec.ParseRED(b)
+	if err != nil || !v.p.spec.RED || r.PayloadType != 111 {
+		v.p.s.fail("SSRC %d: redundant audio %x: %v", v.ssrc, b, err)
+	}
+	for _, block := range r.Blocks() {
+		var g simGot
+		g.size = block.Len
+		v.parse(&g, b[block.At:block.At+block.Len])
+		v.p.s.stats.redundant++
+	}
+	return b[r.At:]
 }
 
 // take keeps a packet and holds it to what its neighbours say.
@@ -160,7 +182,7 @@ func (v *simView) take(seq uint16, ts uint32, marker bool, payload []byte) {
 	g := simGot{ext: ext, ts: ts, empty: len(payload) == 0, size: uint16(len(payload))}
 	if !g.empty {
 		v.read(&g, ts, payload)
-		if marker != (g.flags&simLast != 0) {
+		if marker != (v.src.kind == param.Video && g.flags&simLast != 0) {
 			s.fail("SSRC %d: packet %d has the wrong marker", v.ssrc, seq)
 		}
 	}
@@ -190,8 +212,8 @@ func (v *simView) take(seq uint16, ts uint32, marker bool, payload []byte) {
 	v.decode()
 }
 
-// read takes a payload apart.
-func (v *simView) read(g *simGot, ts uint32, b []byte) {
+// parse takes a payload apart.
+func (v *simView) parse(g *simGot, b []byte) {
 	s := v.p.s
 	if len(b) < simHead {
 		s.fail("SSRC %d: a payload of %d bytes", v.ssrc, len(b))
@@ -206,12 +228,17 @@ func (v *simView) read(g *simGot, ts uint32, b []byte) {
 		s.fail("SSRC %d: a payload that was not sent: %x", v.ssrc, b)
 	}
 	g.shot = e.ts
+}
+
+// read takes the payload of a packet apart and holds its timestamp to the source's.
+func (v *simView) read(g *simGot, ts uint32, b []byte) {
+	v.parse(g, b)
 	if v.src.p.streamed {
 		return // what waited in a stream for long looks like a source whose clock jumps
 	}
-	delta := ts - e.ts
+	delta := ts - g.shot
 	if v.deltaOf == int(g.epoch) && delta != v.delta {
-		s.fail("SSRC %d: timestamps of one source have moved by %d", v.ssrc, int32(delta-v.delta))
+		v.p.s.fail("SSRC %d: timestamps of one source have moved by %d", v.ssrc, int32(delta-v.delta))
 	}
 	if int(g.epoch) > v.deltaOf {
 		v.delta, v.deltaOf = delta, int(g.epoch)

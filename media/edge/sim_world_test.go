@@ -52,6 +52,7 @@ type simStats struct {
 	mediaBytes    uint64
 	slowest       time.Duration // until a viewer decoded live again
 	rejoins       int
+	redundant     int // blocks of redundant audio that viewers got
 }
 
 // simTB makes a failure of a helper one of the schedule. Only simulate recovers it.
@@ -136,6 +137,12 @@ func newSim(t testing.TB, m *simMemory, plan *simPlan) *sim {
 	}
 	if plan.window {
 		frameByFrame(&cfg)
+	}
+	if plan.cache {
+		cfg.KeyFrameCache = 128 << 10
+	}
+	if plan.grace {
+		cfg.SilentAfter, cfg.ConsentGrace = 7*time.Second, 30*time.Second
 	}
 	cfg.defaults()
 	p, err := assemble(cfg, plan.shards, s.now, func(int) *ring.Waker {
@@ -283,6 +290,11 @@ func (s *sim) settleEvents() {
 		}
 		if c := s.p.slots[i].conn.Load(); c != nil {
 			c.deliver()
+			for _, p := range s.peers {
+				if p.c == c {
+					p.signaled()
+				}
+			}
 		}
 	}
 }
