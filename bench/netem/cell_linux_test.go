@@ -185,6 +185,9 @@ func (w *world) measure(c cell, s system, tabs [2]*tab, m *measurement, seconds 
 		m.Late = [2]float64{max(m.Late[0], p99.Seconds()*1000), max(m.Late[1], most.Seconds()*1000)}
 	}
 	m.fill(first, last)
+	if err := w.requireBoxed(first, last); err != nil {
+		return err
+	}
 	if err := w.drain(c, tabs, m, first, owed); err != nil {
 		return err
 	}
@@ -318,6 +321,25 @@ func (w *world) drain(c cell, tabs [2]*tab, m *measurement, first [2]stats, owed
 	}
 	sent := end[publisher].Outbound.Video.FramesSent - first[publisher].Outbound.Video.FramesSent
 	m.FramesLost = max(0, owing(end)-owed) / sent
+	return nil
+}
+
+// requireBoxed sees that media went through both boxes and no other way.
+func (w *world) requireBoxed(first, last [2]stats) error {
+	count := func(b *Box, d Direction) (n float64) {
+		for _, r := range b.Records(d) {
+			if r.Kind == RTP {
+				n++
+			}
+		}
+		return n
+	}
+	came := last[viewer].Inbound.Video.PacketsReceived - first[viewer].Inbound.Video.PacketsReceived
+	sent := last[publisher].Outbound.Video.PacketsSent - first[publisher].Outbound.Video.PacketsSent
+	up, down := count(w.boxes[publisher], Up), count(w.boxes[viewer], Down)
+	if up < 0.4*sent || down < 0.9*came {
+		return fmt.Errorf("media went around the boxes: %.0f of %.0f packets that were sent, %.0f of %.0f that came", up, sent, down, came)
+	}
 	return nil
 }
 

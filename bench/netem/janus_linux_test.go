@@ -20,6 +20,7 @@ type janus struct{}
 const (
 	janusPort = 8188
 	janusRoom = 1
+	maxLog    = 8 << 10 // bytes of its log that a failure shows
 )
 
 var janusFiles = map[string]string{
@@ -33,7 +34,7 @@ var janusFiles = map[string]string{
 	hide_dependencies = true
 }
 nat: {
-	ice_enforce_list = "` + serverAddress + `"
+	ice_enforce_list = "10.1.0.1,10.2.0.1"
 	ice_tcp = false
 }
 media: {
@@ -94,6 +95,10 @@ func startJanus(t *testing.T, w *world) *janus {
 		close(ended)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() {
+			text, err := os.ReadFile(log.Name())
+			t.Logf("the log of Janus (%v):\n%s", err, text[max(0, len(text)-maxLog):])
+		}
 		_ = cmd.Process.Kill() // it may have ended by itself
 		<-ended
 	})
