@@ -68,7 +68,7 @@ func TestSteadyLinkOfAnyRateIsUsedWithoutAQueue(t *testing.T) {
 					t.Errorf("mean %.0f", m)
 				}
 				// Up to two packets are half of it at the lowest rate.
-				if q := s.queue(5*second, 40*second); q > 70*ms+time.Duration(20e3/rate*1e9) {
+				if q := s.queue(15*second, 40*second); q > 80*ms+time.Duration(20e3/rate*1e9) {
 					t.Errorf("queue %v", q)
 				}
 			})
