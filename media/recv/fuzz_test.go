@@ -22,9 +22,9 @@ func FuzzStream(f *testing.F) {
 		for ; len(program) >= 8; program = program[8:] {
 			now = now.Add(time.Duration(program[1]) * time.Millisecond)
 			seq, ts := binary.BigEndian.Uint16(program[2:]), binary.BigEndian.Uint32(program[4:])
-			switch program[0] % 5 {
+			switch program[0] % 6 {
 			case 0, 1:
-				ext, v := s.Receive(now, seq, ts, int(ts&2047), program[0]%5 == 1)
+				ext, v := s.Receive(now, seq, ts, int(ts&2047), program[0]%6 == 1)
 				if v != Accept {
 					break
 				}
@@ -39,6 +39,9 @@ func FuzzStream(f *testing.F) {
 					t.Fatalf("%d asked for; due again: %v", len(nacks), s.Deadline())
 				}
 				for _, seq := range nacks {
+					if behind := seq - uint16(highest); behind-1 < maxTail {
+						continue
+					}
 					if seen[highest-uint64(uint16(highest)-seq)] {
 						t.Fatalf("asked for %d, which came", seq)
 					}
@@ -50,6 +53,9 @@ func FuzzStream(f *testing.F) {
 			case 4:
 				s.Report(now)
 				s.SenderReport(now, binary.BigEndian.Uint64(program), ts, &Origin{})
+			case 5:
+				s.Suspect(now, int(int16(seq)))
+				s.LossBeyond(uint8(ts))
 			}
 		}
 		if st := s.Stats(); st.accepted() != uint64(len(seen)) {
