@@ -13,7 +13,8 @@
 // memory of the track is used again, so a reader on another shard can never see another
 // track's packets under the name it knew.
 //
-// The package never touches packets, sockets or clocks.
+// The package never touches packets, sockets or clocks; of payloads it has copies of the last ones
+// of audio (Redundancy).
 package router
 
 import (
