@@ -32,7 +32,8 @@ func newRunningWith(t *testing.T, shards int, change func(*Config)) *running {
 	for range shards {
 		r.in = append(r.in, make(chan datagram, 256))
 	}
-	for i := range shards {
+	for i, out := range r.outs {
+		out.SetFlusher(func() { r.flush(out) })
 		r.loops.Go(func() { r.run(i) })
 	}
 	return r
@@ -60,14 +61,19 @@ func (r *running) run(i int) {
 		}
 		s.HandleMessages(now, out)
 		s.HandleTimers(now, out)
-		for n := range out.Len() {
-			r.pass(out.Packet(n))
-		}
-		out.Reset()
+		r.flush(out)
 		if in.Len() == 0 {
 			runtime.Gosched()
 		}
 	}
+}
+
+// flush passes on what is queued.
+func (r *running) flush(out *mmsg.TxQueue) {
+	for n := range out.Len() {
+		r.pass(out.Packet(n))
+	}
+	out.Reset()
 }
 
 func (r *running) pass(k flow.Key, b []byte) {
