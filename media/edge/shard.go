@@ -105,10 +105,11 @@ type shard struct {
 type live struct {
 	*conn.Conn
 	handle  *Conn
-	armed   mono.Time // what the timer is set to
-	heard   mono.Time // the last media or report by one of its paths, authentic or not
-	closing bool      // closed; stays until armed to send its close_notify
-	parked  bool      // its DTLS endpoint is, or never will be
+	armed   mono.Time     // what the timer is set to
+	heard   mono.Time     // the last media or report by one of its paths, authentic or not
+	usual   time.Duration // between the last word of it and a check
+	closing bool          // closed; stays until armed to send its close_notify
+	parked  bool          // its DTLS endpoint is, or never will be
 
 	lapsed   bool      // consent to send is lost, and until
 	graceEnd mono.Time // a check may bring it back

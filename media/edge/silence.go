@@ -19,8 +19,14 @@ import (
 // its publishers' rings hold for peers that will not come back.
 
 // returnAfter is how long nothing may come from a peer, neither checks nor media nor reports, for
-// its return to be the end of a blackout. Retransmission reaches back for a second (rtxAge).
-const returnAfter = 2 * time.Second
+// its return to be the end of a blackout. Retransmission reaches back for a second (rtxAge). Some
+// peers report and check every few seconds only: it has to be returnTimes what is usual with them,
+// of which no more than usualMost is believed.
+const (
+	returnAfter = 2 * time.Second
+	returnTimes = 3
+	usualMost   = 5 * time.Second
+)
 
 // How much is known of a peer, as signaling is told.
 const (
@@ -80,10 +86,18 @@ func (s *shard) checked(now, before mono.Time, l *live) {
 		s.arm(l, l.Deadline()) // reports and feedback go on
 		s.watch(now, l)
 	}
-	if now.Sub(before) >= returnAfter && l.Established() {
+	if l.returned(now.Sub(before)) && l.Established() {
 		s.watch(now, l)
 		l.Returned(&s.env)
 	}
+}
+
+// returned reports whether a check after so long without a word is the end of a blackout, and
+// learns from it what is usual.
+func (l *live) returned(gap time.Duration) bool {
+	is := gap >= max(returnAfter, returnTimes*l.usual)
+	l.usual = max(min(gap, usualMost), l.usual-l.usual/8)
+	return is
 }
 
 // takeCheck gives a valid check to the connection's agent.

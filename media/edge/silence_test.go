@@ -292,7 +292,7 @@ func TestSignalingIsToldOfTheNetwork(t *testing.T) {
 // What a viewer has missed in a blackout is more than retransmission brings: the publisher is
 // asked for a key frame at once. A check that is merely late asks for nothing.
 func TestKeyFrameIsAskedForWhenAViewerReturns(t *testing.T) {
-	for away, want := range map[time.Duration]int{returnAfter - time.Second: 0, returnAfter: 1, 20 * time.Second: 1} {
+	for away, want := range map[time.Duration]int{returnAfter - time.Second: 0, returnTimes * time.Second: 1, 20 * time.Second: 1} {
 		t.Run(fmt.Sprint(away), func(t *testing.T) {
 			c := newCall(t, 2, []int{1}, nil)
 			v := c.viewers[0]
@@ -313,4 +313,34 @@ func TestKeyFrameIsAskedForWhenAViewerReturns(t *testing.T) {
 			c.finish()
 		})
 	}
+}
+
+// Some clients check and report every five seconds, and are not away in between.
+func TestPeerThatSaysLittleIsNotTakenToReturnEachTime(t *testing.T) {
+	c := newCall(t, 2, []int{1}, watchful)
+	v := c.viewers[0]
+	asked := 0
+	for range 20 {
+		c.pubAlive(5 * time.Second)
+		c.deliver(1, v.key, v.check(true))
+		c.settle()
+		c.frame(true) // what may have been asked for
+		c.settle()
+		if c.pub.plis(c.take())[1000] > 0 {
+			asked++
+		}
+	}
+	if asked > 1 {
+		t.Errorf("a key frame was asked for %d times in 20", asked)
+	}
+	// A real blackout is one all the same.
+	c.pubAlive(16 * time.Second)
+	c.take()
+	c.deliver(1, v.key, v.check(true))
+	c.settle()
+	c.advance(2 * time.Millisecond)
+	if n := c.pub.plis(c.take())[1000]; n != 1 {
+		t.Errorf("%d key frames asked for after 16 s, want 1", n)
+	}
+	c.finish()
 }
