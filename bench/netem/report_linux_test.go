@@ -4,6 +4,7 @@ package netem
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -16,19 +17,21 @@ func report(all []measurement, how string, at time.Time) string {
 		"(%v one way where the name says nothing else), impaired in both directions once the call is there; signaling goes by a side\n"+
 		"link. direct is the same two browsers through both links in series. Frames lost are those never decoded; freezes are the browser's.\n\n",
 		how, usualRate/1000, delay)
-	b.WriteString("| cell | system | fps | frames lost | recovered | freezes | > 0.5 s | longest | concealed | PLI | video kbit/s | estimate kbit/s: publisher's, server's | box late p99 |\n" +
-		"|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| cell | system | fps | frames lost | recovered | freezes | > 0.5 s | longest | concealed | PLI | video kbit/s | estimate kbit/s: publisher's, server's | what happened | box late p99 |\n" +
+		"|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, m := range all {
 		if m.Failed != "" {
 			fmt.Fprintf(&b, "| %s | %s | failed: %s |\n", m.Cell, m.System, strings.ReplaceAll(m.Failed, "\n", " "))
 			continue
 		}
-		if len(m.First) > 0 {
+		if len(m.First) > 0 { // what else there is to it stands below
+			fmt.Fprintf(&b, "| %s | %s | | | | | | | | %.0f at the publisher | | | first picture %.0f ms behind the transport (median of %d) | |\n",
+				m.Cell, m.System, m.PublisherPLIs, 1000*median(m.First), len(m.First))
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.1f | %.2f %% | %.0f | %.0f, %.1f s | %d | %.2f s | %.2f %% | %.0f | %.0f | %.0f, %.0f | %.2f ms |\n",
+		fmt.Fprintf(&b, "| %s | %s | %.1f | %.2f %% | %.0f | %.0f, %.1f s | %d | %.2f s | %.2f %% | %.0f | %.0f | %.0f, %.0f | %s | %.2f ms |\n",
 			m.Cell, m.System, m.FPS, 100*m.FramesLost, m.Recovered, m.Freezes, m.FreezeSeconds, m.LongFreezes, m.LongestFreeze,
-			100*m.Concealed, m.PLIs, m.Bitrate/1000, m.Estimate/1000, m.ServerEstimate/1000, m.Late[0])
+			100*m.Concealed, m.PLIs, m.Bitrate/1000, m.Estimate/1000, m.ServerEstimate/1000, m.happened(), m.Late[0])
 	}
 	b.WriteString("\n| reach | measured | verdict |\n|---|---|---|\n")
 	for _, v := range verdicts(all) {
@@ -39,6 +42,45 @@ func report(all []measurement, how string, at time.Time) string {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", v.what, v.measured, word)
 	}
 	return b.String()
+}
+
+// happened says how the call came through what happened to it once.
+func (m *measurement) happened() string {
+	after := func(s float64) string {
+		if s == never {
+			return "never"
+		}
+		return fmt.Sprintf("%.2f s", s)
+	}
+	switch {
+	case len(m.Gaps) > 0:
+		return fmt.Sprintf("media after %s, picture after %s (medians of %d)", after(m.gap(silence)), after(m.gap(picture)), len(m.Gaps))
+	case m.Adaption != nil:
+		return fmt.Sprintf("down in %s, back in %s, too high for %s", after(m.Adaption.Down), after(m.Adaption.Back), after(m.Adaption.Over))
+	case strings.HasPrefix(m.Cell, "blackout"):
+		return "picture after " + after(m.Return)
+	}
+	return ""
+}
+
+func silence(g gap) float64 { return g.Silence }
+func picture(g gap) float64 { return g.Picture }
+func answer(g gap) float64  { return g.Answer }
+
+// gap is the median of one thing over all gaps, with those that never ended as longer than all
+// others.
+func (m *measurement) gap(of func(gap) float64) float64 {
+	var all []float64
+	for _, g := range m.Gaps {
+		all = append(all, of(g))
+		if of(g) == never {
+			all[len(all)-1] = math.Inf(1)
+		}
+	}
+	if middle := median(all); !math.IsInf(middle, 1) {
+		return middle
+	}
+	return never
 }
 
 // verdict is one value to be reached.
@@ -86,16 +128,10 @@ func verdicts(all []measurement) (out []verdict) {
 		add(m.Return != never && m.Return <= limit, name+": the picture is back within 1 s, or the direct pair's time + 200 ms", "%.2f s%s", m.Return, text)
 	}
 	if m := find("rebind-viewer", plain); m != nil {
-		var silence, answers []float64
-		for _, g := range m.Gaps {
-			silence = append(silence, g.Silence)
-			if g.Answer != never {
-				answers = append(answers, g.Answer)
-			}
-		}
-		add(len(silence) > 0 && median(silence) != never && median(silence) <= 1.5, "rebind-viewer: median gap <= 1.5 s", "%.2f s of %d", median(silence), len(silence))
-		limit := 0.05 + 2*delay.Seconds()
-		add(len(answers) > 0 && median(answers) <= limit, "rebind-viewer: media from the first check on within 50 ms + 1 RTT", "%.0f ms (median of %d)", 1000*median(answers), len(answers))
+		gap := m.gap(silence)
+		add(gap != never && gap <= 1.5, "rebind-viewer: median gap <= 1.5 s", "%.2f s of %d", gap, len(m.Gaps))
+		reply, limit := m.gap(answer), 0.05+2*delay.Seconds()
+		add(reply != never && reply <= limit, "rebind-viewer: media from the first check on within 50 ms + 1 RTT", "%.0f ms (median of %d)", 1000*reply, len(m.Gaps))
 	}
 	for _, name := range []string{"step-publisher", "step-viewer"} {
 		if m := find(name, plain); m != nil && m.Adaption != nil {
