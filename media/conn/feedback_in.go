@@ -128,6 +128,14 @@ func (c *Conn) senderReport(now mono.Time, sr rtcp.SR) {
 	p := c.pubs[b.slot]
 	if clock, ok := p.stream.SenderReport(now, sr.NTP, sr.RTPTime, &c.origin); ok {
 		p.shared.Clock.Publish(clock)
+		for _, q := range c.pubs {
+			if q == nil || q == p {
+				continue
+			}
+			if clock, ok := q.stream.Follow(&c.origin); ok {
+				q.shared.Clock.Publish(clock)
+			}
+		}
 	}
 }
 

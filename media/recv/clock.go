@@ -72,7 +72,8 @@ type Origin struct {
 	offset int64 // ours minus the publisher's, nanoseconds
 	step   int64 // the offset that a lone report claimed
 	known  bool
-	steps  bool // step is set
+	steps  bool  // step is set
+	begun  uint8 // how often it has begun anew: offsets from before mean nothing any more
 }
 
 // Observe takes a publisher's NTP timestamp (RFC 3550 section 4) that arrived at now, and
@@ -83,13 +84,13 @@ func (o *Origin) Observe(now mono.Time, ntp uint64) (mono.Time, bool) {
 	offset := int64(now) - theirs
 	switch d := offset - o.offset; {
 	case !o.known:
-		*o = Origin{offset: offset, known: true}
+		*o = Origin{offset: offset, known: true, begun: o.begun + 1}
 	case abs(d) > int64(originStep):
 		if !o.steps || abs(offset-o.step) > int64(originStep)/2 {
 			o.step, o.steps = offset, true
 			return mono.Never, false
 		}
-		*o = Origin{offset: offset, known: true}
+		*o = Origin{offset: offset, known: true, begun: o.begun + 1}
 	default:
 		o.steps = false
 		o.offset += min(max(d/8, -int64(originSlew)), int64(originSlew))

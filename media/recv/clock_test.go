@@ -163,3 +163,32 @@ func TestReportThatContradictsThePacketsIsRefused(t *testing.T) {
 		t.Error("the clock is known")
 	}
 }
+
+// Reports about one stream that are lost for long do not tear it from the other, whose reports go
+// on moving the offset.
+func TestStreamWithoutReportsFollowsTheOthers(t *testing.T) {
+	var o Origin
+	audio, video := new(Stream), newVideo()
+	audio.Init(Config{ClockRate: 48000})
+	audio.SenderReport(at(0), ntpAt(0), 0, &o)
+	var v Clock
+	for i := 1; i <= 300; i++ {
+		now := time.Duration(i) * time.Second
+		v, _ = video.SenderReport(at(now+ms(300)), ntpAt(now), uint32(90000*i), &o)
+	}
+	a, ok := audio.Follow(&o)
+	if !ok {
+		t.Fatal("there is nothing to follow")
+	}
+	end := 300 * time.Second
+	heard := time.Duration(int32(a.RTP(at(end))-48000*300)) * time.Second / 48000
+	seen := time.Duration(int32(v.RTP(at(end))-90000*300)) * time.Second / 90000
+	if (heard-seen).Abs() > originSlew || seen > -ms(200) {
+		t.Errorf("audio is %v off and video %v", heard, seen)
+	}
+	video.SenderReport(at(end), ntpAt(time.Hour), 90000*300, &o)
+	video.SenderReport(at(end+time.Second), ntpAt(time.Hour+time.Second), 90000*301, &o)
+	if _, ok := audio.Follow(&o); ok {
+		t.Error("a publisher's clock that was set is followed by reports from before")
+	}
+}

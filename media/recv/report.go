@@ -16,6 +16,7 @@ type senderReport struct {
 	lsr   uint32    // middle 32 bits of its NTP timestamp
 	at    mono.Time // when it arrived; Never: none yet
 	clock Clock
+	by    Origin // as it was when the report came
 }
 
 // SenderReport takes a publisher's report about this stream: ntp is its wall clock, as a
@@ -41,7 +42,18 @@ func (s *Stream) SenderReport(now mono.Time, ntp uint64, rtp uint32, o *Origin) 
 			return Clock{}, false
 		}
 	}
-	s.sr.clock = c
+	s.sr.clock, s.sr.by = c, *o
+	return c, true
+}
+
+// Follow returns the stream's clock as o has it by now, which a report about another stream of the
+// publisher has moved, so that the two are moved by the same; false when there is nothing to follow.
+func (s *Stream) Follow(o *Origin) (Clock, bool) {
+	c := s.sr.clock
+	if !c.Known() || o.begun != s.sr.by.begun {
+		return Clock{}, false
+	}
+	c.Zero -= units(mono.Time(o.offset-s.sr.by.offset), c.Rate)
 	return c, true
 }
 
