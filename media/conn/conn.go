@@ -130,8 +130,11 @@ func (c *Conn) Forget(k flow.Key) {
 }
 
 // PathChanged says that what is sent takes another path from now on: that the former one was
-// jammed means nothing for it.
+// jammed, or how much it took, means nothing for it.
 func (c *Conn) PathChanged() {
+	if c.out != nil {
+		c.out.moved = true
+	}
 	for _, s := range c.subs {
 		if s != nil {
 			s.jam = jam{}

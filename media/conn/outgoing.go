@@ -19,6 +19,7 @@ type outgoing struct {
 	probing
 
 	allowance int           // bytes that probes may still be
+	moved     bool          // packets take another path than the estimator knows of
 	fed       bool          // feedback has come
 	tuned     tuning        // what the pacer was told
 	longest   time.Duration // that something had to wait in the pacer, since the last report
@@ -56,6 +57,7 @@ func (o *outgoing) deadline() mono.Time {
 // tick does what is due of estimating and pacing.
 func (c *Conn) tick(env *Env, now mono.Time) {
 	o := c.out
+	o.follow(now)
 	if o.est.Deadline().Due(now) {
 		o.est.Tick(now)
 		c.retune()
@@ -66,6 +68,14 @@ func (c *Conn) tick(env *Env, now mono.Time) {
 	}
 	if o.pace.Deadline().Due(now) {
 		c.release(env, now)
+	}
+}
+
+// follow tells the estimator of another path, before anything that is heard by it.
+func (o *outgoing) follow(now mono.Time) {
+	if o.moved {
+		o.moved = false
+		o.est.Moved(now)
 	}
 }
 
@@ -82,6 +92,7 @@ func (c *Conn) numbered(now mono.Time, size int) {
 // feedback takes transport-wide feedback. It returns when Tick is due because of it.
 func (c *Conn) feedback(env *Env, now mono.Time, t *rtcp.TWCC) mono.Time {
 	c.quality.heard, c.out.fed = now, true
+	c.out.follow(now)
 	c.out.est.Feedback(now, t)
 	c.retune()
 	c.probe(env, now)

@@ -203,3 +203,20 @@ func TestNothingIsProbedWhileNoMediaIsSent(t *testing.T) {
 		t.Errorf("%d packets of probes with nothing but speech", n)
 	}
 }
+
+func TestEstimateOfAnotherPathBeginsAnew(t *testing.T) {
+	r := newPaced(t, 1)
+	v := r.viewers[0]
+	r.frame(true, 5)
+	r.stream(4*time.Second, 3, v)
+	before := v.conn.out.est.Target()
+	v.conn.PathChanged()
+	r.stream(50*time.Millisecond, 3, v)
+	if target := v.conn.out.est.Target(); before < 2_000_000 || target > before*3/4 {
+		t.Errorf("target %d, and on another path %d", before, target)
+	}
+	r.stream(4*time.Second, 3, v)
+	if target := v.conn.out.est.Target(); target < 2_000_000 {
+		t.Errorf("target %d four seconds later", target)
+	}
+}

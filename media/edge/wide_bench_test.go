@@ -18,6 +18,9 @@ type reporting struct {
 	of    *call
 	twcc  []recv.TWCC
 	turns int
+
+	feedback      int64 // processor time that feedback took, for
+	feedbackCount int   // so many messages
 }
 
 func transportWide(spec *param.Subscribe) {
@@ -53,7 +56,10 @@ func (s *reporting) hear() {
 		}
 		in := mmsg.NewRxBatch(1)
 		in.Append(v.key, slot[:n])
+		began := threadTime()
 		s.p.shards[0].HandleBatch(s.now, in, s.outs[0])
+		s.feedback += threadTime() - began
+		s.feedbackCount++
 	}
 	if s.turns%128 == 0 {
 		s.p.shards[0].HandleTimers(s.now, s.outs[0])
@@ -82,6 +88,7 @@ func BenchmarkFanOutReporting(b *testing.B) {
 				s.hear()
 			}
 			b.ReportMetric(float64(cpu)/float64(b.N*c.frame*c.viewers), "cpu-ns/viewer")
+			b.ReportMetric(float64(s.feedback)/float64(max(s.feedbackCount, 1)), "cpu-ns/feedback")
 		})
 	}
 }
