@@ -67,14 +67,15 @@ const (
 
 	// Loss in the last trialAfter observations, or in more, that is trialLoss above what was
 	// confirmed, and not by chance (so many deviations), is answered with the experiment at
-	// once: what arrives is the limit. If in doubtAfter observations below the limit half as
-	// much is lost, it was no limit.
+	// once: what arrives is the limit. If in doubtAfter observations below the limit nearly
+	// as much is lost, it was no limit.
 	trialAfter  = 3
 	trialLoss   = 0.08
 	trialAgain  = 0.05 // the same where a limit is known
 	trialChance = 2.0
 	trialEvery  = 10 * time.Second
 	doubtAfter  = 4
+	doubtShare  = 0.7
 	// A limit that was found too high is corrected after so many.
 	correctAfter = 6
 	doubtAbove   = 1.05 // times the limit is not below it
@@ -272,6 +273,9 @@ func (l *lossBound) try(now mono.Time, target float64, queued bool) {
 	if l.bound == 0 && l.tried != mono.Never && now.Sub(l.tried) < trialEvery || l.bound != 0 && l.after < correctAfter {
 		return
 	}
+	if queued && now.Sub(l.tried) > trialEvery {
+		l.confirmed = 0 // on a path without a queue, perhaps
+	}
 	for _, n := range [...]int{trialAfter, observationsShort} {
 		if n > int(l.n) {
 			return
@@ -299,7 +303,7 @@ func (l *lossBound) doubt() {
 			return
 		}
 	}
-	if share, _, _ := l.lately(doubtAfter); share > lossNoticed && share > l.limitLoss/2 {
+	if share, _, _ := l.lately(doubtAfter); share > lossNoticed && share > doubtShare*l.limitLoss {
 		l.bound, l.limit = 0, 0
 		l.confirmed = min(share, inherentMost)
 		l.inherent = l.confirmed
@@ -337,6 +341,10 @@ func (l *lossBound) found(now mono.Time, limit, target float64, queued bool) {
 // what was found to be the limit.
 func (l *lossBound) rise(now mono.Time, target float64) {
 	if l.bound == 0 || now <= l.rising {
+		return
+	}
+	if target < l.bound && !l.wary(now) {
+		l.bound = 0 // of another time
 		return
 	}
 	took := min(now.Sub(l.rising), stepMost).Seconds()
