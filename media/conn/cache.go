@@ -23,8 +23,9 @@ import (
 //
 // Only viewers that start are served so. One that has been sent something of the track cannot
 // go back: its numbers and timestamps only grow, so that an older key frame is no beginning for
-// it. What such a viewer has lost it asks for by number, and finds for as long as the group is
-// held, be it several seconds; beyond that, and for a PLI, its publisher is asked.
+// it; the same holds for a stream that changes its source (send.Stream's Retarget). What such a
+// viewer has lost it asks for by number, and finds for as long as the group is held, be it several
+// seconds; beyond that, and for a PLI, its publisher is asked.
 
 // refreshHold is the least time between a key frame and the asking for another only because the
 // cache has nothing to begin with: each costs all viewers of the stream some quality.
