@@ -75,10 +75,11 @@ const (
 	trialChance = 2.0
 	trialEvery  = 10 * time.Second
 	doubtAfter  = 4
-	doubtShare  = 0.7
+	doubtShare  = 0.7 // of what was lost when it was found
 	// A limit that was found too high is corrected after so many.
 	correctAfter = 6
-	doubtAbove   = 1.05 // times the limit is not below it
+	doubtAbove   = 1.05 // times the limit is not below it,
+	doubtBelow   = 0.6  // and so little is far below
 )
 
 // observation is what became of the packets of about a quarter of a second.
@@ -201,7 +202,7 @@ func (l *lossBound) judge(now mono.Time, target float64, queued bool) {
 			l.found(now, limit, target, queued)
 		}
 		return
-	case better < enough/2:
+	case better < enough/2 && !queued:
 		l.doubt()
 	}
 	switch {
@@ -299,8 +300,8 @@ func (l *lossBound) doubt() {
 		return
 	}
 	for i := range doubtAfter {
-		if float64(l.back(i).rate) > doubtAbove*l.limit {
-			return
+		if rate := float64(l.back(i).rate); rate > doubtAbove*l.limit || rate < doubtBelow*l.limit {
+			return // not what the experiment is about
 		}
 	}
 	if share, _, _ := l.lately(doubtAfter); share > lossNoticed && share > doubtShare*l.limitLoss {
