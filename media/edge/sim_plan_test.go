@@ -101,6 +101,9 @@ func newSimPlan(seed uint64) *simPlan {
 			Up:   simNet{Delay: ms(1, 100)},
 			Down: simNet{Delay: ms(1, 100)},
 		}
+		if r.IntN(5) == 0 {
+			q.Size = 700 // and key frames that pacers spread
+		}
 		switch {
 		case i == 0:
 			q.Join, q.Video, q.Audio, q.View = 0, true, r.IntN(3) == 0, r.IntN(3) == 0

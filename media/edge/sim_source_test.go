@@ -186,6 +186,9 @@ func (src *simSource) video() {
 	if src.wantKey && (src.keyAt == mono.Never || s.now.Sub(src.keyAt) >= simKeySpace) {
 		src.wantKey, src.keyAt = false, s.now
 		flags, n = simKey, 3+s.rnd.IntN(5)
+		if p.spec.Size > 500 {
+			n *= 4
+		}
 	}
 	src.frame++
 	s.stats.sent++

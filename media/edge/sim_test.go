@@ -24,7 +24,7 @@ import (
 // runs it again, step by step the same.
 var (
 	simSeed = flag.Uint64("seed", 0, "run only the schedule with this seed")
-	simRuns = flag.Int("schedules", 2000, "how many random schedules to run")
+	simRuns = flag.Int("schedules", 1500, "how many random schedules to run")
 )
 
 func TestAnyScheduleEndsWell(t *testing.T) {
@@ -188,6 +188,9 @@ func (s *sim) still() {
 	for i, sh := range s.p.shards {
 		if n := sh.env.Missing.Lent(); n != 0 {
 			s.fail("shard %d: %d lists of missing packets", i, n)
+		}
+		if n := sh.env.Waiting.Lent(); n != 0 {
+			s.fail("shard %d: pacers hold packets: %d blocks", i, n)
 		}
 		if n := sh.window.Held(); n != 0 {
 			s.fail("shard %d: %d packets wait for the rest of their frame", i, n)
