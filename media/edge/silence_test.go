@@ -344,3 +344,35 @@ func TestPeerThatSaysLittleIsNotTakenToReturnEachTime(t *testing.T) {
 	}
 	c.finish()
 }
+
+// A peer that was offered a restart in its blackout comes back from another network, with the new
+// credentials, after its consent was lost. From its nomination on the old ones are void.
+//
+// Row ICE-12.
+func TestPeerComesBackWithTheCredentialsOfARestart(t *testing.T) {
+	c := newCall(t, 2, []int{0}, watchful)
+	v := c.viewers[0]
+	oldUfrag, oldPassword := v.c.Credentials()
+	c.pubAlive(10 * time.Second)
+	if _, _, err := v.c.RestartICE(); err != nil {
+		t.Fatal(err)
+	}
+	c.pubAlive(param.ConsentTimeout - 5*time.Second)
+	v.wantKinds(Silent, Lapsed)
+	v.to(key("127.0.0.1", c.remoteOn(1, 5)), 1)
+	c.take()
+	c.deliver(1, v.key, v.check(true))
+	c.settle()
+	v.wantKinds(Silent, Lapsed, Heard)
+	c.frame(true)
+	c.settle()
+	if n := len(v.received(c.take())); n != 1 {
+		t.Errorf("%d packets to the new address, want 1", n)
+	}
+	c.deliver(1, v.key, buildCheck(t, oldUfrag, oldPassword, true))
+	c.settle()
+	if n := len(sentTo(c.take(), v.key)); n != 0 {
+		t.Error("credentials from before the restart are still good")
+	}
+	c.finish()
+}
