@@ -23,8 +23,8 @@ func median(all []float64) float64 {
 	if len(all) == 0 {
 		return never
 	}
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[len(sorted)/2]
+	sorted, n := slices.Sorted(slices.Values(all)), len(all)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
 // pause lets time pass, which is what a measurement is made of.

@@ -128,8 +128,13 @@ func within(points []point, from, to time.Duration, rate float64) float64 {
 }
 
 func TestMedian(t *testing.T) {
-	if median(nil) != never || median([]float64{3, 1, 2}) != 2 {
-		t.Error(median(nil), median([]float64{3, 1, 2}))
+	for _, c := range []struct {
+		all  []float64
+		want float64
+	}{{nil, never}, {[]float64{3, 1, 2}, 2}, {[]float64{4, 1, 2, 3}, 2.5}} {
+		if got := median(c.all); got != c.want {
+			t.Errorf("%v: %v", c.all, got)
+		}
 	}
 }
 
