@@ -21,6 +21,9 @@ const (
 	askBurst = 1024
 )
 
+// twiceLoss is from which loss on, of 256, what was sent again in vain is sent two times: 6 %.
+const twiceLoss = 16
+
 // asks is what is left of that. The zero value is full.
 type asks struct {
 	used int
@@ -140,6 +143,9 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		}
 	}
 	c.sendAgain(env, now, s, seq, ref, to, f)
+	if c.quality.loss >= twiceLoss && s.stream.AllowTwice(seq, size) {
+		c.sendAgain(env, now, s, seq, ref, to, f)
+	}
 }
 
 // sendAgain sends a packet as RTX now. It must not have been sent under that number of the RTX

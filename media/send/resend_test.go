@@ -141,3 +141,62 @@ func TestPacketThatCameToUsLateCanBeResent(t *testing.T) {
 		t.Error("refused")
 	}
 }
+
+// Row RTP-07.
+func TestWhatWasSentAgainInVainMayBeSentTwice(t *testing.T) {
+	const rtt = 100 * time.Millisecond
+	for _, every := range []time.Duration{time.Millisecond, rtt} {
+		s, now := sentVideo(t, 1000), at(10*time.Second)
+		if s.AllowTwice(500, 1000) {
+			t.Fatal("before it was sent again at all")
+		}
+		var times []time.Duration
+		pairs := 0
+		for d := time.Duration(0); d < 5*time.Second; d += every {
+			if !s.AllowResend(now.Add(d), 500, 1000, rtt) {
+				continue
+			}
+			times = append(times, d)
+			if s.AllowTwice(501, 1000) {
+				t.Fatal("another packet, which was not sent again")
+			}
+			if s.AllowTwice(500, 1000) {
+				times = append(times, d)
+				pairs++
+			}
+			if s.AllowTwice(500, 1000) {
+				t.Fatal("three times")
+			}
+		}
+		if len(times) != maxResends {
+			t.Errorf("asked for each %v: sent again %d times, want %d", every, len(times), maxResends)
+		}
+		for i := 2; i < len(times); i++ {
+			if times[i]-times[i-2] < rtt {
+				t.Errorf("asked for each %v: three within a round trip: %v", every, times)
+				break
+			}
+		}
+		// Who asks all the time has the answers spread, who waits for them has them in pairs.
+		if every == rtt && pairs != 4 || every < rtt && pairs != 0 {
+			t.Errorf("asked for each %v: %d times two at once", every, pairs)
+		}
+	}
+}
+
+func TestSendingTwiceIsBoundedByTheRate(t *testing.T) {
+	s := sentVideo(t, 1000)
+	now := at(10 * time.Second)
+	for s.AllowResend(now, 500, 1000, ms(20)) {
+		now = now.Add(ms(20))
+		s.AllowTwice(500, 1000)
+	}
+	s.traffic.budget = 1000 + 2*resendOverhead
+	if !s.AllowResend(now, 501, 1000-resendOverhead, ms(20)) || s.AllowTwice(501, 1000) {
+		t.Error("the first time")
+	}
+	s.traffic.budget = 1500
+	if !s.AllowResend(now.Add(ms(20)), 501, 1000, ms(20)) || s.AllowTwice(501, 1000) {
+		t.Error("twice, with bytes for once")
+	}
+}
