@@ -15,6 +15,7 @@ import (
 var parsers = map[string]string{
 	"configs.Parse":                       "FuzzParse",
 	"media/codec.Peek":                    "FuzzVP8",
+	"media/codec.ParseRED":                "FuzzRED",
 	"media/dtls.Endpoint.Feed":            "FuzzHandshake",
 	"media/ice.Codec.Parse":               "FuzzParse",
 	"media/ice.DecodeIndex":               "FuzzDecodeIndex",
