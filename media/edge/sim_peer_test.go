@@ -134,7 +134,7 @@ func (p *simPeer) move(by simCarrier, both bool) {
 	for i := range s.dirty {
 		s.dirty[i] = true
 	}
-	s.at[p.key] = p
+	s.at[p.key], s.ever[p.key] = p, p
 	p.up2 = false
 	p.up.ordered, p.down.ordered = s.now, s.now
 	p.checkNow()
@@ -151,7 +151,7 @@ func (p *simPeer) rebind() {
 	p.s.ports++
 	p.key = pathOf(p.s.ports)
 	p.key.Port = uint16(1024 + p.s.ports)
-	p.s.at[p.key] = p
+	p.s.at[p.key], p.s.ever[p.key] = p, p
 }
 
 // quit leaves the stream or the relay that a peer has come by.

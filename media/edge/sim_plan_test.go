@@ -222,6 +222,9 @@ func (s *sim) begin() {
 		s.when(s.begun.Add(d.At), func() {
 			if p := s.who(d.Peer); p != nil {
 				s.do(p, d)
+				if d.What == simUnwatch || d.What == simMove {
+					s.whilePaced(d, 500)
+				}
 			}
 		})
 	}
@@ -230,6 +233,19 @@ func (s *sim) begin() {
 			p.heal()
 		}
 	})
+}
+
+// whilePaced does a deed once more as soon as something waits in a pacer, if that comes about within
+// so many milliseconds: what waits has to be let go of, or to go another way.
+func (s *sim) whilePaced(d *simDeed, ms int) {
+	waits := slices.ContainsFunc(s.p.shards, func(sh *shard) bool { return sh.env.Waiting.Lent() > 0 })
+	switch p := s.who(d.Peer); {
+	case p == nil || ms == 0 || s.now >= s.heals:
+	case waits:
+		s.do(p, d)
+	default:
+		s.after(time.Millisecond, func() { s.whilePaced(d, ms-1) })
+	}
 }
 
 // who returns the peer that a place of the plan is now; nil: nobody.

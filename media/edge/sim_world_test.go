@@ -33,8 +33,9 @@ type sim struct {
 	in     *mmsg.RxBatch
 	spare  [][]byte
 
-	peers  []*simPeer // in order of joining; those that left are gone
-	at     map[flow.Key]*simPeer
+	peers  []*simPeer            // in order of joining; those that left are gone
+	at     map[flow.Key]*simPeer // whom an address leads to
+	ever   map[flow.Key]*simPeer // whose it was last
 	seals  map[simStreamID]*simSeals
 	probed int  // bytes of retransmissions beyond their share
 	idle   int  // turns of shards that were to be called again at once
@@ -121,7 +122,7 @@ func newSim(t testing.TB, m *simMemory, plan *simPlan) *sim {
 	s := &sim{
 		rig: &rig{t: tb, now: mono.Time(time.Hour), relays: map[flow.Key]*relay{}, pipes: map[flow.Key]*testPipe{}},
 		tb:  tb, plan: plan, rnd: rand.New(rand.NewPCG(plan.seed, 1)), in: m.in, spare: m.spare,
-		at: map[flow.Key]*simPeer{}, seals: map[simStreamID]*simSeals{}, ssrcs: 100_000,
+		at: map[flow.Key]*simPeer{}, ever: map[flow.Key]*simPeer{}, seals: map[simStreamID]*simSeals{}, ssrcs: 100_000,
 		next: make([]mono.Time, plan.shards), dirty: make([]bool, plan.shards),
 	}
 	s.begun = s.now
@@ -310,12 +311,12 @@ func (s *sim) steer(k flow.Key) int {
 // leaves takes a datagram that the server sends: it is held to what may be sealed, and put on
 // the network of whom it is for.
 func (s *sim) leaves(d datagram) {
+	if p := s.ever[d.key]; p != nil && d.bytes[0]>>6 == 2 {
+		s.sealed(p, d.bytes)
+	}
 	p := s.at[d.key]
 	if p == nil {
-		return
-	}
-	if d.bytes[0]>>6 == 2 {
-		s.sealed(p, d.bytes)
+		return // it has moved on, or its NAT has
 	}
 	s.send(&p.down, p, d.key, d.bytes)
 	p.press(d.key)
