@@ -86,7 +86,7 @@ func (s *sim) send(l *simLink, to *simPeer, k flow.Key, b []byte) {
 			l.waiting = 0
 		}
 		// A socket takes no more than its buffer does.
-		if l.waiting += len(b); l.waiting > 64<<10 && now < l.dark || l.free.Sub(now) > time.Second && now >= l.dark {
+		if l.waiting += len(b); l.waiting > 64<<10 && now < l.dark || l.free.Sub(max(now, l.dark)) > time.Second {
 			return
 		}
 		at, _ := l.passed(max(now, l.dark), len(b), false)
