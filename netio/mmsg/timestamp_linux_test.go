@@ -41,11 +41,10 @@ func TestTimestampsSayWhenTheKernelReceived(t *testing.T) {
 		// them, cannot be the time of reading.
 		for deadline := realtime(t) + 10e9; ; {
 			list, within := arrivals(t, k, s), 0
-			for i, a := range list {
-				if a.arrived < a.began || i > 0 && a.arrived < list[i-1].arrived {
-					t.Fatalf("sent at %d, said to have arrived at %d", a.began, a.arrived)
-				}
-				if a.arrived <= a.ended {
+			for _, a := range list {
+				// If the thread changes its processor between two sends they may be delivered in
+				// the other order, and then neither time is within its call.
+				if a.began <= a.arrived && a.arrived <= a.ended {
 					within++
 				}
 			}
@@ -53,7 +52,7 @@ func TestTimestampsSayWhenTheKernelReceived(t *testing.T) {
 				return
 			}
 			if realtime(t) > deadline {
-				t.Fatalf("for ten seconds, times of arrival were those of reading: %v", list)
+				t.Fatalf("for ten seconds, times of arrival were not those of sending: %v", list)
 			}
 		}
 	})
