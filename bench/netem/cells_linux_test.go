@@ -65,7 +65,7 @@ func stepped(name string, end int, d Direction) cell {
 		impair.Step{Config: limited(highRate, usualQueue)},
 		impair.Step{After: stepDown, Config: limited(lowRate, usualQueue)},
 		impair.Step{After: stepBack, Config: limited(highRate, usualQueue)})
-	c.seconds, c.bitrate, c.stepOf = stepEnd, 1_800_000, end+1
+	c.seconds, c.stepOf = stepEnd, end+1
 	return c
 }
 

@@ -44,14 +44,16 @@ func report(all []measurement, how string, at time.Time) string {
 	return b.String()
 }
 
+// after is a time in words.
+func after(s float64) string {
+	if s == never {
+		return "never"
+	}
+	return fmt.Sprintf("%.2f s", s)
+}
+
 // happened says how the call came through what happened to it once.
 func (m *measurement) happened() string {
-	after := func(s float64) string {
-		if s == never {
-			return "never"
-		}
-		return fmt.Sprintf("%.2f s", s)
-	}
 	switch {
 	case len(m.Gaps) > 0:
 		return fmt.Sprintf("media after %s, picture after %s (medians of %d)", after(m.gap(silence)), after(m.gap(picture)), len(m.Gaps))
@@ -105,7 +107,7 @@ func verdicts(all []measurement) (out []verdict) {
 	alone := find("loss-10", directly)
 	if m := find("loss-10", plain); m != nil {
 		add(m.FramesLost <= 0.002, "loss-10: video lost after recovery <= 0.2 % (of frames, of which each has several packets)", "%.2f %%", 100*m.FramesLost)
-		add(float64(m.LongFreezes) <= max(1, m.Seconds/60), "loss-10: at most one freeze over 500 ms a minute", "%d in %.0f s, the longest %.2f s", m.LongFreezes, m.Seconds, m.LongestFreeze)
+		add(60*float64(m.LongFreezes) <= 1.05*m.Seconds, "loss-10: at most one freeze over 500 ms a minute", "%d in %.0f s, the longest %.2f s", m.LongFreezes, m.Seconds, m.LongestFreeze)
 		if alone != nil {
 			add(m.Concealed <= alone.Concealed, "loss-10: audio concealed without RED no more than directly", "%.2f %%, directly %.2f %%", 100*m.Concealed, 100*alone.Concealed)
 		}
@@ -120,33 +122,31 @@ func verdicts(all []measurement) (out []verdict) {
 		}
 		limit, text := 1.0, ""
 		if other != nil {
-			text = fmt.Sprintf(", directly %.2f s", other.Return)
+			text = ", directly " + after(other.Return)
 			if other.Return != never {
 				limit = max(limit, other.Return+0.2)
 			}
 		}
-		add(m.Return != never && m.Return <= limit, name+": the picture is back within 1 s, or the direct pair's time + 200 ms", "%.2f s%s", m.Return, text)
+		add(m.Return != never && m.Return <= limit, name+": the picture is back within 1 s, or the direct pair's time + 200 ms", "%s%s", after(m.Return), text)
 	}
 	if m := find("rebind-viewer", plain); m != nil {
 		gap := m.gap(silence)
-		add(gap != never && gap <= 1.5, "rebind-viewer: median gap <= 1.5 s", "%.2f s of %d", gap, len(m.Gaps))
+		add(gap != never && gap <= 1.5, "rebind-viewer: median gap <= 1.5 s", "%s of %d", after(gap), len(m.Gaps))
 		reply, limit := m.gap(answer), 0.05+2*delay.Seconds()
 		add(reply != never && reply <= limit, "rebind-viewer: media from the first check on within 50 ms + 1 RTT", "%.0f ms (median of %d)", 1000*reply, len(m.Gaps))
 	}
 	for _, name := range []string{"step-publisher", "step-viewer"} {
 		if m := find(name, plain); m != nil && m.Adaption != nil {
 			a := m.Adaption
-			add(a.Down != never && a.Down <= 5, name+": 2 Mbps to 500 kbps: within 20 % in 5 s", "%.1f s", a.Down)
-			add(a.Back != never && a.Back <= 15, name+": and back in 15 s", "%.1f s", a.Back)
-			add(a.Over <= 1, name+": over by 20 % for 1 s at most", "%.1f s", a.Over)
+			add(a.Down != never && a.Down <= 5, name+": 2 Mbps to 500 kbps: within 20 % in 5 s", "%s", after(a.Down))
+			add(a.Back != never && a.Back <= 15, name+": and back in 15 s", "%s", after(a.Back))
+			add(a.Over <= 1, name+": over by 20 % for 1 s at most", "%s", after(a.Over))
 		}
 	}
-	for _, system := range []string{withCache, plain, byJanus} {
-		if m := find("late-join", system); m != nil {
-			limit := 2*delay.Seconds() + 0.1
-			add(median(m.First) <= limit && m.PublisherPLIs == 0, "late-join, "+system+": first picture within RTT + 100 ms of the transport, no PLI",
-				"%.0f ms (median of %d), %.0f PLI", 1000*median(m.First), len(m.First), m.PublisherPLIs)
-		}
+	if m := find("late-join", withCache); m != nil {
+		limit := 2*delay.Seconds() + 0.1
+		add(median(m.First) <= limit && m.PublisherPLIs == 0, "late-join with the cache: first picture within RTT + 100 ms of the transport, no PLI",
+			"%.0f ms (median of %d), %.0f PLI", 1000*median(m.First), len(m.First), m.PublisherPLIs)
 	}
 	return out
 }
