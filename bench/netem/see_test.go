@@ -79,7 +79,7 @@ type adaption struct {
 	// rate and stayed there for a second; never: it did not come there.
 	Down, Back float64
 	// Over is the longest time in a row in which it was more than 20 % too high, s, without that
-	// before Down and the first seconds, in which it first learns of the rate.
+	// before Down and that before the first step: a link that takes more than is sent shows no rate.
 	Over float64
 }
 
@@ -95,7 +95,7 @@ func adapts(points []point) adaption {
 		if p.At >= stepDown && p.At < stepBack {
 			rate = lowRate
 		}
-		adapting := p.At < stepDown/2 || p.At >= stepDown && p.At < stepBack && (a.Down == never || p.At < stepDown+seconds(a.Down))
+		adapting := p.At < stepDown || p.At < stepBack && (a.Down == never || p.At < stepDown+seconds(a.Down))
 		switch {
 		case p.Bitrate <= 1.2*rate || adapting:
 			since = 0
