@@ -51,7 +51,7 @@ func (s *subscriber) interrupted(env *Env, now mono.Time, seq uint16) {
 // took nothing is left in it to wait behind: the jam is over, and its key frame asked for with the
 // next packet.
 func (j *jam) received(now mono.Time, highest uint16) {
-	if now < j.until && int16(highest-j.taken) >= 0 && int16(highest-j.refused) <= 0 {
+	if now < j.until && int16(highest-j.taken) >= 0 { // what was refused may have been late itself
 		j.until = now
 	}
 }
