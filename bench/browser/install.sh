@@ -6,6 +6,7 @@
 # somebody with the right has to run, and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
+. ../apt.sh
 PATH=$PATH:/usr/sbin:/sbin # where nginx and sysctl are
 
 missing=()
@@ -26,31 +27,9 @@ command -v sysctl >/dev/null || missing+=(procps)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 
 if [ ${#missing[@]} -gt 0 ]; then
-  command="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The tests need programs that are not installed. Run this first, with the right to do so:" >&2
-    echo "  sudo sh -c '$command'" >&2
-    [[ " ${missing[*]} " =~ \ (nginx|coturn)\  ]] &&
-      echo "nginx and coturn start as services then; the tests do not need that (systemctl disable --now)." >&2
-    exit 1
-  fi
-  echo "installing: ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  log=$(mktemp)
-  # Packages start their services when they are installed, unless this file says not to. The
-  # tests need the programs only. A policy that is there already stays, and holds.
-  policy=/usr/sbin/policy-rc.d
-  if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy" "$log"' EXIT
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 0755 "$policy"
-  else
-    trap 'rm -f "$log"' EXIT
-  fi
-  if ! sh -c "$command" >"$log" 2>&1; then
-    cat "$log" >&2
-    exit 1
-  fi
+  services=
+  for name in nginx coturn; do [[ " ${missing[*]} " != *" $name "* ]] || services+="$name "; done
+  install_packages "The tests need programs that are not installed." "$services" "${missing[@]}"
 fi
 
 # The copy of the lock file says which version node_modules holds.
