@@ -155,8 +155,8 @@ func (c *Conn) measure(now mono.Time) {
 			q.loss = st.Loss
 		}
 		through = gettingThrough(&st, q.sent)
-		if q.twcc == c.twccOut || q.heard == mono.Never {
-			q.heard = now // nothing was sent that there could be feedback about
+		if q.twcc == c.twccOut || !o.fed {
+			q.heard = now // nothing was sent that there could be feedback about, or the peer gives none
 		}
 		q.twcc = c.twccOut
 		silent = now.Sub(q.heard)
