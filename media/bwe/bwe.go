@@ -95,6 +95,8 @@ type Estimator struct {
 	said     uint8     // the loss of the last report
 
 	feedbacks, lost uint32
+
+	intake intake
 }
 
 // Init begins afresh. The tables lend memory from the first packet on until Close; nil means

@@ -42,7 +42,8 @@ const (
 )
 
 // Feedback takes a feedback message, of which t has not been iterated yet. What it says about
-// packets that are unknown, reported before or older than what is remembered is ignored.
+// packets that are unknown, reported before or older than what is remembered is ignored, and all
+// of it if there are more than MaxStatuses. Whoever calls it asks Allow first.
 func (e *Estimator) Feedback(now mono.Time, t *rtcp.TWCC) {
 	e.feedbacks++
 	if e.heard == mono.Never || now.Sub(e.heard) > restartAfter {
@@ -109,9 +110,13 @@ func (e *Estimator) restart() {
 // read takes the statuses. It reports whether packets arrived that were not known to have, and
 // whether it learnt anything.
 func (e *Estimator) read(now mono.Time, t *rtcp.TWCC) (arrived, news bool) {
+	known := e.history.known(t)
+	if known == 0 {
+		return false, false
+	}
 	offset := e.clock.offset(t.ReferenceTime)
 	var newest mono.Time
-	for {
+	for range known {
 		s, ok := t.Next()
 		if !ok {
 			break

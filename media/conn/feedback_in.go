@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"tsubame/media/bwe"
 	"tsubame/media/param"
 	"tsubame/media/rtcp"
 	"tsubame/netio/mono"
@@ -90,8 +91,19 @@ func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 		err = c.extendedReport(now, p)
 	case rtcp.KindTWCC:
 		n.FeedbackIn.Inc()
+		if c.out == nil {
+			break
+		}
+		if !c.out.est.Allow(now) {
+			n.DropPolicer.Inc()
+			break
+		}
 		var t rtcp.TWCC
-		if t, err = p.TWCC(); err == nil && c.out != nil {
+		switch t, err = p.TWCC(); {
+		case err != nil:
+		case t.StatusCount > bwe.MaxStatuses:
+			n.RTCPBad.Inc()
+		default:
 			return c.feedback(env, now, &t)
 		}
 	case rtcp.KindREMB:

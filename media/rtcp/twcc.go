@@ -112,6 +112,23 @@ func (t *TWCC) Next() (TWCCStatus, bool) {
 	return s, true
 }
 
+// Skip passes over the next n statuses, or over all that are left. Runs of packets that were not
+// received cost no more than one of them.
+func (t *TWCC) Skip(n int) {
+	for n > 0 {
+		k := t.chunks.skipMissing(n)
+		t.seq += uint16(k)
+		n -= k
+		if k > 0 {
+			continue
+		}
+		if _, ok := t.Next(); !ok {
+			return
+		}
+		n--
+	}
+}
+
 // statusReader walks the symbols of packet chunks (section 3.1.2 to 3.1.4).
 type statusReader struct {
 	chunks []byte
@@ -159,6 +176,23 @@ func (s *statusReader) next() (symbol uint8, ok bool) {
 	symbol = uint8(s.vector >> (16 - s.width))
 	s.vector <<= s.width
 	return symbol, true
+}
+
+// skipMissing passes over at most n symbols that are the next of a run of packets that were not
+// received, and returns how many; 0: another symbol comes next, or none.
+func (s *statusReader) skipMissing(n int) int {
+	for s.run == 0 && s.left > 0 {
+		if !s.load() {
+			return 0
+		}
+	}
+	if s.width != 0 || s.symbol != notReceived {
+		return 0
+	}
+	k := min(s.run, s.left, n)
+	s.run -= k
+	s.left -= k
+	return k
 }
 
 // measure walks a copy and returns how many bytes the chunks take, and how many the

@@ -124,3 +124,26 @@ func TestBadFeedbackIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestSkippingLeadsToTheSameStatuses(t *testing.T) {
+	const head = " 00000001 00000002 FFFE "
+	for _, packet := range []string{
+		"8FCD0006" + head + "0007 00000000 C554 01 02 03 04 05 00",
+		"8FCD0007" + head + "000E 00000000 9F1C 01020304 05060708 0000",
+		"8FCD0007" + head + "0008 00000000 0005 0000 2003 07 08 09 000000", // 5 lost, none, 3 received
+		"8FCD0006" + head + "0002 00000000 4002 0001 FFFF 0000",
+	} {
+		head, all := statuses(t, one(t, packet))
+		for n := range len(all) + 2 {
+			w := head
+			w.Skip(n)
+			var got []TWCCStatus
+			for s, ok := w.Next(); ok; s, ok = w.Next() {
+				got = append(got, s)
+			}
+			if want := all[min(n, len(all)):]; !slices.Equal(got, want) {
+				t.Errorf("%s behind %d: %+v, want %+v", packet, n, got, want)
+			}
+		}
+	}
+}
