@@ -21,11 +21,19 @@ type jam struct {
 	until mono.Time // no key frame is asked for before
 	times uint8     // that it has come to that, without as long a time in between
 
-	taken, refused uint16 // sequence numbers: of what the stream took last, of what it refused last
+	begun bool   // the stream has taken something
+	taken uint16 // the highest sequence number that it took
 }
 
-// interrupted takes note that a stream has refused the packet seq of the subscription.
-func (s *subscriber) interrupted(env *Env, now mono.Time, seq uint16) {
+// took takes note that a stream has taken the packet seq. Late ones are below the highest.
+func (j *jam) took(seq uint16) {
+	if !j.begun || int16(seq-j.taken) > 0 {
+		j.begun, j.taken = true, seq
+	}
+}
+
+// interrupted takes note that a stream has refused a packet of the subscription.
+func (s *subscriber) interrupted(env *Env, now mono.Time) {
 	if s.spec.Kind != param.Video {
 		return
 	}
@@ -41,17 +49,15 @@ func (s *subscriber) interrupted(env *Env, now mono.Time, seq uint16) {
 		j.times = 0
 	}
 	j.until = now.Add(jamHold << j.times)
-	if j.taken == 0 && j.refused == 0 || j.refused != seq-1 {
-		j.taken = seq - 1
-	}
-	j.refused = seq
 }
 
 // received takes the highest sequence number that the viewer reports. With all that the stream
 // took nothing is left in it to wait behind: the jam is over, and its key frame asked for with the
-// next packet.
+// next packet. Neither what was refused nor what is missing from the source has any part in that:
+// none of it will ever be reported. There is no number that would be too high, since what is late
+// may be taken or refused below those that came before.
 func (j *jam) received(now mono.Time, highest uint16) {
-	if now < j.until && int16(highest-j.taken) >= 0 { // what was refused may have been late itself
+	if now < j.until && (!j.begun || int16(highest-j.taken) >= 0) {
 		j.until = now
 	}
 }

@@ -218,6 +218,7 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 		return len(run)
 	}
 	c.relayed = f.head != 0
+	stream := to.Via.IsStream()
 	var sent, size, framed uint64 // counters cost an atomic store each: once a run
 	done = len(run)
 	for i := range run {
@@ -272,12 +273,15 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 			n = f.Close(slot, n)
 		}
 		if !env.Out.Commit(n, to, s.class) {
-			s.interrupted(env, now, uint16(out.Index))
+			s.interrupted(env, now)
 			continue
+		}
+		if stream {
+			s.jam.took(uint16(out.Index))
 		}
 		sent, size, framed = sent+1, size+uint64(sealed), framed+uint64(n)
 	}
-	if f.head != 0 && !to.Via.IsStream() {
+	if f.head != 0 && !stream {
 		env.Count.TurnUDPOut.Add(sent)
 		env.Count.TurnUDPOutBytes.Add(framed)
 	}

@@ -91,7 +91,7 @@ func newSimPlan(seed uint64) *simPlan {
 	ms := func(lo, hi int) time.Duration { return time.Duration(lo+r.IntN(hi-lo+1)) * time.Millisecond }
 	p := &simPlan{
 		seed: seed, shards: 1 + r.IntN(maxSimShards), window: r.IntN(2) == 0, cache: r.IntN(2) == 0, grace: r.IntN(2) == 0,
-		heal: ms(3000, 10000), clean: 10 * time.Second,
+		heal: ms(3000, 10000), clean: 7 * time.Second,
 	}
 	for i := range 2 + r.IntN(4) {
 		q := simPeerPlan{
