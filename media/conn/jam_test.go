@@ -145,7 +145,7 @@ func TestJamOfAStreamThatHasTakenNothingEndsWithAnyReport(t *testing.T) {
 	if s.sub.mayAsk(s.now) {
 		t.Fatal("no jam")
 	}
-	if !s.over(1<<15) { // whatever the number is
+	if !s.over(1 << 15) { // whatever the number is
 		t.Error("not over although nothing is under way")
 	}
 }
