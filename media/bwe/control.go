@@ -131,7 +131,7 @@ func (e *Estimator) read(now mono.Time, t *rtcp.TWCC) (arrived, news bool) {
 		}
 		at := instant(s.Arrival + offset)
 		if p.fate == lost {
-			e.loss.late()
+			e.loss.late(int(p.size))
 			e.prober.late(p.cluster)
 			e.lost--
 		} else {

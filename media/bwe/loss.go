@@ -82,7 +82,10 @@ const (
 	doubtBelow   = 0.6  // and so little is far below
 )
 
-// observation is what became of the packets of about a quarter of a second.
+// observation is what became of the packets of about a quarter of a second. Of a full queue small
+// packets find room more often than large ones: beside video, the share of packets that are lost
+// is less than that of the rate. So lost is the packets that the bytes lost would be, if all were
+// of one size.
 type observation struct {
 	rate    float32 // bit/s that was sent
 	packets uint16
@@ -97,7 +100,7 @@ type lossBound struct {
 
 	// the observation that is being made
 	packets, lost int
-	bytes         int
+	bytes, gone   int       // of them
 	from, to      mono.Time // first and last sending
 
 	average   float64 // share lost lately
@@ -130,13 +133,15 @@ func (l *lossBound) reported(sent mono.Time, size int, arrived bool) {
 	l.bytes += size
 	if !arrived {
 		l.lost++
+		l.gone += size
 	}
 }
 
 // late takes back that a packet was lost.
-func (l *lossBound) late() {
+func (l *lossBound) late(size int) {
 	if l.lost > 0 {
 		l.lost--
+		l.gone = max(l.gone-size, 0)
 		return
 	}
 	if o := &l.seen[(l.at+observations-1)%observations]; l.n > 0 && o.lost > 0 {
@@ -150,14 +155,18 @@ func (l *lossBound) close() bool {
 	if took < observationTime || l.packets < observationMany && took < observationMost {
 		return false
 	}
+	lost := l.lost
+	if l.bytes > 0 {
+		lost = (l.packets*l.gone + l.bytes/2) / l.bytes
+	}
 	l.seen[l.at] = observation{
 		rate:    float32(float64(l.bytes) * 8 / took.Seconds()),
 		packets: uint16(min(l.packets, math.MaxUint16)),
-		lost:    uint16(min(l.lost, math.MaxUint16)),
+		lost:    uint16(min(lost, math.MaxUint16)),
 	}
 	l.at = (l.at + 1) % observations
 	l.n = min(l.n+1, observations)
-	l.packets, l.lost, l.bytes = 0, 0, 0
+	l.packets, l.lost, l.bytes, l.gone = 0, 0, 0, 0
 	return true
 }
 

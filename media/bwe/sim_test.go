@@ -42,6 +42,8 @@ type path struct {
 	lostRTC float64 // share of feedback messages lost
 	police  []step  // bit/s of a token bucket without a queue; nil: none
 	bucket  time.Duration
+	tail    bool // a packet has to fit into the queue whole, so that small ones are lost less
+	wire    int  // bytes that the bottleneck counts besides, of each packet
 }
 
 // link is a path at work; several sources may share it.
@@ -84,7 +86,7 @@ func (l *link) lose() bool {
 func (l *link) send(now mono.Time, size int) (mono.Time, bool) {
 	l.sent++
 	t := now.Sub(simStart)
-	bits := float64(size * 8)
+	bits := float64((size + l.wire) * 8)
 	lost, late := l.lose(), time.Duration(l.random.Float64()*float64(l.jitter))
 	if l.police != nil {
 		rate := rateAt(l.police, t)
@@ -103,7 +105,11 @@ func (l *link) send(now mono.Time, size int) (mono.Time, bool) {
 	at := now
 	if l.rate != nil {
 		begin := max(l.free, now)
-		if begin.Sub(now) > l.queue {
+		full := begin.Sub(now)
+		if l.tail && full > 0 {
+			full += time.Duration(bits / rateAt(l.rate, t) * 1e9)
+		}
+		if full > l.queue {
 			l.overflowed++
 			return 0, false
 		}
@@ -184,6 +190,8 @@ type flow struct {
 	demand  []step // bit/s that the source has to send; nil: whatever the target is
 	obeys   bool   // it sends no more than the target
 	begins  time.Duration
+	voice   bool // there is audio besides
+	resends bool // what is lost is sent again, once, as far as resendShare allows
 
 	random   *rand.Rand
 	seq      uint16
@@ -199,14 +207,28 @@ type flow struct {
 	flying   []arrival
 	messages []message
 
+	spoken   mono.Time // when audio is due
+	again    []again
+	fresh    int // bytes sent for the first time, and
+	repeated int // again
+
 	sentBits, sentCount, lostCount int
 }
 
+// again is a packet that the receiver will have asked for at a time.
+type again struct {
+	at   mono.Time
+	size int
+}
+
 const (
-	simFrame  = time.Second / 30
-	simPacket = 1150
-	simHeader = 50
-	simProbe  = 255 + 60
+	simVoice    = 120 // bytes, every
+	voiceTime   = 20 * time.Millisecond
+	resendShare = 4 // of what is sent is sent again at most
+	simFrame    = time.Second / 30
+	simPacket   = 1150
+	simHeader   = 50
+	simProbe    = 255 + 60
 )
 
 // drive makes a millisecond pass.
@@ -221,8 +243,25 @@ func (f *flow) drive(now mono.Time) {
 	}
 	f.subject.tick(now)
 	f.source(now, t)
+	f.besides(now)
 	f.probes(now)
 	f.receive(now)
+}
+
+// besides sends audio, and again what was lost.
+func (f *flow) besides(now mono.Time) {
+	for f.voice && f.spoken <= now {
+		f.spoken = max(f.spoken, now).Add(voiceTime)
+		f.send(now, simVoice, 0)
+	}
+	for len(f.again) > 0 && f.again[0].at <= now {
+		size := f.again[0].size
+		f.again = f.again[1:]
+		if f.repeated+size <= f.fresh/resendShare {
+			f.repeated += size
+			f.send(now, size, 0)
+		}
+	}
 }
 
 // source makes frames and sends them at 2.5 times the target.
@@ -254,7 +293,10 @@ func (f *flow) source(now mono.Time, t time.Duration) {
 		size += simHeader
 		f.headers += simHeader
 		f.paced = f.paced.Add(time.Duration(float64(size*8) / pace * 1e9))
-		f.send(now, size, 0)
+		f.fresh += size
+		if !f.send(now, size, 0) && f.resends {
+			f.again = append(f.again, again{now.Add(f.link.delay + f.link.back + simFrame), size})
+		}
 	}
 }
 
@@ -277,7 +319,7 @@ func (f *flow) probes(now mono.Time) {
 	}
 }
 
-func (f *flow) send(now mono.Time, size int, cluster uint8) {
+func (f *flow) send(now mono.Time, size int, cluster uint8) bool {
 	f.seq++
 	f.subject.sent(now, f.seq, size, cluster)
 	f.sentBits += size * 8
@@ -285,13 +327,14 @@ func (f *flow) send(now mono.Time, size int, cluster uint8) {
 	at, ok := f.link.send(now, size)
 	if !ok {
 		f.lostCount++
-		return
+		return false
 	}
 	i := len(f.flying)
 	for i > 0 && f.flying[i-1].at > at {
 		i--
 	}
 	f.flying = slices.Insert(f.flying, i, arrival{at, f.seq})
+	return true
 }
 
 // receive takes what has arrived, and sends feedback.

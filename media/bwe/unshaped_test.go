@@ -1,0 +1,35 @@
+package bwe
+
+import (
+	"fmt"
+	"testing"
+)
+
+// What a viewer is sent while nothing shapes media by the estimate: video whatever is lost of it,
+// sent again on top, and voice, whose small packets fit into a full queue when none of video does.
+// The bottleneck counts the headers of UDP and IP, too, which the estimate does not.
+func TestStepDownAndUpUnderMediaThatIsNotShaped(t *testing.T) {
+	for _, rate := range []float64{1.5e6, 1.8e6} {
+		for _, voice := range []bool{false, true} {
+			for _, resends := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%.1f M, voice %v, sent again %v", rate/1e6, voice, resends), func(t *testing.T) {
+					for seed := uint64(1); seed <= seeds; seed++ {
+						l := newLink(path{
+							rate:  []step{{0, 2e6}, {10 * second, 5e5}, {25 * second, 2e6}},
+							queue: 200 * ms, tail: true, wire: 28, delay: 50 * ms,
+						}, seed)
+						f := newFlow(newOurs(Config{}, uint64(3*rate)), l, seed)
+						f.demand, f.voice, f.resends = []step{{0, rate}}, voice, resends
+						s := simulate(45*second, nil, f)
+						down, up := s.within(10*second, 25*second, 5e5, 0.2), s.within(25*second, 45*second, 2e6, 0.2)
+						low, high := s.span(15*second, 25*second)
+						t.Logf("seed %d: down in %v, then from %.0f to %.0f, up in %v", seed, down, low, high, up)
+						if down < 0 || down > 5*second || low < 4e5 || high > 6e5 {
+							t.Errorf("seed %d: down in %v, then from %.0f to %.0f", seed, down, low, high)
+						}
+					}
+				})
+			}
+		}
+	}
+}
