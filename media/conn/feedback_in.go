@@ -163,9 +163,6 @@ func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 		}
 		s.jam.received(now, uint16(b.HighestSeq))
 		s.red.reported(b.FractionLost, &s.calm)
-		if s.spec.Kind == param.Audio && s.shared != nil && s.red.payloadType == 0 {
-			s.shared.Loss.Report(now, b.FractionLost) // with redundancy it has what it needs
-		}
 		n := s.stream.Expected(b)
 		rtt, fraction := s.stream.HandleReport(now, b)
 		if rtt > 0 {

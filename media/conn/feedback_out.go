@@ -209,12 +209,9 @@ func (c *Conn) reportReceived(w *compound, now mono.Time) {
 			continue
 		}
 		p.count(env.Count)
-		if c.cc && p.spec.Kind == param.Audio {
-			p.stream.LossBeyond(p.shared.Loss.Worst(now))
-		}
 		if b, ok := p.stream.Report(now); ok {
 			env.blocks = append(env.blocks, b)
-			lost = max(lost, p.stream.Loss())
+			lost = max(lost, b.FractionLost)
 		}
 		received += p.stream.Bitrate(now)
 		limit += p.spec.MaxBitrate

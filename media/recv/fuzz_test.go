@@ -55,7 +55,6 @@ func FuzzStream(f *testing.F) {
 				s.SenderReport(now, binary.BigEndian.Uint64(program), ts, &Origin{})
 			case 5:
 				s.Suspect(now, int(int16(seq)))
-				s.LossBeyond(uint8(ts))
 			}
 		}
 		if st := s.Stats(); st.accepted() != uint64(len(seen)) {

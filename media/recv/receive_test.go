@@ -17,6 +17,12 @@ func at(d time.Duration) mono.Time { return start.Add(d) }
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
+func newVoice() *Stream {
+	s := new(Stream)
+	s.Init(Config{SSRC: 1, ClockRate: 48000})
+	return s
+}
+
 // newVideo returns a video stream with NACK.
 func newVideo() *Stream {
 	s := new(Stream)

@@ -52,10 +52,9 @@ func (r *reception) restart(expected uint64) {
 	r.lastAt = mono.Never
 }
 
-// report returns the cumulative loss, the loss since the last report as a fraction of 256 (RFC
-// 3550 section 6.4.1), and how many packets that is about, given how many the sequence says there
-// should be.
-func (r *reception) report(expected uint64) (cumulative int64, fraction uint8, since uint64) {
+// report returns the cumulative loss, and the loss since the last report as a fraction of
+// 256 (RFC 3550 section 6.4.1), given how many packets the sequence says there should be.
+func (r *reception) report(expected uint64) (cumulative int32, fraction uint8) {
 	lost := r.lost + int64(expected) - int64(r.received)
 	expectedNow := int64(expected) - int64(r.expectedPrior)
 	lostNow := expectedNow - (int64(r.received) - int64(r.receivedPrior))
@@ -63,5 +62,6 @@ func (r *reception) report(expected uint64) (cumulative int64, fraction uint8, s
 	if expectedNow > 0 && lostNow > 0 {
 		fraction = uint8(min(lostNow<<8/expectedNow, 255))
 	}
-	return lost, fraction, uint64(max(expectedNow, 0))
+	// 24 bits, signed: late packets may have made up for more than was lost.
+	return int32(min(max(lost, -1<<23), 1<<23-1)), fraction
 }

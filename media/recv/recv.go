@@ -98,7 +98,6 @@ type Stream struct {
 	lostTo  uint64 // no packet above this was given up
 	eager   eager
 	tail    tail
-	beyond  beyond
 
 	arrivals reception
 	sr       senderReport

@@ -69,15 +69,12 @@ func (s *Stream) Report(now mono.Time) (rtcp.ReportBlock, bool) {
 	if !s.started {
 		return rtcp.ReportBlock{}, false
 	}
-	cumulative, fraction, since := s.arrivals.report(s.expected())
+	cumulative, fraction := s.arrivals.report(s.expected())
 	s.eager.report(fraction, &s.stats)
-	fraction, added := s.beyond.report(fraction, since)
-	cumulative += int64(added)
 	b := rtcp.ReportBlock{
-		SSRC:         s.cfg.SSRC,
-		FractionLost: fraction,
-		// 24 bits, signed: late packets may have made up for more than was lost.
-		CumulativeLost: int32(min(max(cumulative, -1<<23), 1<<23-1)),
+		SSRC:           s.cfg.SSRC,
+		FractionLost:   fraction,
+		CumulativeLost: cumulative,
 		// The first packet's cycle count is 0 on the wire and 1 in our numbers.
 		HighestSeq: uint32(s.highest - 1<<16),
 		Jitter:     uint32(min(s.arrivals.jitter>>4, 1<<32-1)),

@@ -66,10 +66,6 @@ type Track struct {
 	// Clock maps the stream's RTP time to ours: written by the owner, read by every
 	// shard that sends the stream on.
 	Clock recv.SharedClock
-
-	// Loss is the worst that viewers of a voice have reported: written by the shards that
-	// send it on, read by the owner, whose reports tell the publisher.
-	Loss recv.SharedLoss
 }
 
 // Info returns what the track is; only for holders of a bit in its readers' set and for
@@ -152,7 +148,6 @@ func (t *Table) Open(id param.TrackID, info Info) *Track {
 	tr.owner.Store(int32(info.Owner))
 	tr.lossy.Store(false)
 	tr.Clock.Reset()
-	tr.Loss.Reset()
 	tr.state.Store(stateLive)
 	return tr
 }
