@@ -111,18 +111,20 @@ func (c *Conn) Established() bool { return c.session != nil }
 // DTLSPath notes the path that a DTLS record came by: answers go there until nomination.
 func (c *Conn) DTLSPath(k flow.Key) { c.dtlsKey, c.hasDTLS = k, true }
 
-// SendPath returns the path to send on: the selected one; before nomination the one that
-// the last DTLS record came by; none once consent is lost.
+// SendPath returns the path to send on: the selected one; before the peer's first nomination the
+// one that the last DTLS record came by; none once consent is lost. That there is no selected path
+// any more, because the stream that it went over is closed, does not bring the early one back: the
+// peer has left it, and nobody knows whose its address is by now (RFC 7675 section 5.1).
 func (c *Conn) SendPath() (flow.Key, bool) {
 	if k, ok := c.ICE.Selected(); ok {
 		return k, true
 	}
-	return c.dtlsKey, c.hasDTLS && !c.lost
+	return c.dtlsKey, c.hasDTLS && !c.lost && !c.ICE.Nominated()
 }
 
 // Forget takes a path that can carry nothing any more: see ice.Agent.
-func (c *Conn) Forget(k flow.Key) {
-	c.ICE.Forget(k)
+func (c *Conn) Forget(now mono.Time, k flow.Key) {
+	c.ICE.Forget(now, k)
 	if c.dtlsKey == k {
 		c.hasDTLS = false
 	}
@@ -269,6 +271,9 @@ func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
 		c.lost = true
 		c.Abandon(env) // what waits would wait for a path
 		return false
+	}
+	if c.hasDTLS && !c.ICE.Nominated() && !c.ICE.Consented(now, c.dtlsKey) {
+		c.hasDTLS = false // consent that holds is for other paths; the next record says which
 	}
 	if c.session == nil {
 		return true

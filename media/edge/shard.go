@@ -207,7 +207,7 @@ func (s *shard) datagram(now mono.Time, k flow.Key, b []byte) {
 // shards that were given something: each once.
 func (s *shard) finish(now mono.Time) {
 	s.route(now)
-	s.forgetDead()
+	s.forgetDead(now)
 	s.askKeyFrames(now)
 	s.armPaced()
 	s.wake()

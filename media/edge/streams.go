@@ -167,7 +167,7 @@ func (s *shard) readStream(now mono.Time, place uint32) (frames int) {
 		b, ok := l.Next()
 		if !ok {
 			if over {
-				s.streamEnded(place, l)
+				s.streamEnded(now, place, l)
 			}
 			return frames
 		}
@@ -208,11 +208,11 @@ func (s *shard) traffic(l *link) *Traffic {
 
 // streamEnded lets go of a stream that is over: its allocation ends, and so do the paths of this
 // shard's connections that went over it. Others find out when they send.
-func (s *shard) streamEnded(place uint32, l *link) {
+func (s *shard) streamEnded(now mono.Time, place uint32, l *link) {
 	s.plane.streams.links[place].Store(nil)
 	s.plane.streams.free.Put(place)
 	if l.key.Via.Carrier() == flow.FramedStream {
-		s.forgetPath(l.key)
+		s.forgetPath(now, l.key)
 		return
 	}
 	s.turn.StreamClosed(l.key)
@@ -220,13 +220,13 @@ func (s *shard) streamEnded(place uint32, l *link) {
 	for allocation := range flow.MaxAllocations {
 		for peer := range flow.MaxPeers {
 			k.Via = l.key.Via.Relayed(allocation, peer)
-			s.forgetPath(k)
+			s.forgetPath(now, k)
 		}
 	}
 }
 
 // forgetPath takes a path from whoever has it.
-func (s *shard) forgetPath(k flow.Key) {
+func (s *shard) forgetPath(now mono.Time, k flow.Key) {
 	s.foreign.remove(k)
 	i, ok := s.flows.get(&k)
 	if !ok {
@@ -234,15 +234,15 @@ func (s *shard) forgetPath(k flow.Key) {
 	}
 	s.flows.remove(&k)
 	l := s.live[i]
-	l.Forget(k)
+	l.Forget(now, k)
 	s.followPath(l)
 	s.arm(l, l.Deadline())
 }
 
 // forgetDead forgets the paths over streams that had gone when they were sent on.
-func (s *shard) forgetDead() {
+func (s *shard) forgetDead(now mono.Time) {
 	for _, k := range s.dead {
-		s.forgetPath(k)
+		s.forgetPath(now, k)
 	}
 	s.dead = s.dead[:0]
 }

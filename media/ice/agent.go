@@ -116,9 +116,10 @@ func (a *Agent) Validate(now mono.Time, k flow.Key) (evicted flow.Key, hasEvicte
 
 // Forget removes path k, which can carry nothing any more: the stream that it goes over is
 // closed. If it was the selected one, the one that was about to be follows, or else the one with
-// the freshest consent, or none; Selected says which. The peer's consent counts on as if the
-// path were there, so that it has time to find another.
-func (a *Agent) Forget(k flow.Key) {
+// the freshest consent, or none if there is no consent at now for any (RFC 7675 section 5.1): the
+// address behind a path that was left long ago may be another's by now. Selected says which. The
+// peer's consent counts on as if the path were there, so that it has time to find another.
+func (a *Agent) Forget(now mono.Time, k flow.Key) {
 	i := a.find(k)
 	if i == none {
 		return
@@ -146,7 +147,21 @@ func (a *Agent) Forget(k flow.Key) {
 	if a.selected, a.held = a.held, none; a.selected == none {
 		a.selected = a.freshest()
 	}
+	if a.selected != none && !a.consents(a.selected, now) {
+		a.selected = none
+	}
 }
+
+// Consented reports whether the peer's consent to be sent something on path k holds at now: a valid
+// check has come over it within param.ConsentTimeout (RFC 7675 section 5.1).
+func (a *Agent) Consented(now mono.Time, k flow.Key) bool {
+	i := a.find(k)
+	return i != none && a.consents(i, now)
+}
+
+// Nominated reports whether the peer has nominated a path, at whatever time. From then on nothing
+// may be sent but on the path that Selected names.
+func (a *Agent) Nominated() bool { return a.nominated }
 
 // Validated reports whether a valid check has come over k and k has not been evicted since.
 func (a *Agent) Validated(k flow.Key) bool { return a.find(k) != none }
@@ -194,7 +209,7 @@ func (a *Agent) Lost(now mono.Time) bool {
 		return false
 	}
 	best := a.freshest()
-	if best == none || !now.Before(a.paths[best].at.Add(param.ConsentTimeout)) {
+	if best == none || !a.consents(best, now) {
 		a.selected, a.held = none, none
 		return !now.Before(a.began.Add(param.ConsentTimeout)) // or Forget has left it some time
 	}
@@ -260,6 +275,11 @@ func (a *Agent) hold() time.Duration { return min(max(a.rtt, MinHold), MaxHold) 
 
 // refresh notes a valid check. Other shards' clock readings may come late; none sets it back.
 func (a *Agent) refresh(i int8, now mono.Time) { a.paths[i].at = max(a.paths[i].at, now) }
+
+// consents reports whether consent for path i holds.
+func (a *Agent) consents(i int8, now mono.Time) bool {
+	return now.Before(a.paths[i].at.Add(param.ConsentTimeout))
+}
 
 // find returns the index of path k, or none.
 func (a *Agent) find(k flow.Key) int8 {

@@ -107,7 +107,7 @@ func (m *agentModel) follow(t *rapid.T, k flow.Key) {
 // forget removes a path, or one that is not there.
 func (m *agentModel) forget(t *rapid.T) {
 	k := keyAt(rapid.IntRange(1, 2*MaxPaths).Draw(t, "port"))
-	m.agent.Forget(k)
+	m.agent.Forget(m.now, k)
 	at, known := m.last[k]
 	delete(m.last, k)
 	if known {
@@ -119,8 +119,15 @@ func (m *agentModel) forget(t *rapid.T) {
 		if now != m.selected {
 			t.Fatalf("forgetting port %d moved media from %d to %d", k.Port, m.selected.Port, now.Port)
 		}
-	case !ok && len(m.last) > 0:
-		t.Fatal("no path is selected though there are some")
+	case !ok:
+		for other, at := range m.last {
+			if m.now.Before(at.Add(param.ConsentTimeout)) {
+				t.Fatalf("no path is selected though port %d has consent", other.Port)
+			}
+		}
+		m.nominated = flow.Key{}
+	case !m.now.Before(m.last[now].Add(param.ConsentTimeout)):
+		t.Fatalf("port %d follows, which has no consent", now.Port)
 	case ok && now != m.nominated:
 		for other, at := range m.last {
 			if at > m.last[now] {

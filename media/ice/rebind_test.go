@@ -77,7 +77,7 @@ func TestAHeldNominationGoesBeforeWhatIsMerelyChecked(t *testing.T) {
 func TestAnyCheckIsFollowedOnceTheSelectedPathIsGone(t *testing.T) {
 	a := newAgent()
 	nominate(a, start, 1)
-	a.Forget(keyAt(1)) // its TCP connection is closed
+	a.Forget(start.Add(time.Second), keyAt(1)) // its TCP connection is closed
 	if out := check(a, start.Add(time.Second), 2); !out.Selected || selected(a) != 2 {
 		t.Errorf("%+v, selected %d", out, selected(a))
 	}
