@@ -110,8 +110,8 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 			n.RTXMalformed.Inc()
 			return due
 		}
-		if highest, ok := p.stream.Highest(); !ok || int16(seq-uint16(highest)) > 0 {
-			// Nobody has asked for what is ahead of the stream: it is a probe that has overtaken
+		if highest, ok := p.stream.Highest(); !ok || int16(seq-uint16(highest)) > 0 && !p.stream.Suspected(seq) {
+			// Nobody has asked for what is so far ahead of the stream: it is a probe that has overtaken
 			// its original, or of a source that has given way to this one, whose numbers mean
 			// other packets.
 			env.Mag.Release(ref)

@@ -83,3 +83,50 @@ func TestLostEndOfAFrameIsAskedForAsSoonAsTheVoiceGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// The answer comes before the stream goes on, as with every slide, and is what the viewers wait for.
+func TestAnswerToASuspicionIsTakenThoughItIsAheadOfItsStream(t *testing.T) {
+	r := newRig(t)
+	pub := r.connect(1, srtp.AEAD_AES_128_GCM)
+	v, a := video, param.Publish{Kind: param.Audio, Codec: param.Opus, SSRC: 2000, PayloadType: 111, ClockRate: 48000, ReducedSize: true}
+	for _, spec := range []*param.Publish{&v, &a} {
+		spec.Extensions.TransportCC, spec.Feedback.TransportCC = transportID, true
+		pub.publish(*spec)
+	}
+	wide := uint16(0)
+	send := func(h rtp.HeaderFields, payload []byte) (routed int) {
+		wide++
+		pub.conn.HandleRTP(&r.env, r.now, pub.extended(h, payload, map[uint8]string{transportID: string(binary.BigEndian.AppendUint16(nil, wide))}))
+		routed = len(r.env.Routed)
+		r.route(nil)
+		return routed
+	}
+	answer := func(rtxSeq, seq uint16) int {
+		payload := append(binary.BigEndian.AppendUint16(nil, seq), frame(false, 50)...)
+		return send(rtp.HeaderFields{PayloadType: 97, Seq: rtxSeq, SSRC: 1001, Marker: true}, payload)
+	}
+	send(rtp.HeaderFields{PayloadType: 96, Seq: 7, SSRC: 1000}, frame(true, 50))
+	if n := answer(1, 8); n != 0 {
+		t.Errorf("%d packets from ahead of the stream were taken, and nobody had asked", n)
+	}
+	send(rtp.HeaderFields{PayloadType: 111, Seq: 1, SSRC: 2000}, make([]byte, 50)) // tells the two apart
+	send(rtp.HeaderFields{PayloadType: 96, Seq: 8, SSRC: 1000}, frame(false, 50))
+	wide++ // 9, the end of the slide, is lost
+	send(rtp.HeaderFields{PayloadType: 111, Seq: 2, SSRC: 2000}, make([]byte, 50))
+	for range 20 {
+		r.now = r.now.Add(time.Millisecond)
+		r.turn(pub.conn, 0)
+	}
+	if n := answer(2, 10); n != 0 {
+		t.Errorf("%d packets from beyond what was asked for were taken", n)
+	}
+	if n := answer(3, 9); n != 1 {
+		t.Errorf("%d answers taken, want 1", n)
+	}
+	if n := answer(4, 9); n != 0 {
+		t.Errorf("the same answer was taken %d times more", n)
+	}
+	if n := send(rtp.HeaderFields{PayloadType: 96, Seq: 10, SSRC: 1000}, frame(false, 50)); n != 1 || pub.conn.pubs[0].stream.Outstanding() != 0 {
+		t.Errorf("the next frame: %d packets, %d missed", n, pub.conn.pubs[0].stream.Outstanding())
+	}
+}

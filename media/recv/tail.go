@@ -34,6 +34,14 @@ func (s *Stream) Suspect(now mono.Time, n int) {
 	s.tail.to = max(s.tail.to, to)
 }
 
+// Suspected reports whether seq is behind the newest packet and was asked for on suspicion: its
+// retransmission is an answer, though nothing of the stream has told of it yet. Others that come
+// from there are none.
+func (s *Stream) Suspected(seq uint16) bool {
+	d := int(int16(seq - uint16(s.highest)))
+	return s.started && d > 0 && s.highest+uint64(d) <= s.tail.asked
+}
+
 // appendTail appends what is suspected to be missing.
 func (s *Stream) appendTail(now mono.Time, answer time.Duration, dst []uint16) []uint16 {
 	t := &s.tail

@@ -70,6 +70,33 @@ func TestSuspectedPacketMayComeAsTheNewest(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatWasAskedForAheadOfTheStreamIsAnAnswer(t *testing.T) {
+	s := newVideo()
+	if s.Suspected(1) {
+		t.Error("before the stream has begun")
+	}
+	want := func(when string, seqs ...uint16) {
+		t.Helper()
+		for seq := range 1 << 16 {
+			if is := s.Suspected(uint16(seq)); is != slices.Contains(seqs, uint16(seq)) {
+				t.Errorf("%s: %d: %v", when, seq, is)
+			}
+		}
+	}
+	mustFeed(t, s, start, 65534)
+	want("nothing is missed")
+	s.Suspect(start, 2)
+	want("not asked for yet")
+	wantNACK(t, s, at(nackHold), 65535, 0)
+	want("asked for", 65535, 0)
+	if _, v := s.Receive(at(ms(30)), 65535, 0, 100, true); v != Accept {
+		t.Fatalf("verdict %d", v)
+	}
+	want("one has come", 0)
+	mustFeed(t, s, at(ms(33)), 1)
+	want("the stream has gone on")
+}
+
 func TestNothingIsSuspectedOfAStreamThatIsNotRepaired(t *testing.T) {
 	s := newVoice()
 	mustFeed(t, s, start, 10)
