@@ -54,7 +54,7 @@ func runCell(t *testing.T, m *simMemory, loss, burst float64, rtt time.Duration)
 // each direction of each link and 100 ms of round trip on each, no more than 0.2 %.
 func TestLossIsRepairedOverBothLinks(t *testing.T) {
 	losses, rtts := []float64{0.01, 0.05, 0.1, 0.2}, []time.Duration{20, 100, 200, 400}
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		losses, rtts = []float64{0.1}, []time.Duration{100}
 	}
 	m := newSimMemory()
