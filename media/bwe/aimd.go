@@ -88,7 +88,8 @@ type measured struct {
 	acked   float64 // bit/s, as it was sent: with what is always lost; 0: not known
 	limited bool    // what is sent is far from the target
 	lossy   bool
-	losing  bool // more than usual
+	losing  bool    // more than usual
+	passes  float64 // bit/s that are known to pass; 0: none are
 	rtt     time.Duration
 }
 
@@ -156,6 +157,8 @@ func (a *aimd) raise(now mono.Time, m measured) {
 	if a.capacity.above(m.acked) {
 		a.capacity = capacity{}
 	}
+	// More is sent than was to be, as by a source that is not bound to the estimate.
+	a.rate = max(a.rate, m.passes)
 	if m.limited || m.losing || m.acked == 0 {
 		return // nothing shows that there is more
 	}

@@ -31,6 +31,9 @@ const (
 	// overflowed is what is left of what a link takes whose queue overflows, so that it drains.
 	overflowed = 0.9
 
+	// passing is what is believed at once of a rate that arrives without loss or a queue.
+	passing = 0.9
+
 	// aboveBound is how many times the bound by loss the estimate by delay may be.
 	aboveBound = 1.5
 
@@ -200,6 +203,10 @@ func (e *Estimator) control(now mono.Time) {
 		lossy:   e.loss.average > lossNoticed,
 		losing:  e.loss.average > e.loss.inherent+lossNoticed,
 		rtt:     e.rtt,
+	}
+	if !e.trend.queued() {
+		m.passes = passing * min(e.loss.passes(), e.acked.rate())
+		e.loss.allow(m.passes)
 	}
 	if e.loss.bound != 0 {
 		// Where the bound goes without anything having been found above it, not much is risked.

@@ -46,6 +46,9 @@ const (
 	// lossNoticed is the loss from which on the estimate does not run ahead of what arrives.
 	lossNoticed = 0.03
 
+	// clearAfter is after how many observations without loss what was lost before them is over.
+	clearAfter = 3
+
 	// The bound is a little below the limit that was found, stays there for a while (the
 	// longer the more often it was found), and then rises until there is loss again.
 	belowLimit   = 0.90
@@ -259,6 +262,26 @@ func (l *lossBound) compare(most float64) (limit, share, better float64) {
 		}
 	}
 	return limit, share, better
+}
+
+// passes is the rate that arrived of what was sent lately if no more was lost than always is;
+// 0: more was, or it is not known.
+func (l *lossBound) passes() float64 {
+	if l.n < clearAfter {
+		return 0
+	}
+	share, rate, _ := l.lately(clearAfter)
+	if share > l.inherent+lossNoticed {
+		return 0
+	}
+	return rate * (1 - share)
+}
+
+// allow raises the bound to a rate that passes.
+func (l *lossBound) allow(rate float64) {
+	if l.bound != 0 && rate > l.bound {
+		l.bound, l.limit = rate, max(l.limit, rate)
+	}
 }
 
 // lately is the share lost, the rate and the number of packets of the last observations.

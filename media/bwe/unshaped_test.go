@@ -27,6 +27,9 @@ func TestStepDownAndUpUnderMediaThatIsNotShaped(t *testing.T) {
 						if down < 0 || down > 5*second || low < 4e5 || high > 6e5 {
 							t.Errorf("seed %d: down in %v, then from %.0f to %.0f", seed, down, low, high)
 						}
+						if up < 0 || up > 10*second {
+							t.Errorf("seed %d: up in %v", seed, up)
+						}
 					}
 				})
 			}
