@@ -118,3 +118,33 @@ func TestAllocationsInUseDoNotGiveWay(t *testing.T) {
 		c.from(50000).refused(486, stun.MethodAllocate, overUDP)
 	}
 }
+
+// However an allocation ends, its flow is named, once.
+func TestEndOfEachAllocationIsTold(t *testing.T) {
+	for name, end := range map[string]func(w *world, c *client){
+		"released":                  func(w *world, c *client) { c.must(stun.MethodRefresh, lifetime(0)) },
+		"expired":                   func(w *world, c *client) { w.pass(w.s.cfg.DefaultLifetime) },
+		"the end of its connection": func(w *world, c *client) { w.s.End(1, 7) },
+		"the end of its stream":     func(w *world, c *client) { w.s.StreamClosed(c.k) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var ended []flow.Key
+			w.s.Ended = func(k flow.Key) {
+				if _, _, serves := w.s.Serves(k); serves {
+					t.Error("told before it has ended")
+				}
+				ended = append(ended, k)
+			}
+			c := w.connect(1)
+			c.allocate()
+			if len(ended) != 0 {
+				t.Fatalf("told of %v", ended)
+			}
+			end(w, c)
+			if len(ended) != 1 || ended[0] != c.k {
+				t.Errorf("told of %v, want %v", ended, c.k)
+			}
+		})
+	}
+}

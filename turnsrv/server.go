@@ -101,6 +101,11 @@ func drop(r Reason) Result { return Result{Outcome: Dropped, Reason: r} }
 type Server struct {
 	Counters Counters
 
+	// Ended, if it is set, is told of the flow of each allocation that ends, for whatever reason:
+	// it is released, its time is over, it has given way to another, or its connection has ended.
+	// It is called from within the server's methods, after the fact, and may call Serves only.
+	Ended func(k flow.Key)
+
 	cfg     Config
 	lookup  Lookup
 	mac     stunwire.MAC

@@ -179,6 +179,9 @@ func (s *Server) remove(a *allocation) {
 	s.table.remove(a)
 	a.book.release(a.claim)
 	s.Counters.Allocations.Set(uint64(len(s.table.flows)))
+	if s.Ended != nil {
+		s.Ended(a.key)
+	}
 }
 
 // Expire ends what has lived its time at now.

@@ -2,11 +2,13 @@ package edge
 
 import (
 	"testing"
+	"time"
 
 	"github.com/pion/stun/v3"
 
 	"tsubame/netio/flow"
 	"tsubame/netio/mmsg"
+	"tsubame/turnsrv"
 )
 
 // Who has shown nothing keeps no stream: the stream is told of the first credentials, once.
@@ -97,6 +99,46 @@ func TestStreamWhoseAllocationHasEndedIsAStrangersAgain(t *testing.T) {
 		t.Errorf("with another: proven %d times, unproven %d", pipe.proven, pipe.unproven)
 	}
 	r.finish()
+}
+
+// Nor does an allocation that ended without a word from its client prove anything: otherwise those
+// of one connection could give way to one another, and leave a stream behind each time.
+//
+// Row ICE-13.
+func TestStreamWhoseAllocationEndedWithoutARequestIsAStrangersAgain(t *testing.T) {
+	for name, end := range map[string]func(r *rig, p *peer){
+		"given way, the same shard": func(r *rig, p *peer) { fillRelays(p, 0) },
+		"given way, another shard":  func(r *rig, p *peer) { fillRelays(p, 1) },
+		"expired":                   func(r *rig, _ *peer) { r.pass(11 * time.Minute) },
+		"the connection's end":      func(_ *rig, p *peer) { p.c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, 2, nil)
+			p := r.open(0, pathA)
+			pipe, k := r.stream(flow.TURNStream, "192.0.2.1", r.remoteOn(0, 0), false)
+			p.over(k, 0, 0, 0)
+			if pipe.proven != 1 || pipe.unproven != 0 {
+				t.Fatalf("with an allocation: proven %d times, unproven %d", pipe.proven, pipe.unproven)
+			}
+			end(r, p)
+			r.settle()
+			if pipe.proven != 1 || pipe.unproven != 1 {
+				t.Errorf("without one: proven %d times, unproven %d", pipe.proven, pipe.unproven)
+			}
+			r.finish()
+		})
+	}
+}
+
+// fillRelays has a peer make as many allocations on a shard as it takes for the stalest that it has
+// to give way.
+func fillRelays(p *peer, shard int) {
+	r := p.r
+	for n := 1; n < flow.MaxAllocations; n++ {
+		p.over(key("192.0.2.1", r.remoteOn(shard, n)), shard, n, 0)
+	}
+	r.pass(turnsrv.StaleAfter)
+	p.over(key("192.0.2.1", r.remoteOn(shard, flow.MaxAllocations)), shard, 0, 0)
 }
 
 // What has no answer takes no place among what waits to be sent.

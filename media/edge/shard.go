@@ -131,6 +131,7 @@ func newShard(p *Plane, index, shards int, waker *ring.Waker, now mono.Time) *sh
 		relaysEnded: ring.NewFlags(len(p.slots)),
 	}
 	s.turn = turnsrv.NewServer(p.cfg.Turn, s.lookup)
+	s.turn.Ended = s.unprove
 	s.window = router.NewWindow(p.tracks.Len(), p.cfg.FrameWindow, &s.count.Window)
 	s.env = conn.Env{
 		Shard: index, Arena: p.arena, Mag: p.arena.Magazine(), RTX: p.rings,

@@ -150,16 +150,22 @@ func (s *shard) relayEnded(i uint32) {
 	}
 }
 
-// settleStream notes whether a stream has an allocation. That of one which has none any more is
-// no proof any longer: the client may make another, but not keep its place for nothing.
+// settleStream notes whether a stream has an allocation.
 func (s *shard) settleStream(k flow.Key) {
-	l := s.plane.streams.at(&k)
-	if l == nil {
-		return
-	}
 	if _, _, ok := s.turn.Serves(k); ok {
 		s.prove(&k)
-	} else if l.proven {
+	} else {
+		s.unprove(k)
+	}
+}
+
+// unprove notes that the allocation over flow k has ended, by whatever it was. If that is a stream
+// its client has proven nothing any longer: it may make another, but not keep its place for nothing.
+func (s *shard) unprove(k flow.Key) {
+	if !k.Via.IsStream() {
+		return
+	}
+	if l := s.plane.streams.at(&k); l != nil && l.proven {
 		l.proven = false
 		l.Unprove()
 	}
