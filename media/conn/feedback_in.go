@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"tsubame/media/bwe"
 	"tsubame/media/param"
 	"tsubame/media/rtcp"
@@ -155,6 +157,7 @@ func (c *Conn) senderReport(now mono.Time, sr rtcp.SR) {
 // packets they are about.
 func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 	var lost, expected uint64
+	newest := mono.Never // sender report of ours that the peer has
 	for i := range blocks.Len() {
 		b := blocks.At(i)
 		s := c.sending(b.SSRC)
@@ -167,10 +170,17 @@ func (c *Conn) reports(now mono.Time, blocks rtcp.Reports) {
 		rtt, fraction := s.stream.HandleReport(now, b)
 		if rtt > 0 {
 			c.roundTrip(rtt)
+			kept := time.Duration(uint64(b.DelaySinceSR) * uint64(time.Second) >> 16)
+			newest = max(newest, now.Add(-rtt-kept))
 		}
 		lost, expected = lost+n*uint64(fraction), expected+n
 		if c.out != nil && n > 0 {
 			c.out.est.Report(now, fraction, rtt)
+		}
+	}
+	for _, s := range c.subs {
+		if s != nil && newest != mono.Never {
+			s.jam.through(now, newest)
 		}
 	}
 	c.quality.lossReported(lost, expected)

@@ -21,8 +21,9 @@ type jam struct {
 	until mono.Time // no key frame is asked for before
 	times uint8     // that it has come to that, without as long a time in between
 
-	begun bool   // the stream has taken something
-	taken uint16 // the highest sequence number that it took
+	begun   bool      // the stream has taken something
+	taken   uint16    // the highest sequence number that it took
+	refused mono.Time // when it refused something last
 }
 
 // took takes note that a stream has taken the packet seq. Late ones are below the highest.
@@ -41,6 +42,7 @@ func (s *subscriber) interrupted(env *Env, now mono.Time) {
 	s.stream.Interrupt()
 	s.replays, s.replay.over = false, true
 	j := &s.jam
+	j.refused = now
 	hold := jamHold << j.times
 	switch {
 	case j.until != 0 && now.Sub(j.until) < hold:
@@ -58,6 +60,15 @@ func (s *subscriber) interrupted(env *Env, now mono.Time) {
 // may be taken or refused below those that came before.
 func (j *jam) received(now mono.Time, highest uint16) {
 	if now < j.until && (!j.begun || int16(highest-j.taken) >= 0) {
+		j.until = now
+	}
+}
+
+// through takes when we sent the newest sender report, of any stream, that the viewer says it has.
+// What was sent before is no longer under way then, whatever became of it: the home of the stream
+// may be another shard, and refuse there what was taken here.
+func (j *jam) through(now, sent mono.Time) {
+	if now < j.until && sent > j.refused {
 		j.until = now
 	}
 }

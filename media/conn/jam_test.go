@@ -149,3 +149,33 @@ func TestJamOfAStreamThatHasTakenNothingEndsWithAnyReport(t *testing.T) {
 		t.Error("not over although nothing is under way")
 	}
 }
+
+// What was taken may have been refused after all, at the home of the stream. A sender report that
+// has come after it says as much.
+func TestJamEndsWhenSomethingSentSinceHasCome(t *testing.T) {
+	s := newStreamed(t)
+	report := func(sr uint32) bool {
+		b := rtcp.ReportBlock{SSRC: 5000, HighestSeq: uint32(s.first + 1), LastSR: sr}
+		s.viewer.conn.HandleRTCP(&s.env, s.now, s.viewer.control(rtcp.AppendRR(nil, 1, []rtcp.ReportBlock{b})))
+		return s.sub.mayAsk(s.now)
+	}
+	for seq := range uint16(9) { // long enough for sender reports without any of the publisher's
+		s.send(1+seq, seq == 0)
+		s.turn(s.viewer.conn, time.Second)
+	}
+	before := uint32(s.env.NTP >> 16)
+	s.full = true
+	for seq := range uint16(5) {
+		s.send(10+seq, true)
+	}
+	if report(before) {
+		t.Error("over by a report from before")
+	}
+	s.turn(s.viewer.conn, 1500*time.Millisecond)
+	if s.sub.mayAsk(s.now) {
+		t.Fatal("over by itself")
+	}
+	if !report(uint32(s.env.NTP >> 16)) {
+		t.Error("not over although all that was sent is no longer under way")
+	}
+}
