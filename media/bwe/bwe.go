@@ -88,6 +88,7 @@ type Estimator struct {
 
 	heard    mono.Time // the last feedback; Never: none
 	reduced  mono.Time // the last reduction for want of feedback or by a report
+	lowered  mono.Time // the last reduction by delay, or for a queue that overflows
 	rtt      time.Duration
 	remb     float64
 	rembEnds mono.Time

@@ -195,7 +195,7 @@ func (e *Estimator) flow(now mono.Time) {
 
 // control moves the target.
 func (e *Estimator) control(now mono.Time) {
-	before := e.target
+	before, was := e.target, e.aimd.rate
 	m := measured{
 		state:   e.trend.state,
 		acked:   e.acked.rate() / (1 - e.loss.inherent),
@@ -223,6 +223,13 @@ func (e *Estimator) control(now mono.Time) {
 		if now.Sub(e.prober.dropped) > dropSoon {
 			e.prober.from = before
 		}
+	}
+	if e.aimd.rate < was {
+		e.lowered = now
+	}
+	if now.Sub(e.lowered) > drainTime && m.losing && m.state == Normal && e.trend.queued() {
+		// The queue stays full: more goes on being sent, and what arrives is what the link takes.
+		e.aimd.rate = max(e.aimd.rate, overflowed*min(e.loss.arrives(), e.acked.rate()))
 	}
 	if rate > 0 {
 		e.probed(now, rate/(1-e.loss.inherent), probed)

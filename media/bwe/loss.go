@@ -277,6 +277,18 @@ func (l *lossBound) passes() float64 {
 	return rate * (1 - share)
 }
 
+// arrives is the rate that arrived lately of what lost much; 0: little was lost.
+func (l *lossBound) arrives() float64 {
+	if l.n < clearAfter {
+		return 0
+	}
+	share, rate, _ := l.lately(clearAfter)
+	if share < l.inherent+trialLoss {
+		return 0
+	}
+	return rate * (1 - share)
+}
+
 // allow raises the bound to a rate that passes.
 func (l *lossBound) allow(rate float64) {
 	if l.bound != 0 && rate > l.bound {

@@ -3,6 +3,8 @@ package bwe
 import (
 	"fmt"
 	"testing"
+
+	"tsubame/netio/mono"
 )
 
 // What a viewer is sent while nothing shapes media by the estimate: video whatever is lost of it,
@@ -34,5 +36,21 @@ func TestStepDownAndUpUnderMediaThatIsNotShaped(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A queue that stays full shows no more overuse, and its loss lets nothing grow.
+func TestEstimateThatFellTooFarComesBackUnderAFullQueue(t *testing.T) {
+	o := newOurs(Config{}, 4e6)
+	l := newLink(path{rate: []step{{0, 2e6}, {10 * second, 5e5}}, queue: 200 * ms, tail: true, wire: 28, delay: 50 * ms}, 1)
+	f := newFlow(o, l, 1)
+	f.demand, f.voice, f.resends = []step{{0, 1.8e6}}, true, true
+	s := simulate(25*second, func(now mono.Time) {
+		if t := now.Sub(simStart); t >= 18*second && t < 19*second {
+			o.aimd.rate = 2e5
+		}
+	}, f)
+	if low, high := s.span(20*second, 25*second); low < 4e5 || high > 5.2e5 {
+		t.Errorf("from %.0f to %.0f", low, high)
 	}
 }
