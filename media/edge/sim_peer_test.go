@@ -29,7 +29,6 @@ type simPeer struct {
 	up, down simLink
 	relay    *relay // nil: not by one
 	left     bool
-	streamed bool // it has been reached by a stream
 	ufrag    string
 	password string
 	up2      bool // a check has been answered by the present path: media may flow
@@ -118,11 +117,9 @@ func (p *simPeer) move(by simCarrier, both bool) {
 	case simTURN:
 		p.relay = p.over(p.key, int(p.key.Port)%len(s.p.shards), 0, s.rnd.IntN(len(ourAddresses)))
 	case simTURNTCP:
-		p.streamed = true
 		_, k := s.stream(flow.TURNStream, local, remote, s.chance(0.5))
 		p.relay = p.over(k, 0, 0, s.rnd.IntN(len(ourAddresses)))
 	case simTCP:
-		p.streamed = true
 		_, p.key = s.stream(flow.FramedStream, local, remote, false)
 	}
 	if p.relay != nil {

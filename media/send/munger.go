@@ -27,8 +27,14 @@ const (
 
 	// maxTimestampStep is how far the time between two packets by their timestamps may
 	// be from that by their arrivals. Beyond it the source's timestamps have jumped, and
-	// the output follows the arrivals instead.
+	// the output follows the arrivals instead; but for maxLag.
 	maxTimestampStep = 5 * time.Second
+
+	// maxLag is how far timestamps may fall behind arrivals without having jumped, as long
+	// as they do not go back: what has waited somewhere, as in a publisher's TCP connection
+	// through which nothing came, is late all at once. What comes behind it may be as
+	// much ahead again. No connection lasts when nothing comes for longer.
+	maxLag = time.Minute
 
 	// openEnd is the end of the newest run.
 	openEnd = ^uint64(0)
@@ -62,8 +68,9 @@ type munger struct {
 	ts     uint32 // of the open run
 	lastTS uint32 // output timestamp of the newest packet
 	rate   uint32
-	n      uint8 // runs; 0: not started
-	begun  bool  // head is valid
+	lag    uint32 // by how much timestamps are behind where arrivals have put them once
+	n      uint8  // runs; 0: not started
+	begun  bool   // head is valid
 
 	first  uint64              // output: the very first index
 	from   uint64              // source: where the open run begins
@@ -94,8 +101,10 @@ func (g *munger) start(m *packet.Meta, same bool) {
 	if g.begun {
 		index = g.head + 1
 		ts = g.continued(m) - m.Timestamp
-		if same && g.n > 0 && !g.jumped(m, g.ts) {
-			ts = g.ts
+		if lag, ok := g.follows(m, g.ts); ok && same && g.n > 0 {
+			ts, g.lag = g.ts, lag
+		} else {
+			g.lag = 0
 		}
 	}
 	g.stop()
@@ -111,11 +120,20 @@ func (g *munger) continued(m *packet.Meta) uint32 {
 	return g.lastTS + max(elapsed(g.lastAt, m.Arrival, g.rate), 1)
 }
 
-// jumped reports whether m's timestamp, with that delta, is far from where the arrivals
-// put it. A pause of any length is no jump if the source's clock went on.
-func (g *munger) jumped(m *packet.Meta, ts uint32) bool {
-	off := int64(int32(m.Timestamp + ts - g.lastTS - elapsed(g.lastAt, m.Arrival, g.rate)))
-	return max(off, -off) > int64(g.rate)*int64(maxTimestampStep/time.Second)
+// follows reports whether m's timestamp, with that delta, is one that the source's clock may
+// show after the newest packet's, and how much it lags then. A pause of any length is no jump if
+// the source's clock went on, nor is it one that packets have waited on their way here.
+func (g *munger) follows(m *packet.Meta, ts uint32) (lag uint32, ok bool) {
+	const most, longest = int64(maxTimestampStep / time.Second), int64(maxLag / time.Second)
+	gone, rate, was := elapsed(g.lastAt, m.Arrival, g.rate), int64(g.rate), int64(g.lag)
+	step := int32(m.Timestamp + ts - g.lastTS)
+	switch off := int64(step - int32(gone)); {
+	case off >= 0: // the lag that there was is made up for
+		return uint32(max(was-off, 0)), off <= was+most*rate
+	case off >= -most*rate, step >= 0 && off >= -longest*rate:
+		return uint32(min(was+min(-off, int64(gone)), longest*rate)), true
+	}
+	return 0, false
 }
 
 // elapsed returns the time between two arrivals in units of the RTP clock; 0 if the second
@@ -132,18 +150,27 @@ func elapsed(from, to mono.Time, rate uint32) uint32 {
 
 // newest takes a packet above all others. The caller has asked far.
 func (g *munger) newest(m *packet.Meta) Out {
-	if g.begun && g.jumped(m, g.ts) {
-		ts := g.continued(m) - m.Timestamp
-		if g.from != m.Seq {
-			g.close(m.Seq)
+	if g.begun {
+		lag, ok := g.follows(m, g.ts)
+		if g.lag = lag; !ok {
+			g.jump(m)
 		}
-		g.open(m.Seq, g.delta, ts)
 	}
 	g.next = m.Seq + 1
 	out := Out{Index: m.Seq + g.delta, Timestamp: m.Timestamp + g.ts}
 	g.advance(out.Index)
 	g.lastTS, g.lastAt = out.Timestamp, m.Arrival
 	return out
+}
+
+// jump begins a run with m, whose timestamp goes on by the time that has passed.
+func (g *munger) jump(m *packet.Meta) {
+	ts := g.continued(m) - m.Timestamp
+	if g.from != m.Seq {
+		g.close(m.Seq)
+	}
+	g.open(m.Seq, g.delta, ts)
+	g.lag = 0
 }
 
 // late takes a packet below the newest: one that was reordered, or recovered. False: it

@@ -394,3 +394,70 @@ func TestLatePacketWithAnImpossibleTimestampIsRefused(t *testing.T) {
 	wantRefused(t, s, m)
 	wantOut(t, s, pkt(2, 0), 101)
 }
+
+// What a publisher's stream held while nothing came through comes late and at once, and without
+// what there was no room for: the timestamps are the source's all the same, also of what is
+// repaired after.
+func TestPacketsThatWaitedKeepTheirTimestamps(t *testing.T) {
+	s := newVideo()
+	var lateness time.Duration
+	keeps := func(seq uint64) {
+		t.Helper()
+		m := pkt(seq, 0)
+		if seq == 1 {
+			m.Flags = keyFrame
+		}
+		m.Arrival = m.Arrival.Add(lateness)
+		if out := wantOut(t, s, m, 99+seq); out.Timestamp != m.Timestamp {
+			t.Fatalf("packet %d: timestamp moved by %d", seq, int32(out.Timestamp-m.Timestamp))
+		}
+	}
+	for seq := uint64(1); seq < 100; seq++ {
+		keeps(seq)
+	}
+	for seq := uint64(100); seq < 300; seq++ { // for ten seconds nothing came
+		lateness = ms(10 * int(1100-seq))
+		keeps(seq)
+	}
+	lateness = 0
+	for seq := uint64(1101); seq < 1200; seq++ { // 300 to 1100 had no room
+		keeps(seq)
+	}
+	lateness = ms(10 * 300)
+	for seq := uint64(900); seq < 1101; seq++ {
+		keeps(seq)
+	}
+	if s.munger.lag != 0 {
+		t.Errorf("lags by %d at the end", s.munger.lag)
+	}
+}
+
+// What was late once gives no more room to timestamps than it was late, nor beyond maxLag at all.
+func TestTimestampsAheadOfTheirLagHaveJumped(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait  time.Duration
+		ahead time.Duration
+		kept  bool
+	}{
+		"as far as they lag":  {10 * time.Second, 10 * time.Second, true},
+		"within the bound":    {10 * time.Second, 15*time.Second - ms(10), true},
+		"further":             {10 * time.Second, 15*time.Second - ms(9), false},
+		"the longest wait":    {maxLag + ms(10), maxLag, true},
+		"longer than maxLag":  {maxLag + ms(11), maxLag, false},
+		"without having been": {0, 5*time.Second + ms(1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newVideo()
+			wantOut(t, s, pkt(1, keyFrame), 100)
+			late, live := pkt(2, 0), pkt(3, 0)
+			late.Arrival = at(ms(10) + max(c.wait, ms(10)))
+			live.Arrival = late.Arrival
+			live.Timestamp = late.Timestamp + uint32(c.ahead*90_000/time.Second)
+			wantOut(t, s, late, 101)
+			out := wantOut(t, s, live, 102)
+			if kept := out.Timestamp == live.Timestamp; kept != c.kept {
+				t.Errorf("kept: %v", kept)
+			}
+		})
+	}
+}
