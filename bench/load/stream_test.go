@@ -155,14 +155,15 @@ func TestRetransmissionRecoversAPacket(t *testing.T) {
 	g.want("missing", uint64(len(g.one.missing)), 0)
 }
 
-func TestRetransmissionOfWhatCameIsADuplicate(t *testing.T) {
+func TestRetransmissionOfWhatCameIsARepetition(t *testing.T) {
 	g := newRigStream(t, 100)
 	total := g.measured(5, 2, func(first uint64) {
 		g.arrive(first, first+1)
 		g.packet(arrival{seq: 100 + uint16(first), rtx: true, payload: payloadOf(first)})
 	})
 	g.want("recovered", total.recovered, 0)
-	g.want("duplicated", total.duplicated, 1)
+	g.want("repeated", total.repeated, 1)
+	g.want("duplicated", total.duplicated, 0)
 }
 
 func TestSequenceNumbersWrap(t *testing.T) {

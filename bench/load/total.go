@@ -30,6 +30,7 @@ type total struct {
 
 	forwarded, bytes, expected uint64 // of those measured
 	recovered, duplicated      uint64
+	repeated                   uint64 // RTX of what had come: probes of the bandwidth, or late
 	padded, padBytes           uint64
 	unread                     bool   // the socket held something to the end
 	unplaced                   uint64 // streams whose publisher was never recognised, though packets came
@@ -83,6 +84,8 @@ func (t *total) again(p place, rtx bool, now phase) {
 	case now != measuring:
 	case p == ancient:
 		t.ancientPackets++
+	case rtx:
+		t.repeated++
 	default:
 		t.duplicated++
 	}
@@ -199,6 +202,7 @@ func (t *total) into(r *report.Result) {
 	r.Expected += t.expected
 	r.Recovered += t.recovered
 	r.Duplicated += t.duplicated
+	r.Repeated += t.repeated
 	r.Padded += t.padded
 	r.PadBytes += t.padBytes
 }

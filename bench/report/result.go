@@ -29,6 +29,7 @@ type Result struct {
 	Lost       uint64 `json:"lost"`        // missing at viewers at the end, after retransmissions
 	Duplicated uint64 `json:"duplicated"`  // authenticated twice
 	Recovered  uint64 `json:"recovered"`   // came by RTX
+	Repeated   uint64 `json:"repeated"`    // came by RTX though they were there: probes of the bandwidth
 	ClientLoss uint64 `json:"client_loss"` // dropped by the clients' own sockets
 	Padded     uint64 `json:"padded"`      // media packets that carried padding
 	PadBytes   uint64 `json:"pad_bytes"`

@@ -98,6 +98,7 @@ func (r *Result) sections() []section {
 		{"dropped by clients", Count(r.ClientLoss), "in the sockets of this program"},
 		{"recovered by RTX", Count(r.Recovered), ""},
 		{"duplicated", Count(r.Duplicated), ""},
+		{"repeated by RTX", Count(r.Repeated), "probes of the bandwidth"},
 	}
 	if !r.Interrupted { // only the end tells what is lost from what is under way
 		packets.facts = append(packets.facts, whole...)
