@@ -59,6 +59,6 @@ func (h *history) known(t *rtcp.TWCC) int {
 	if before >= count {
 		return 0
 	}
-	t.Skip(before)
+	t.Pass(before)
 	return min(count-before, int(h.n))
 }

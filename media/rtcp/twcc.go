@@ -112,9 +112,9 @@ func (t *TWCC) Next() (TWCCStatus, bool) {
 	return s, true
 }
 
-// Skip passes over the next n statuses, or over all that are left. Runs of packets that were not
+// Pass leaves out the next n statuses, or over all that are left. Runs of packets that were not
 // received cost no more than one of them.
-func (t *TWCC) Skip(n int) {
+func (t *TWCC) Pass(n int) {
 	for n > 0 {
 		k := t.chunks.skipMissing(n)
 		t.seq += uint16(k)
