@@ -7,7 +7,7 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 FUZZTIME ?= 1m
 FUZZJOBS ?= 1
 BENCHTIME ?= 1s
-CHURN    ?= 5m
+CHURN    ?= 4m
 SOAK     ?= 20m
 SUITE    := bin/test/suite
 

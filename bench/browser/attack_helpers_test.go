@@ -24,7 +24,7 @@ import (
 const (
 	calmTime   = time.Minute     // the call is watched before the first attack
 	calmPiece  = calmTime / 6    // after each of which it must have been undisturbed
-	attackTime = 7 * time.Second // most attacks last so long: 175 frames of the pattern
+	attackTime = 5 * time.Second // most attacks last so long: 125 frames of the pattern
 	// attackRate is for datagrams that are to be dropped: see package attack for why.
 	attackRate = 20_000
 

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	churnTime = flag.Duration("churn", 5*time.Minute, "how long clients join and leave")
+	churnTime = flag.Duration("churn", 4*time.Minute, "how long clients join and leave")
 	churnSeed = flag.Uint64("churn-seed", 0, "what they do, as printed by an earlier run; 0: something new")
 )
 
