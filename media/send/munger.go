@@ -33,8 +33,10 @@ const (
 	// maxLag is how far timestamps may fall behind arrivals without having jumped, as long
 	// as they do not go back: what has waited somewhere, as in a publisher's TCP connection
 	// through which nothing came, is late all at once. What comes behind it may be as
-	// much ahead again. No connection lasts when nothing comes for longer.
-	maxLag = time.Minute
+	// much ahead again. No connection lasts when nothing comes for longer. The first packet of
+	// a source may be such a late one; those that come within firstLag of it tell.
+	maxLag   = time.Minute
+	firstLag = 5 * time.Second
 
 	// openEnd is the end of the newest run.
 	openEnd = ^uint64(0)
@@ -71,6 +73,8 @@ type munger struct {
 	lag    uint32 // by how much timestamps are behind where arrivals have put them once
 	n      uint8  // runs; 0: not started
 	begun  bool   // head is valid
+	fresh  bool   // the source's lag is not known yet,
+	since  uint32 // its first packet having come so lately, in milliseconds modulo 1<<32
 
 	first  uint64              // output: the very first index
 	from   uint64              // source: where the open run begins
@@ -107,6 +111,9 @@ func (g *munger) start(m *packet.Meta, same bool) {
 			g.lag = 0
 		}
 	}
+	if !same || g.n == 0 {
+		g.fresh, g.since = true, millis(m.Arrival)
+	}
 	g.stop()
 	g.open(m.Seq, index-m.Seq, ts)
 	g.n, g.next = 1, m.Seq
@@ -129,6 +136,9 @@ func (g *munger) follows(m *packet.Meta, ts uint32) (lag uint32, ok bool) {
 	step := int32(m.Timestamp + ts - g.lastTS)
 	switch off := int64(step - int32(gone)); {
 	case off >= 0: // the lag that there was is made up for
+		if g.fresh && millis(m.Arrival)-g.since <= uint32(firstLag/time.Millisecond) {
+			return 0, off <= longest*rate
+		}
 		return uint32(max(was-off, 0)), off <= was+most*rate
 	case off >= -most*rate, step >= 0 && off >= -longest*rate:
 		return uint32(min(was+min(-off, int64(gone)), longest*rate)), true
@@ -190,6 +200,9 @@ func (g *munger) late(m *packet.Meta) (Out, bool) {
 		return Out{}, false
 	}
 	if out.Index > g.head { // what came before it on its way here was skipped
+		if lag, ok := g.follows(m, r.ts); ok {
+			g.lag = lag
+		}
 		g.advance(out.Index)
 		g.lastTS, g.lastAt = out.Timestamp, m.Arrival
 		return out, true

@@ -333,6 +333,7 @@ func TestTimestampJumpsAreSmoothedOut(t *testing.T) {
 	for _, jump := range []uint32{1 << 31, 1 << 30, 3 << 30, ^uint32(6*90_000) + 1, 6 * 90_000} {
 		s := newVideo()
 		last := wantOut(t, s, pkt(1, keyFrame), 100)
+		s.munger.fresh = false // it has come as it was sent
 		for seq := uint64(2); seq < 100; seq++ {
 			m := pkt(seq, 0)
 			if seq >= 50 {
@@ -449,12 +450,39 @@ func TestTimestampsAheadOfTheirLagHaveJumped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newVideo()
 			wantOut(t, s, pkt(1, keyFrame), 100)
+			s.munger.fresh = false
 			late, live := pkt(2, 0), pkt(3, 0)
 			late.Arrival = at(ms(10) + max(c.wait, ms(10)))
 			live.Arrival = late.Arrival
 			live.Timestamp = late.Timestamp + uint32(c.ahead*90_000/time.Second)
 			wantOut(t, s, late, 101)
 			out := wantOut(t, s, live, 102)
+			if kept := out.Timestamp == live.Timestamp; kept != c.kept {
+				t.Errorf("kept: %v", kept)
+			}
+		})
+	}
+}
+
+// A viewer may begin with packets that a publisher's stream has held.
+func TestFirstPacketMayHaveWaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		after, ahead time.Duration
+		kept         bool
+	}{
+		"at once":                    {0, 20 * time.Second, true},
+		"a little later":             {firstLag, 20*time.Second + firstLag, true},
+		"later":                      {firstLag + ms(1), 20 * time.Second, false},
+		"later, within a usual step": {2 * firstLag, 14 * time.Second, true},
+		"longer than maxLag":         {0, maxLag + ms(1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newVideo()
+			wantOut(t, s, pkt(1, keyFrame), 100)
+			live := pkt(2, 0)
+			live.Arrival = pkt(1, 0).Arrival.Add(c.after)
+			live.Timestamp = pkt(1, 0).Timestamp + uint32(c.ahead*90_000/time.Second)
+			out := wantOut(t, s, live, 101)
 			if kept := out.Timestamp == live.Timestamp; kept != c.kept {
 				t.Errorf("kept: %v", kept)
 			}
