@@ -17,7 +17,10 @@ RACE_PACKAGES := ./netio/... ./media/... ./turnsrv/... ./signal/...
 # Packages whose tests start the real binary are the integration suite.
 LIST_TESTS = $(GO) list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' ./...
 UNIT_PACKAGES = $$($(LIST_TESTS) | awk '$$0 !~ " tsubame/bench/harness( |$$)" {print $$1}')
-INTEGRATION_PACKAGES = $$($(LIST_TESTS) | awk '$$0 ~ " tsubame/bench/harness( |$$)" {print $$1}')
+INTEGRATION_PACKAGES = $$($(LIST_TESTS) | awk '$$0 ~ " tsubame/bench/harness( |$$)" && $$1 !~ "$(LOAD)" {print $$1}')
+# But for those that measure what they do to it, which have the machine to themselves.
+LOAD = ^tsubame/bench/(load|e2e/real)$$
+LOAD_PACKAGES = $$($(LIST_TESTS) | awk '$$1 ~ "$(LOAD)" {print $$1}')
 
 .PHONY: run build build-bench test check soak netem bench bench-e2e fuzz clean deps
 
@@ -43,10 +46,11 @@ test: deps
 	@$(GO) vet ./... && $(GO) vet -tags browser,netem ./bench/browser ./bench/netem
 	-@$(SUITE) -name unit -- -count=1 -timeout 8m $(UNIT_PACKAGES)
 	-@$(SUITE) -name race -- -count=1 -race -timeout 10m $$($(GO) list -e -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' $(RACE_PACKAGES) 2>/dev/null)
-	-@$(SUITE) -name integration -- -count=1 -p 1 -timeout 10m $(INTEGRATION_PACKAGES)
+	-@$(SUITE) -name integration -- -count=1 -p 2 -timeout 10m $(INTEGRATION_PACKAGES)
+	-@$(SUITE) -name load -- -count=1 -p 1 -timeout 10m $(LOAD_PACKAGES)
 	-@$(SUITE) -name browser -- -tags browser -count=1 -p 1 -timeout 20m ./bench/browser -churn $(CHURN)
 	-@$(SUITE) -name netem -- -tags browser -count=1 -timeout 5m -run TestACallSurvivesABadNetwork ./bench/netem
-	@$(SUITE) -expect unit,race,integration,browser,netem
+	@$(SUITE) -expect unit,race,integration,load,browser,netem
 
 check:
 	@unformatted=$$(git ls-files '*.go' | xargs -r gofmt -l); \
