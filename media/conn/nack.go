@@ -143,7 +143,7 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		}
 	}
 	c.sendAgain(env, now, s, seq, ref, to, f)
-	if c.quality.loss >= twiceLoss && !c.quality.crowded && s.stream.AllowTwice(seq, size) {
+	if c.quality.loss >= twiceLoss && s.stream.AllowTwice(seq, size) {
 		c.sendAgain(env, now, s, seq, ref, to, f)
 	}
 }

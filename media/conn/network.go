@@ -61,8 +61,6 @@ type quality struct {
 	heard  mono.Time // the last feedback, or when nothing had been sent that it could be about
 	stable stability
 
-	crowded bool // see crowd
-
 	receivedLoss uint8 // of the worst of the peer's tracks, in the last report to it
 }
 
@@ -162,34 +160,10 @@ func (c *Conn) measure(now mono.Time) {
 		}
 		q.twcc = c.twccOut
 		silent = now.Sub(q.heard)
-		c.crowd(o.fed && crowded(q.loss, st.Target, q.media))
 		c.retune()
 		c.want(news)
 	}
 	q.stable.take(grade(q.loss, through, q.sent, silent))
-}
-
-// crowdedMargin is the part of the media's rate that the estimate has to be above it by, for what is lost to
-// have room to be sent again.
-const crowdedMargin = 10
-
-// crowded reports whether something is lost because the way takes no more than the media.
-func crowded(loss uint8, target, media uint64) bool {
-	return loss >= lossy && target < media+media/crowdedMargin
-}
-
-// crowd tells the streams whether the way to the peer is crowded. Without a bound on what is sent
-// again the loss would go on even where there is just enough room for the media.
-func (c *Conn) crowd(crowded bool) {
-	if crowded == c.quality.crowded {
-		return
-	}
-	c.quality.crowded = crowded
-	for _, s := range c.subs {
-		if s != nil {
-			s.stream.SetCrowded(crowded)
-		}
-	}
 }
 
 // lossy is the loss, in 1/256, from which on a rate that arrives below the one that is sent says

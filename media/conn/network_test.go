@@ -142,24 +142,3 @@ func TestReportsAboutImpossibleNumbersOfPacketsCountNothing(t *testing.T) {
 		t.Errorf("loss %d, want 192", q.loss)
 	}
 }
-
-func TestWayIsCrowdedWhenItLosesAndTakesNoMoreThanTheMedia(t *testing.T) {
-	for _, c := range []struct {
-		loss          uint8
-		target, media uint64
-		want          bool
-	}{
-		{0, 500_000, 1_800_000, false}, // the estimate has yet to grow
-		{lossy - 1, 500_000, 1_800_000, false},
-		{lossy, 500_000, 1_800_000, true},
-		{90, 500_000, 1_800_000, true},
-		{26, 2_400_000, 1_400_000, false}, // lost on the air
-		{26, 1_900_000, 1_800_000, true},  // no room for what is lost
-		{26, 2_000_000, 1_800_000, false},
-		{255, 0, 0, false},
-	} {
-		if got := crowded(c.loss, c.target, c.media); got != c.want {
-			t.Errorf("%+v: %v", c, got)
-		}
-	}
-}

@@ -69,7 +69,6 @@ func (c *Conn) Subscribe(env *Env, now mono.Time, spec *param.Subscribe) (bool, 
 	}
 	s.stream.Init(*spec, env.random(), env.random())
 	s.stream.Borrow(&env.Lent)
-	s.stream.SetCrowded(c.quality.crowded)
 	s.red.begin(spec.REDType, spec.PayloadType)
 	s.wide = s.stream.TransportWide()
 	if s.wide && spec.Feedback.TransportCC {

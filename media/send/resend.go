@@ -8,16 +8,10 @@ import (
 
 // What a viewer may have sent again.
 const (
-	// resendShare is the part of the bytes sent, as a power of a half, that may be sent again:
+	// resendShare is the part of the bytes sent, as a divisor, that may be sent again:
 	// with all retransmissions a viewer gets at most one and a half times the stream,
 	// whatever it asks for.
-	resendShare = 1
-
-	// crowdedShare is the same while the way to the viewer takes no more than the stream itself:
-	// what is sent again there pushes out something else, which is asked for in its turn.
-	// crowdedBurst is what may have been saved up then.
-	crowdedShare = 4
-	crowdedBurst = 16 << 10
+	resendShare = 2
 
 	// resendBurst bounds the bytes saved up for a burst of losses: a large key frame.
 	resendBurst = 128 << 10
@@ -114,20 +108,11 @@ func (r *resends) end(tables *Tables) { tables.putResends(&r.slots) }
 
 func millis(t mono.Time) uint32 { return uint32(t / mono.Time(time.Millisecond)) }
 
-// SetCrowded says whether the way to the viewer takes no more than the stream itself, so that there is
-// hardly any room to send something again.
-func (s *Stream) SetCrowded(crowded bool) {
-	t := &s.traffic
-	if t.share = resendShare; crowded {
-		t.share, t.budget = crowdedShare, min(t.budget, crowdedBurst)
-	}
-}
-
 // AllowResend reports whether the packet that the viewer knows by seq may be sent again at
 // now as a packet of about size bytes, its source's size, and takes it as sent if so. It
 // refuses numbers that were never sent, those asked for again too soon or too often for the
 // round-trip time rtt (0: the measured one), and everything beyond half of what the stream
-// itself has sent, or a sixteenth while SetCrowded says so.
+// itself has sent.
 func (s *Stream) AllowResend(now mono.Time, seq uint16, size int, rtt time.Duration) bool {
 	if !s.rtx {
 		return false

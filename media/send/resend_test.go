@@ -200,30 +200,3 @@ func TestSendingTwiceIsBoundedByTheRate(t *testing.T) {
 		t.Error("twice, with bytes for once")
 	}
 }
-
-func TestOnACrowdedWayASixteenthIsSentAgain(t *testing.T) {
-	s := newVideo()
-	resent := func() (n int) {
-		for range 1000 {
-			out, _ := s.Munge(pkt(s.munger.next, 0))
-			s.Sent(1200)
-			if s.AllowResend(start, uint16(out.Index), 1180, ms(1)) {
-				n += 1180 + resendOverhead
-			}
-		}
-		return n
-	}
-	s.Munge(pkt(1000, keyFrame))
-	free := resent()
-	s.SetCrowded(true)
-	crowded := resent()
-	s.SetCrowded(false)
-	again := resent()
-	const sent = 1000 * 1200
-	if free < sent/2-1300 || free > sent/2+resendBurst || again < sent/2-1300 || again > sent/2+resendBurst {
-		t.Errorf("%d and %d of %d bytes were sent again, want half", free, again, sent)
-	}
-	if crowded < sent/16-1300 || crowded > sent/16+crowdedBurst {
-		t.Errorf("%d of %d bytes were sent again on a crowded way, want a sixteenth", crowded, sent)
-	}
-}

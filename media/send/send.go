@@ -86,7 +86,6 @@ type traffic struct {
 	packets uint32    // of Stats, modulo 1<<32; the rest of the sum is there
 	bytes   uint32
 	budget  int32 // bytes that may be sent again
-	share   uint8 // the part of what is sent that is added to it, as a power of a half
 }
 
 // Init makes s the sender of what cfg says. seq and rtxSeq are random; only their lower 15
@@ -103,7 +102,6 @@ func (s *Stream) Init(cfg param.Subscribe, seq, rtxSeq uint16) {
 		waiting:  true,
 		rtxSeq:   uint64(rtxSeq & maxFirst),
 	}
-	s.traffic.share = resendShare
 	rate := cfg.ClockRate
 	if rate == 0 {
 		rate = 90000
@@ -337,7 +335,7 @@ func (s *Stream) Sent(size int) {
 	if t.bytes += uint32(size); t.bytes < before {
 		s.stats.Bytes += 1 << 32
 	}
-	t.budget = min(t.budget+int32(size>>t.share), resendBurst)
+	t.budget = min(t.budget+int32(size/resendShare), resendBurst)
 }
 
 // sentAt notes that a packet leaves now.
