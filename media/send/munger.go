@@ -200,9 +200,6 @@ func (g *munger) late(m *packet.Meta) (Out, bool) {
 		return Out{}, false
 	}
 	if out.Index > g.head { // what came before it on its way here was skipped
-		if lag, ok := g.follows(m, r.ts); ok {
-			g.lag = lag
-		}
 		g.advance(out.Index)
 		g.lastTS, g.lastAt = out.Timestamp, m.Arrival
 		return out, true
