@@ -22,11 +22,16 @@ type Config struct {
 	TCP       TCP
 	Debug     Debug
 	Log       Log
+	LogFiles  LogFiles
+	Webhooks  Webhooks
+	Exporter  Exporter
+	Tokens    Tokens
 }
 
 // Server is what the process as a whole follows.
 type Server struct {
 	Label           string        // name of this server in messages to others
+	NodeName        string        // name of this node in messages to others, NAME@ADDRESS
 	Dev             bool          // for development: loopback addresses are advertised too
 	MaxConnections  int           // connections at a time
 	ShutdownTimeout time.Duration // how long ending may take
@@ -57,11 +62,16 @@ type Session struct {
 	StatsInterval   time.Duration // between pings that ask for statistics; 0: none does
 	Notify          bool          // clients are told of each other
 	UpdatedInterval time.Duration // between notifications connection.updated; 0: none
-	DefaultCodec    string        // of video: VP8, VP9, AV1, H264 or H265
-	DefaultAudioBPS uint64        // bits per second; 0: the client's choice
-	DefaultVideoBPS uint64        // bits per second; 0: the client's choice
-	OpusRED         bool          // clients are offered Opus with redundancy (RFC 2198)
-	Allow           Allow
+	// ConnectionLifetime is how long a connection may last; 0: as long as it likes.
+	ConnectionLifetime      time.Duration
+	NotifyICEState          bool   // clients are told of each other's ICE states
+	NotifyMetadataExt       bool   // notifications carry the extended metadata
+	ForwardingFilterAllowed bool   // clients may send forwarding filters
+	DefaultCodec            string // of video: VP8, VP9, AV1, H264 or H265
+	DefaultAudioBPS         uint64 // bits per second; 0: the client's choice
+	DefaultVideoBPS         uint64 // bits per second; 0: the client's choice
+	OpusRED                 bool   // clients are offered Opus with redundancy (RFC 2198)
+	Allow                   Allow
 }
 
 // Allow says what clients may ask for.
@@ -157,6 +167,62 @@ type Debug struct {
 type Log struct {
 	Format string // "text" or "json"
 	Level  string // "debug", "info", "warn" or "error"
+}
+
+// LogFiles is for the logs that are files of JSON lines.
+type LogFiles struct {
+	Dir      string // folder; empty: no files
+	MaxBytes int64  // a longer file is put aside; 0: never
+	Keep     int    // files put aside of each log that are kept; 0: all
+}
+
+// Webhooks is for what an application is asked and told over HTTP.
+type Webhooks struct {
+	AuthURL, SessionURL, EventURL, StatsURL string // empty: none
+
+	Timeout        time.Duration // until an answer has come
+	BasicAuth      bool          // with User and Password
+	User, Password string
+	Insecure       bool   // the application's certificate is not checked
+	CAFile         string // PEM; who signs it; empty: the system's authorities
+	CertFile       string // PEM; our certificate and its chain; empty: none
+	KeyFile        string // PEM; the private key for it
+
+	Workers     int // that send events, each its share of the channels
+	QueueEvents int // events that wait, in all
+
+	ConnectionUpdated time.Duration // between events connection.updated
+	SessionUpdated    time.Duration // between events session.updated
+
+	// Events that are not sent.
+	IgnoreConnectionCreated, IgnoreConnectionUpdated, IgnoreConnectionDestroyed, IgnoreConnectionFailed bool
+	IgnoreSessionUpdated, IgnoreSessionVanished                                                         bool
+	IgnoreRecordingStarted, IgnoreArchiveStarted, IgnoreSpotlight                                       bool
+
+	// LegacySignalingError: connection.failed comes for whoever fails before connect too.
+	LegacySignalingError bool
+
+	AuthLog, StatsLog bool // the logs of these webhooks are written
+}
+
+// Exporter is for the statistics exporter.
+type Exporter struct {
+	URL                       string // of the collector; empty: none
+	Number                    int    // of exporters at a time
+	CertFile, KeyFile, CAFile string // as those of Webhooks
+}
+
+// Tokens is for joining by a token that an application has signed.
+type Tokens struct {
+	Keys    []TokenKey // none: tokens are not looked at
+	Require bool       // nobody joins without
+}
+
+// TokenKey is a key that tokens are verified with.
+type TokenKey struct {
+	ID   string // kid
+	Alg  string // HS256, RS256 or ES256
+	File string // the secret, or the public key as PEM
 }
 
 // Defaults returns the configuration of a server without a file.

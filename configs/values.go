@@ -55,6 +55,20 @@ func integer(field func(*Config) *int, low, high uint64) set {
 	}
 }
 
+// integer64OrZero reads a number that may be larger than an int, or 0.
+func integer64OrZero(field func(*Config) *int64, low, high uint64) set {
+	return func(c *Config, v string) error {
+		n, err := decimal(v, 0, high)
+		if err == nil && n != 0 && n < low {
+			err = fmt.Errorf("%d is neither 0 nor in %d..%d", n, low, high)
+		}
+		if err == nil {
+			*field(c) = int64(n)
+		}
+		return err
+	}
+}
+
 func port(field func(*Config) *uint16) set {
 	return func(c *Config, v string) error {
 		n, err := decimal(v, 0, 65535)
