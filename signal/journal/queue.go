@@ -1,0 +1,96 @@
+package journal
+
+import (
+	"bytes"
+	"sync"
+)
+
+// queue is what waits for the writer: two batches, of which one is filled by Write and the
+// other one is written. Its mutex is held for a copy of a line, never for a system call.
+type queue struct {
+	mu                 sync.Mutex
+	filling            batch
+	maxBytes, maxLines int
+	closed             bool
+}
+
+// batch is lines one behind the other, each with its newline.
+type batch struct {
+	data  []byte
+	lines []entry
+}
+
+type entry struct {
+	kind Kind
+	size int // with the newline
+}
+
+// keepBytes is what an empty batch may hold on to. A burst that filled the whole queue
+// should not cost its memory for ever.
+const keepBytes = 1 << 20
+
+func (b *batch) reset() {
+	if cap(b.data) > keepBytes || cap(b.lines) > keepBytes/64 {
+		*b = batch{}
+		return
+	}
+	b.data, b.lines = b.data[:0], b.lines[:0]
+}
+
+type putResult uint8
+
+const (
+	full     putResult = iota // there is no room
+	ended                     // the queue is closed
+	put                       // the line is in the queue
+	putFirst                  // it is, and the writer does not know yet
+)
+
+func (q *queue) put(k Kind, line []byte) putResult {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := &q.filling
+	if q.closed {
+		return ended
+	}
+	if len(b.data)+len(line)+1 > q.maxBytes || len(b.lines) >= q.maxLines {
+		return full
+	}
+	start := len(b.data)
+	b.data = append(b.data, line...)
+	for text := b.data[start:]; ; {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			break
+		}
+		text[i] = ' ' // between tokens, where JSON may have it, it means the same
+		text = text[i+1:]
+	}
+	b.data = append(b.data, '\n')
+	b.lines = append(b.lines, entry{k, len(line) + 1})
+	if len(b.lines) == 1 {
+		return putFirst
+	}
+	return put
+}
+
+// take hands out what waits; spare, which is empty, is filled next. ended says that
+// nothing comes after this.
+func (q *queue) take(spare batch) (b batch, ended bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b, q.filling = q.filling, spare
+	return b, q.closed
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+}
+
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.filling.data)
+}
