@@ -44,9 +44,9 @@ type actor struct {
 	counts  [4]int    // established members by role; 0: all
 	updates updates
 	gathering
-	begun   int            // members that were ever established
-	armed   time.Time      // what the timer is set to; zero: nothing
-	scratch []sora.Present // what present returned; empty values in between
+	begun   int          // members that were ever established
+	armed   time.Time    // what the timer is set to; zero: nothing
+	scratch []sora.Entry // what present returned; empty values in between
 }
 
 // member is one session in a channel.
@@ -57,8 +57,9 @@ type member struct {
 	told        int       // how many of the channel's notifications, those before establishment included
 	since       time.Time // of establishment
 	tracks      []offer.Track
-	updateAt    time.Time // of the next connection.updated
-	updateIndex int       // in actor.updates; -1: not there
+	entry       sora.Entry // of the list that newcomers are sent, from establishment on
+	updateAt    time.Time  // of the next connection.updated
+	updateIndex int        // in actor.updates; -1: not there
 }
 
 func newActor(r *Registry, id string) *actor {
@@ -151,6 +152,7 @@ func (a *actor) tellTracks(m *member, tracks []offer.Track) {
 // to be offered the streams before they hear of the connection.
 func (a *actor) announce(m *member, tracks []offer.Track) {
 	m.established, m.since, m.tracks, m.told = true, time.Now(), tracks, a.all
+	m.entry = (&sora.Present{ClientID: m.ClientID, BundleID: m.BundleID, ConnectionID: m.ConnectionID, AuthnMetadata: m.NotifyMetadata}).Entry()
 	a.count(m, 1)
 	a.updatesBegin(m)
 	e := a.event(sora.EventCreated, m)
@@ -212,14 +214,14 @@ func (a *actor) event(kind string, m *member) sora.ConnectionEvent {
 
 // present lists whom m finds in the channel; never nil, since the member belongs into the
 // client's own notification even when nobody is there. It is valid until the next call.
-func (a *actor) present(m *member) []sora.Present {
+func (a *actor) present(m *member) []sora.Entry {
 	if a.scratch == nil {
-		a.scratch = make([]sora.Present, 0, 8)
+		a.scratch = make([]sora.Entry, 0, 8)
 	}
 	a.scratch = a.scratch[:0]
 	for _, o := range a.members {
 		if o.established && related(m, o) {
-			a.scratch = append(a.scratch, sora.Present{ClientID: o.ClientID, BundleID: o.BundleID, ConnectionID: o.ConnectionID, AuthnMetadata: o.NotifyMetadata})
+			a.scratch = append(a.scratch, o.entry)
 		}
 	}
 	return a.scratch

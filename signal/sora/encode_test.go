@@ -125,7 +125,7 @@ func encoders(s string) []func(dst []byte) []byte {
 	offer := Offer{SDP: []byte(s), ChannelID: s, ClientID: s, BundleID: s, ConnectionID: s, SessionID: s, Version: s, AudioMID: s, VideoMID: s,
 		AudioCodecType: s, VideoCodecType: s, Metadata: raw, ICEServer: ICEServer{[]string{s, s}, s, s}}
 	event := ConnectionEvent{EventType: EventCreated, SessionID: s, ClientID: s, BundleID: s, ConnectionID: s, AuthnMetadata: raw, AuthzMetadata: raw,
-		Metadata: raw, TURNTransportType: s, Data: []Present{{s, s, s, raw, raw, raw}}}
+		Metadata: raw, TURNTransportType: s, Data: entries(Present{s, s, s, raw, raw, raw})}
 	return []func(dst []byte) []byte{
 		offer.Append, event.Append,
 		func(dst []byte) []byte { return AppendReOffer(dst, []byte(s)) },

@@ -119,7 +119,7 @@ func compareFilters(t *testing.T, got []ForwardingFilter, text string) {
 // passedOn checks what others are sent because of a connect.
 func passedOn(t *testing.T, c *Connect) {
 	e := ConnectionEvent{EventType: EventCreated, Role: c.Role, ClientID: c.ClientID, BundleID: c.BundleID, AuthnMetadata: c.NotifyMetadata,
-		Data: []Present{{ClientID: c.ClientID, AuthnMetadata: c.NotifyMetadata}}}
+		Data: entries(Present{ClientID: c.ClientID, AuthnMetadata: c.NotifyMetadata})}
 	var read struct {
 		ClientID      string          `json:"client_id"`
 		AuthnMetadata json.RawMessage `json:"authn_metadata"`

@@ -38,7 +38,7 @@ type ConnectionEvent struct {
 
 	// Data lists who is there already. It belongs only into the copy of created for the new
 	// connection itself; nil: no such member.
-	Data []Present
+	Data []Entry
 }
 
 // The values of EventType.
@@ -48,7 +48,7 @@ const (
 	EventDestroyed = "connection.destroyed"
 )
 
-// Present is one entry of ConnectionEvent.Data. The metadata is JSON; nil: none.
+// Present is what an Entry says. The metadata is JSON; nil: none.
 type Present struct {
 	ClientID      string
 	BundleID      string
@@ -58,9 +58,36 @@ type Present struct {
 	Metadata      []byte
 }
 
-func (p *Present) metadataLen() int {
-	return len(p.AuthnMetadata) + len(p.AuthzMetadata) + len(p.Metadata)
+// Entry is a Present as it is written, once for everybody who is told of it: in a channel of
+// 1,000 each join takes a list of 1,000. The zero value is no entry.
+type Entry struct {
+	json  []byte // the object without its closing brace
+	plain int    // where its metadata begins
 }
+
+// Entry writes p. The entry does not change any more, and keeps nothing of p.
+func (p *Present) Entry() Entry {
+	w := writer{b: make([]byte, 0, 64+len(p.ClientID)+len(p.BundleID)+len(p.ConnectionID)+p.metadataSize())}
+	w.open()
+	w.str("client_id", p.ClientID)
+	w.str("bundle_id", p.BundleID)
+	w.str("connection_id", p.ConnectionID)
+	plain := len(w.b)
+	w.rawIf("authn_metadata", p.AuthnMetadata)
+	w.rawIf("authz_metadata", p.AuthzMetadata)
+	w.rawIf("metadata", p.Metadata)
+	return Entry{json: w.b, plain: plain}
+}
+
+func (p *Present) metadataSize() int {
+	n := len(p.AuthnMetadata) + len(p.AuthzMetadata) + len(p.Metadata)
+	if n > 0 {
+		n += len(`,"authn_metadata":,"authz_metadata":,"metadata":`)
+	}
+	return n
+}
+
+func (e *Entry) metadataLen() int { return len(e.json) - e.plain }
 
 // maxDataMetadata bounds the metadata in one connection.created: the entry that goes beyond
 // it and those behind come without theirs. Without a bound, a channel of 1,000 members could
@@ -110,30 +137,25 @@ func (e *ConnectionEvent) size() int {
 	n := 768 + len(e.AuthnMetadata) + len(e.AuthzMetadata) + len(e.Metadata)
 	metadata := 0
 	for i := range e.Data {
-		p := &e.Data[i]
-		n += len(p.ClientID) + len(p.BundleID) + len(p.ConnectionID) + 112
-		metadata += p.metadataLen()
+		n += e.Data[i].plain + 2
+		metadata += e.Data[i].metadataLen()
 	}
 	return n + min(metadata, maxDataMetadata)
 }
 
-func (w *writer) data(present []Present) {
+func (w *writer) data(present []Entry) {
 	w.key("data")
 	w.b = append(w.b, '[')
 	metadata := 0
 	for i := range present {
-		p := &present[i]
+		e := &present[i]
 		if i > 0 {
 			w.b = append(w.b, ',')
 		}
-		w.open()
-		w.str("client_id", p.ClientID)
-		w.str("bundle_id", p.BundleID)
-		w.str("connection_id", p.ConnectionID)
-		if metadata += p.metadataLen(); metadata <= maxDataMetadata {
-			w.rawIf("authn_metadata", p.AuthnMetadata)
-			w.rawIf("authz_metadata", p.AuthzMetadata)
-			w.rawIf("metadata", p.Metadata)
+		if metadata += e.metadataLen(); metadata <= maxDataMetadata {
+			w.b = append(w.b, e.json...)
+		} else {
+			w.b = append(w.b, e.json[:e.plain]...)
 		}
 		w.close()
 	}
@@ -146,6 +168,24 @@ func AppendNetworkStatus(dst []byte, now time.Time, unstableLevel int) []byte {
 	w := writer{b: slices.Grow(dst, 128)}
 	w.notify("network.status", now)
 	w.integer("unstable_level", unstableLevel)
+	w.close()
+	return w.b
+}
+
+// ICEStateEvent is the event_type of AppendICEState. Its members are known from clients; the
+// name is inferred, by analogy with the other events.
+const ICEStateEvent = "ice_connection_state.changed"
+
+// AppendICEState appends a notify to dst of how the ICE connection of the client itself has
+// changed: current and previous are states as browsers call them (RTCIceConnectionState).
+func AppendICEState(dst []byte, now time.Time, clientID, bundleID, connectionID, current, previous string) []byte {
+	w := writer{b: slices.Grow(dst, 256+len(clientID)+len(bundleID))}
+	w.notify(ICEStateEvent, now)
+	w.str("client_id", clientID)
+	w.str("bundle_id", bundleID)
+	w.str("connection_id", connectionID)
+	w.str("current_state", current)
+	w.str("previous_state", previous)
 	w.close()
 	return w.b
 }

@@ -15,10 +15,18 @@ func everyEvent(kind string) ConnectionEvent {
 		Role: SendOnly, SessionID: "s", ClientID: "cl", BundleID: "b", ConnectionID: "conn", Audio: true, Minutes: 3,
 		AuthnMetadata: []byte(`{"a":1}`), AuthzMetadata: []byte(`[2]`), Metadata: []byte(`"m"`),
 		Total: 6, SendRecv: 1, SendOnly: 2, RecvOnly: 3, TURNTransportType: "tcp", SpotlightNumber: 4,
-		Data: []Present{
-			{ClientID: "x", BundleID: "y", ConnectionID: "z", AuthnMetadata: []byte(`null`), AuthzMetadata: []byte(`true`), Metadata: []byte(`{}`)},
-			{ConnectionID: "w"},
-		}}
+		Data: entries(
+			Present{ClientID: "x", BundleID: "y", ConnectionID: "z", AuthnMetadata: []byte(`null`), AuthzMetadata: []byte(`true`), Metadata: []byte(`{}`)},
+			Present{ConnectionID: "w"},
+		)}
+}
+
+func entries(present ...Present) []Entry {
+	out := []Entry{}
+	for _, p := range present {
+		out = append(out, p.Entry())
+	}
+	return out
 }
 
 func TestConnectionEventsHaveTheMembersOfTheirColumns(t *testing.T) {
@@ -50,7 +58,7 @@ func TestConnectionEventsHaveTheMembersOfTheirColumns(t *testing.T) {
 }
 
 func TestConnectionEventsLeaveOutWhatIsNotKnown(t *testing.T) {
-	e := ConnectionEvent{EventType: EventCreated, Data: []Present{}}
+	e := ConnectionEvent{EventType: EventCreated, Data: []Entry{}}
 	got := object(t, e.Append(nil))
 	want := []string{"audio", "bundle_id", "channel_connections", "channel_recvonly_connections", "channel_sendonly_connections",
 		"channel_sendrecv_connections", "client_id", "connection_id", "data", "event_type", "minutes", "role", "session_id", "timestamp",
@@ -66,13 +74,13 @@ func TestConnectionEventsLeaveOutWhatIsNotKnown(t *testing.T) {
 // Row SIG-10.
 func TestMetadataOfOthersIsBounded(t *testing.T) {
 	big := []byte(`"` + strings.Repeat("x", MaxNotifyMetadata-2) + `"`)
-	e := ConnectionEvent{EventType: EventCreated, Data: make([]Present, 100)}
+	e := ConnectionEvent{EventType: EventCreated, Data: make([]Entry, 100)}
 	for i := range e.Data {
-		e.Data[i].AuthnMetadata = big
+		e.Data[i] = (&Present{AuthnMetadata: big}).Entry()
 	}
 	b := e.Append(nil)
 	object(t, b)
-	if n := strings.Count(string(b), "authn_metadata"); n != maxDataMetadata/MaxNotifyMetadata {
+	if n := strings.Count(string(b), "authn_metadata"); n != maxDataMetadata/(len(big)+len(`,"authn_metadata":`)) {
 		t.Errorf("%d entries with metadata, %d bytes", n, len(b))
 	}
 }
@@ -87,10 +95,29 @@ func TestAListOfAThousandMembersFitsIntoAFrame(t *testing.T) {
 
 func thousandMembers() ConnectionEvent {
 	e := everyEvent(EventCreated)
-	e.Data = make([]Present, 1000)
+	e.Data = make([]Entry, 1000)
 	for i := range e.Data {
 		id := NewID()
-		e.Data[i] = Present{ClientID: id, BundleID: id, ConnectionID: id, AuthnMetadata: []byte(`{"name":"Somebody with a name","avatar":"https://example.com/a.png"}`)}
+		e.Data[i] = (&Present{ClientID: id, BundleID: id, ConnectionID: id, AuthnMetadata: []byte(`{"name":"Somebody with a name","avatar":"https://example.com/a.png"}`)}).Entry()
 	}
 	return e
+}
+
+func TestAnEntryKeepsNothingOfWhatItWasMadeOf(t *testing.T) {
+	metadata := []byte(`{"a":1}`)
+	e := ConnectionEvent{EventType: EventCreated, Data: entries(Present{ConnectionID: "c", AuthzMetadata: metadata})}
+	want := string(e.Append(nil))
+	copy(metadata, "XXXXXXX")
+	if got := string(e.Append(nil)); got != want {
+		t.Errorf("it became %s", got)
+	}
+}
+
+func TestIceStatesAreTold(t *testing.T) {
+	got := object(t, AppendICEState(nil, time.Unix(0, 0), "cl", "b", "conn", "disconnected", "connected"))
+	want := map[string]any{"type": "notify", "event_type": "ice_connection_state.changed", "timestamp": "1970-01-01T00:00:00.000000Z",
+		"client_id": "cl", "bundle_id": "b", "connection_id": "conn", "current_state": "disconnected", "previous_state": "connected"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v", got)
+	}
 }
