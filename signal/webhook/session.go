@@ -1,0 +1,104 @@
+package webhook
+
+import (
+	"slices"
+	"time"
+
+	"tsubame/signal/sora"
+)
+
+// SessionEvent tells of a channel's session. Of SessionVanished there is only Common.
+type SessionEvent struct {
+	Common
+	ExternalSignalingURL string // empty: left out, as without a cluster
+	ChannelID            string
+	SessionID            string
+	GroupID              string // empty: none
+	Spotlight            bool
+	Created              time.Time
+
+	// Not of SessionCreated.
+	MaxConnections   int // most at one time
+	TotalConnections int
+	SessionMetadata  []byte // JSON that the answer to SessionCreated gave; nil: none
+	Connections      []SessionConnection
+
+	Destroyed time.Time // of SessionDestroyed only
+}
+
+// SessionConnection is a connection of a session.
+type SessionConnection struct {
+	Role         sora.Role
+	ClientID     string
+	BundleID     string
+	ConnectionID string
+	Simulcast    bool
+	Media
+	Created       time.Time
+	Destroyed     time.Time // zero: it is still there
+	EventMetadata []byte    // JSON; nil: none
+}
+
+// Append appends the body to dst.
+func (e *SessionEvent) Append(dst []byte) []byte {
+	w := writer{b: slices.Grow(dst, 768+len(e.SessionMetadata)+512*len(e.Connections))}
+	w.begin()
+	w.common(&e.Common)
+	if e.Type != SessionVanished {
+		w.session(e)
+	}
+	w.close()
+	return w.b
+}
+
+// common writes Common without LogWritten.
+func (w *writer) common(c *Common) {
+	w.str("type", c.Type)
+	w.str("id", c.ID)
+	w.timestamp("timestamp", c.Timestamp)
+	w.str("version", c.Version)
+	w.str("label", c.Label)
+	w.str("node_name", c.NodeName)
+}
+
+func (w *writer) session(e *SessionEvent) {
+	w.strIf("external_signaling_url", e.ExternalSignalingURL)
+	w.str("channel_id", e.ChannelID)
+	w.str("session_id", e.SessionID)
+	w.strIf("group_id", e.GroupID)
+	w.boolean("multistream", true)
+	w.boolean("spotlight", e.Spotlight)
+	w.moment("created", e.Created)
+	if e.Type == SessionCreated {
+		return
+	}
+	if e.Type == SessionDestroyed {
+		w.moment("destroyed", e.Destroyed)
+	}
+	w.integer("max_connections", e.MaxConnections)
+	w.integer("total_connections", e.TotalConnections)
+	w.rawIf("session_metadata", e.SessionMetadata)
+	w.connections(e.Connections)
+}
+
+func (w *writer) connections(list []SessionConnection) {
+	if list == nil {
+		return
+	}
+	w.openList("connections")
+	for i := range list {
+		c := &list[i]
+		w.element()
+		w.role(c.Role)
+		w.str("client_id", c.ClientID)
+		w.str("bundle_id", c.BundleID)
+		w.str("connection_id", c.ConnectionID)
+		w.boolean("simulcast", c.Simulcast)
+		w.media(&c.Media)
+		w.timestamp("connection_created_timestamp", c.Created)
+		w.timestampIf("connection_destroyed_timestamp", c.Destroyed)
+		w.rawIf("event_metadata", c.EventMetadata)
+		w.close()
+	}
+	w.closeList()
+}
