@@ -28,6 +28,9 @@ func (c *Conn) Warm(step int, slot uint32) {
 		}
 	case 1:
 		c.subs[slot].stream.Warm() // and what is in front of it
+		if c.out != nil {
+			c.out.est.Warm(c.twccOut)
+		}
 		if c.relayed {
 			prefetch.Lines(unsafe.Pointer(c.Book), 2) // the channels of the first allocation, and half of the others
 		}

@@ -324,8 +324,18 @@ func (a *simTotals) String() string {
 	return b
 }
 
+// enoughSchedules is how many show each of simCounted, even the rarest: some happen to one schedule in
+// fifty.
+const enoughSchedules = 1000
+
 // plausible holds schedules to having shown anything.
 func (a *simTotals) plausible(t *testing.T) {
+	if a.schedules < enoughSchedules {
+		if a.decoded < 50*a.schedules {
+			t.Errorf("too little happened: %s", a)
+		}
+		return
+	}
 	for i, c := range simCounted {
 		if a.counters[i] == 0 {
 			t.Errorf("the networks were not bad enough: %s is 0", c.name)
