@@ -1,0 +1,2 @@
+// Package hooks tells an application over HTTP what happens, and asks it what may.
+package hooks
