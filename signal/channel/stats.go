@@ -1,30 +1,18 @@
 package channel
 
-import "time"
+import "tsubame/signal/webhook"
 
-// Stats are what media counted for a connection by now. They survive the connection: after
-// Close they are what they were in the end, or shortly before.
-type Stats struct {
-	ReceivedBytes uint64 // payloads of datagrams and frames, whatever they carried
-	SentBytes     uint64
-	// How long ICE was looking for a path, and how long nothing came over the one that it had.
-	Checking     time.Duration
-	Disconnected time.Duration
-	// JSON is the object of all counters by group, as local_stats of connection.jsonl; nil:
-	// none. It is the caller's.
-	JSON []byte
-}
-
-// Counted is a Conn that knows its Stats. Any goroutine may ask, at any time, Close included.
-// detail asks for Stats.JSON too.
+// Counted is a Conn that knows what it has counted. Any goroutine may ask at any time, and after
+// Close too: then it is what was counted in the end, or shortly before.
 type Counted interface {
-	Stats(detail bool) Stats
+	Stats() webhook.LocalStats
 }
 
-// statsOf returns those of a connection; none if it does not know them or was never opened.
-func statsOf(c Conn, detail bool) Stats {
+// statsOf returns what a connection has counted; nothing if it does not count or was never
+// opened.
+func statsOf(c Conn) webhook.LocalStats {
 	if counted, ok := c.(Counted); ok {
-		return counted.Stats(detail)
+		return counted.Stats()
 	}
-	return Stats{}
+	return webhook.LocalStats{}
 }
