@@ -16,6 +16,11 @@ const (
 	beyondAcked = 1.5    // the estimate may be that many times what arrives,
 	beyondLossy = 1.1    // or that many while packets are lost,
 	beyondExtra = 10_000 // and a little more
+	// What a probe found that filled the path is known for fullTime, three regular probes. It
+	// was less than that if more than fullPassed times of it arrives.
+	beyondFull  = 1.15
+	fullTime    = 15 * time.Second
+	fullPassed  = 1.25
 	stepMost    = time.Second
 	reduceLeast = 10 * time.Millisecond // between two decreases: a round trip, within these
 	reduceMost  = 200 * time.Millisecond
@@ -80,12 +85,15 @@ type aimd struct {
 	phase    phase
 	found    float64   // what a probe found last,
 	learnt   mono.Time // and when
+	full     float64   // what one found that filled the path; 0: not known
+	filled   mono.Time // when
 }
 
 // measured is what a step goes by.
 type measured struct {
 	state   State
 	acked   float64 // bit/s, as it was sent: with what is always lost; 0: not known
+	arrives float64 // the same without what is lost no more
 	limited bool    // what is sent is far from the target
 	lossy   bool
 	losing  bool    // more than usual
@@ -166,6 +174,7 @@ func (a *aimd) raise(now mono.Time, m measured) {
 	if m.lossy {
 		limit = beyondLossy*m.acked + beyondExtra
 	}
+	limit = min(limit, a.ceiling(now, m.arrives))
 	if a.rate >= limit {
 		return
 	}
@@ -182,6 +191,28 @@ func (a *aimd) additive(rtt time.Duration) float64 {
 	packet := frame / max(math.Ceil(frame/packetBits), 1)
 	response := 2 * (rtt + reactionTime).Seconds()
 	return max(packet/response, additiveLeast)
+}
+
+// fill notes what a probe found: full says that it was sent at more than the path took. That
+// holds the rate back where less is sent than the path takes, so that no queue tells.
+func (a *aimd) fill(now mono.Time, rate float64, full bool) {
+	switch {
+	case full:
+		a.full, a.filled = rate, now
+	case rate > a.full:
+		a.full = 0
+	}
+}
+
+// ceiling is what the rate may be raised to by what is known of the path, while so much arrives.
+func (a *aimd) ceiling(now mono.Time, arrives float64) float64 {
+	if a.full != 0 && (now.Sub(a.filled) > fullTime || arrives > fullPassed*a.full) {
+		a.full = 0
+	}
+	if a.full == 0 {
+		return math.Inf(1)
+	}
+	return beyondFull * max(a.full, arrives)
 }
 
 // learn sets the rate to what a probe found.

@@ -199,6 +199,7 @@ func (e *Estimator) control(now mono.Time) {
 	m := measured{
 		state:   e.trend.state,
 		acked:   e.acked.rate() / (1 - e.loss.inherent),
+		arrives: e.acked.rate() / (1 - e.loss.always()),
 		limited: e.limited.is,
 		lossy:   e.loss.average > lossNoticed,
 		losing:  e.loss.average > e.loss.inherent+lossNoticed,
@@ -216,7 +217,7 @@ func (e *Estimator) control(now mono.Time) {
 		// Without a bound that stays: when the queue is gone the delay tells of the next.
 		e.aimd.rate = min(e.aimd.rate, overflowed*max(over, e.acked.rate()))
 	}
-	rate, probed := e.prober.result(e.history.reported)
+	rate, probed, full := e.prober.result(e.history.reported)
 	if e.aimd.step(now, m) {
 		e.prober.overused = true
 		e.prober.pending = [clusterCapacity]float64{}
@@ -232,7 +233,7 @@ func (e *Estimator) control(now mono.Time) {
 		e.aimd.rate = max(e.aimd.rate, overflowed*min(e.loss.arrives(), e.acked.rate()))
 	}
 	if rate > 0 {
-		e.probed(now, rate/(1-e.loss.inherent), probed)
+		e.probed(now, rate/(1-e.loss.always()), probed, full)
 	}
 	e.settle(now)
 	if e.target < before {
@@ -241,7 +242,7 @@ func (e *Estimator) control(now mono.Time) {
 }
 
 // probed takes the result of a probe. It never lowers the target: that is what the delay is for.
-func (e *Estimator) probed(now mono.Time, rate, probed float64) {
+func (e *Estimator) probed(now mono.Time, rate, probed float64, full bool) {
 	e.prober.found++
 	if e.trend.state == Overuse {
 		return
@@ -250,6 +251,8 @@ func (e *Estimator) probed(now mono.Time, rate, probed float64) {
 	if e.trend.queued() {
 		// Into a queue that is there anyway a burst gets more than its share.
 		high = min(high, beyondAcked*e.acked.rate())
+	} else {
+		e.aimd.fill(now, rate, full)
 	}
 	if rate = min(rate, high); rate > e.aimd.rate || rate > e.target {
 		e.aimd.learn(now, rate)

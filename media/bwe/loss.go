@@ -289,6 +289,16 @@ func (l *lossBound) arrives() float64 {
 	return rate * (1 - share)
 }
 
+// always is the share that is always lost, or less if less was lost lately: what a full queue lost
+// is taken for it for some seconds after the queue has gone.
+func (l *lossBound) always() float64 {
+	if l.n < clearAfter {
+		return l.inherent
+	}
+	share, _, _ := l.lately(clearAfter)
+	return min(l.inherent, share)
+}
+
 // allow raises the bound to a rate that passes.
 func (l *lossBound) allow(rate float64) {
 	if l.bound != 0 && rate > l.bound {

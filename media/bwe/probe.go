@@ -212,38 +212,38 @@ func (c *cluster) deadline() mono.Time {
 	return c.handed.Add(2 * probeWait)
 }
 
-// result returns what a cluster that is reported in whole has found: the rate, and what it was
-// sent at. The newest reported number is reported-1.
-func (p *prober) result(reported uint16) (rate, probed float64) {
+// result returns what a cluster that is reported in whole has found: the rate, what it was sent
+// at, and whether that was more than the path took. The newest reported number is reported-1.
+func (p *prober) result(reported uint16) (rate, probed float64, full bool) {
 	for i := range p.clusters {
 		c := &p.clusters[i]
 		if c.probe.Cluster == 0 || !c.done || int16(reported-1-c.last) < 0 {
 			continue
 		}
-		if r := c.rate(); r > 0 {
-			rate, probed = r, float64(c.probe.Rate)
+		if r, filled := c.rate(); r > 0 {
+			rate, probed, full = r, float64(c.probe.Rate), filled
 		}
 		*c = cluster{}
 	}
-	return rate, probed
+	return rate, probed, full
 }
 
-// rate is what the cluster shows, 0 if nothing.
-func (c *cluster) rate() float64 {
+// rate is what the cluster shows, 0 if nothing, and whether the path took no more.
+func (c *cluster) rate() (rate float64, full bool) {
 	if float64(c.gotPackets) < (1-resultLost)*float64(c.packets) {
-		return 0
+		return 0, false
 	}
 	sending, arriving := c.lastSent.Sub(c.firstSent), c.lastGot.sub(c.firstGot)
 	if sending <= 0 || arriving <= 0 || sending > resultTime || arriving > resultTime {
-		return 0
+		return 0, false
 	}
 	sent := float64(c.got-c.lastSize) * 8 / sending.Seconds()
 	got := float64(c.got-c.firstSize) * 8 / arriving.Seconds()
 	switch ratio := got / sent; {
 	case !(ratio <= resultRatio): // nor NaN
-		return 0
+		return 0, false
 	case ratio < resultFree:
-		return resultFull * got
+		return resultFull * got, true
 	}
-	return min(sent, got)
+	return min(sent, got), false
 }
