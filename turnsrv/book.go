@@ -23,6 +23,7 @@ type Book struct {
 	words    [flow.MaxAllocations]atomic.Uint32 // of the numbers
 	channels [flow.MaxAllocations][flow.MaxPeers]atomic.Uint32
 	checked  [flow.MaxAllocations]atomic.Int64 // mono.Time of the last check through it
+	tallies  tallies
 }
 
 // The word of a number: two bits, and above them how often it has changed hands. Whoever sets busy

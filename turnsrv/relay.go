@@ -94,6 +94,7 @@ func (s *Server) send(x *exchange) Result {
 	if until := a.permitted[peer]; until <= x.now { // Never is before everything
 		return drop(Unpermitted)
 	}
+	a.relays(&a.untold.indications)
 	return Result{Outcome: Data, Reason: Relayed, Path: a.path(x.k, peer), Payload: x.data}
 }
 
@@ -123,6 +124,7 @@ func (s *Server) ChannelData(k flow.Key, b []byte) (path flow.Key, payload []byt
 		for peer, bound := range a.channel {
 			if bound == channel {
 				s.Counters.ChannelData.Inc()
+				a.relays(&a.untold.channelData)
 				return a.path(k, peer), b[ChannelHeader : ChannelHeader+n], true
 			}
 		}

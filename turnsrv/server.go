@@ -172,13 +172,20 @@ func (s *Server) binding(x *exchange) Result {
 }
 
 // authenticated answers a request that needs credentials, in the order of RFC 8489 sections
-// 9.2.4 and 6.3 and RFC 8656 section 5.
+// 9.2.4 and 6.3 and RFC 8656 section 5; proven does the rest.
 func (s *Server) authenticated(x *exchange) Result {
 	account, refusal := s.authenticate(x)
 	if refusal != nil {
 		return s.refuse(x, *refusal)
 	}
 	x.proven, x.key = true, account.Key
+	r := s.proven(x, account)
+	account.Book.answered(x.method(), r.Reason)
+	return r
+}
+
+// proven answers a request whose credentials are good.
+func (s *Server) proven(x *exchange, account Account) Result {
 	if x.numUnknown > 0 {
 		return s.refuse(x, stunUnknownAttribute)
 	}

@@ -12,6 +12,7 @@ type allocation struct {
 	channel [flow.MaxPeers]uint16 // 0: not bound; with claim and book all that ChannelData looks at
 	claim   claim                 // of a number among the connection's allocations
 	book    *Book
+	untold  relayed
 
 	key                flow.Key // the client's flow: the 5-tuple
 	connection, serial uint32
@@ -177,6 +178,7 @@ func (s *Server) Purge(connection, serial uint32) {
 // remove ends an allocation.
 func (s *Server) remove(a *allocation) {
 	s.table.remove(a)
+	a.settle()
 	a.book.release(a.claim)
 	s.Counters.Allocations.Set(uint64(len(s.table.flows)))
 	if s.Ended != nil {

@@ -54,12 +54,16 @@ type Conn struct {
 	// Book knows the channels of the peer's TURN allocations. It is the connection's for life.
 	Book *turnsrv.Book
 
-	// DTLS is the endpoint, once the first record has come; nil before.
-	DTLS *dtls.Endpoint
+	relayedOut uint64 // datagrams sent through relays; with ICE's last line since emit counts here
 
 	control recv.Policer // what the peer may send of RTCP
+	rtcpIn  rtcpIn       // what came of it: counted in the policers' lines
 	policer recv.Policer // and at all
-	asks    asks         // and ask for again
+	rtpIn   Tally
+	asks    asks // and ask for again
+
+	// DTLS is the endpoint, once the first record has come; nil before.
+	DTLS *dtls.Endpoint
 
 	result  *dtls.Result  // the handshake's outcome while the answer has not come
 	remote  *param.Remote // what the answer said
@@ -88,8 +92,12 @@ type Conn struct {
 	// Network is where the connection says how its network is; nil: nobody wants to know.
 	Network *Network
 
+	// Shared is where the connection says what it has counted; nil: nobody wants to know.
+	Shared *SharedStats
+
 	quality quality
 	asked   asked
+	tallies tallies
 }
 
 // New makes the connection that the peer at some path has just proven to own. book is that of
@@ -167,7 +175,10 @@ func (c *Conn) SendDTLS(env *Env, datagram []byte) {
 		env.Count.DropTxFull.Inc()
 		return
 	}
-	env.Commit(f.Close(slot, copy(slot[f.head:], datagram)), to, mmsg.Control)
+	if env.Commit(f.Close(slot, copy(slot[f.head:], datagram)), to, mmsg.Control) {
+		c.tallies.dtlsOut.add(len(datagram))
+		c.relayedBy(&f)
+	}
 }
 
 // SetRemote takes what the answer said about the peer. It returns whether that has
@@ -225,7 +236,7 @@ func (c *Conn) Close(env *Env, tracks []param.TrackID, results []router.Result) 
 	for slot, p := range c.pubs {
 		if p != nil {
 			tracks = append(tracks, p.track)
-			p.stream.Close()
+			c.ended(env, p)
 			c.pubs[slot] = nil
 		}
 	}
@@ -289,6 +300,7 @@ func (c *Conn) Tick(env *Env, now mono.Time) (alive bool) {
 		c.measure(now)
 		c.sendReports(env, now)
 		c.publishNetwork(now)
+		c.PublishStats()
 		c.expire(env, now)
 		c.report = now.Add(reportInterval)
 	}

@@ -14,6 +14,7 @@ import (
 func (c *Conn) HandleRTCP(env *Env, now mono.Time, datagram []byte) mono.Time {
 	n := env.Count
 	n.RTCPIn.Inc()
+	c.rtcpIn.add(len(datagram))
 	if c.session == nil {
 		n.DropNoKeys.Inc()
 		return mono.Never
@@ -48,7 +49,9 @@ func (c *Conn) HandleRTCP(env *Env, now mono.Time, datagram []byte) mono.Time {
 func (c *Conn) handlePacket(env *Env, now mono.Time, p rtcp.Packet) mono.Time {
 	n := env.Count
 	var err error
-	switch p.Kind() {
+	kind := p.Kind()
+	c.rtcpIn.kinds[kind]++
+	switch kind {
 	case rtcp.KindSR:
 		var sr rtcp.SR
 		var blocks rtcp.Reports

@@ -72,10 +72,11 @@ func (w *compound) begin(reduced bool, size int) []byte {
 
 // flush seals and queues what was gathered.
 func (w *compound) flush() {
-	size := len(w.buf)
+	size, plain := len(w.buf), w.buf
 	if w.buf = nil; size <= w.head {
 		return
 	}
+	kinds := kindsOf(plain) // sealing leaves nothing to see
 	n, err := w.c.session.SealRTCP(w.slot[w.f.head:], size)
 	if err != nil {
 		w.env.Count.DropSeal.Inc()
@@ -83,6 +84,8 @@ func (w *compound) flush() {
 	}
 	if w.env.Commit(w.f.Close(w.slot, n), w.to, mmsg.Control) {
 		w.env.Count.RTCPOut.Inc()
+		w.c.tallies.rtcpSent(n, &kinds)
+		w.c.relayedBy(&w.f)
 	}
 }
 
@@ -208,7 +211,7 @@ func (c *Conn) reportReceived(w *compound, now mono.Time) {
 		if p == nil {
 			continue
 		}
-		p.count(env.Count)
+		p.count(env.Count, &c.tallies)
 		if b, ok := p.stream.Report(now); ok {
 			env.blocks = append(env.blocks, b)
 			lost = max(lost, b.FractionLost)

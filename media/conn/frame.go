@@ -74,3 +74,6 @@ func (e *Env) Commit(n int, to flow.Key, c mmsg.Class) bool {
 	}
 	return e.Out.Commit(n, to, c)
 }
+
+// IsIndication reports whether the datagram goes in a Data indication.
+func (f *Frame) IsIndication() bool { return f.head != 0 && f.channel == 0 }

@@ -3,6 +3,9 @@ package conn
 import (
 	"testing"
 	"unsafe"
+
+	"tsubame/media/rtcp"
+	"tsubame/media/srtp"
 )
 
 // Send finds what it needs of a subscription right in front of the stream, so that the three
@@ -57,5 +60,40 @@ func TestPacerAndEstimatorMeetInWhatEveryPacketNeeds(t *testing.T) {
 	var c Conn
 	if at := unsafe.Offsetof(c.out); at >= 128-8 || at+8 > unsafe.Offsetof(c.ICE) {
 		t.Errorf("it is found at byte %d, ICE at %d", at, unsafe.Offsetof(c.ICE))
+	}
+}
+
+// What is counted with every packet stands where the packet is handled anyway: RTP that comes
+// changes the policer's second line, RTCP that of the control policer, what goes through a relay
+// is counted with ICE's choice of a path. Objects of this size begin 8 bytes into a line.
+func TestCountsStandInLinesThatPacketsTouchAnyway(t *testing.T) {
+	var c Conn
+	line := func(at uintptr) uintptr { return (at + 8) / 64 }
+	last := func(at, size uintptr) uintptr { return line(at + size - 1) }
+	policer := last(unsafe.Offsetof(c.policer), unsafe.Sizeof(c.policer))
+	if line(unsafe.Offsetof(c.rtpIn)) != policer || last(unsafe.Offsetof(c.rtpIn), unsafe.Sizeof(c.rtpIn)) != policer {
+		t.Error("what counts RTP is not in the policer's last line")
+	}
+	control := last(unsafe.Offsetof(c.control), unsafe.Sizeof(c.control))
+	kinds := unsafe.Offsetof(c.rtcpIn) + unsafe.Offsetof(c.rtcpIn.kinds)
+	if line(unsafe.Offsetof(c.rtcpIn)) != control || line(kinds+4*uintptr(rtcp.KindTWCC)) != control || line(kinds+4*uintptr(rtcp.KindNACK)) != control {
+		t.Error("what counts RTCP is not in the control policer's last line")
+	}
+	ice := last(unsafe.Offsetof(c.ICE), unsafe.Sizeof(c.ICE))
+	if line(unsafe.Offsetof(c.relayedOut)) != ice {
+		t.Error("what counts relayed datagrams is not in ICE's last line")
+	}
+	if n := unsafe.Sizeof(c); n > 1792-8 {
+		t.Errorf("a connection has %d bytes, more than its size class, which begins with a line", n)
+	}
+	var p publisher
+	if a, b := line(unsafe.Offsetof(p.newest)), last(unsafe.Offsetof(p.arrived), unsafe.Sizeof(p.arrived)); a != b {
+		t.Errorf("what counts a publisher's packets ends in line %d, their numbers are in %d", b, a)
+	}
+	if n := unsafe.Sizeof(p); n > 1152-8 {
+		t.Errorf("a publisher has %d bytes, more than its size class, which begins with a line", n)
+	}
+	if n := unsafe.Sizeof(srtp.Session{}); n > 128 {
+		t.Errorf("a session has %d bytes, more than two lines", n)
 	}
 }

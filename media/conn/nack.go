@@ -168,7 +168,11 @@ func (c *Conn) sendAgain(env *Env, now mono.Time, s *subscriber, seq uint16, ref
 	if s.wide {
 		c.numbered(now, size)
 	}
-	if env.Commit(f.Close(slot, size), to, s.class) {
-		n.RTXOut.Inc()
+	if !env.Commit(f.Close(slot, size), to, s.class) {
+		c.tallies.unsent.add(size)
+		return
 	}
+	n.RTXOut.Inc()
+	c.tallies.rtxOut++
+	c.relayedBy(&f)
 }

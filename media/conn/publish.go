@@ -25,11 +25,12 @@ type publisher struct {
 	// The source: it may be another one after the peer has restarted its encoder.
 	ssrc     uint32 // 0: not known yet
 	stream   recv.Stream
-	counted  recv.Stats // see count
 	red      *redSource // nil: redundant audio was not negotiated
 	shift    uint64     // what Meta.Seq has more than the stream's own numbers
 	newest   uint64     // the highest Meta.Seq given; 0: none
 	fresh    bool       // the next packet is the first one of a new source
+	arrived  arrived    // in the line of these, which every packet changes
+	counted  recv.Stats // see count
 	switched mono.Time  // when the source changed last
 
 	keyed   bool   // a key frame has come from the source: the last one began with
@@ -77,9 +78,12 @@ func (p *publisher) listen(env *Env, ssrc uint32) {
 }
 
 // count adds what the stream has counted since it was called last.
-func (p *publisher) count(n *Counters) {
+func (p *publisher) count(n *Counters, t *tallies) {
 	now, was := p.stream.Stats(), p.counted
 	p.counted = now
+	t.missing += now.Missing - was.Missing
+	t.recovered += now.Recovered - was.Recovered
+	t.givenUp += now.GivenUp - was.GivenUp
 	n.LostSuspected.Add(now.Suspected - was.Suspected)
 	n.LostUnanswered.Add(now.Unanswered - was.Unanswered)
 	n.LostOverflowed.Add(now.Overflowed - was.Overflowed)
@@ -143,12 +147,12 @@ func (c *Conn) Publish(env *Env, now mono.Time, id param.TrackID, spec *param.Pu
 }
 
 // Unpublish takes a track off the connection. The shard then closes it in the router.
-func (c *Conn) Unpublish(id param.TrackID) bool {
+func (c *Conn) Unpublish(env *Env, id param.TrackID) bool {
 	for slot, p := range c.pubs {
 		if p == nil || p.track != id {
 			continue
 		}
-		p.stream.Close()
+		c.ended(env, p)
 		c.pubs[slot], c.behind = nil, nil
 		c.unbind(slot, false)
 		c.unbind(slot, true)

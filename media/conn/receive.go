@@ -21,14 +21,15 @@ func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
 	n := env.Count
 	n.RTPIn.Inc()
 	n.RTPInBytes.Add(uint64(len(datagram)))
+	c.rtpIn.add(len(datagram))
 	if c.session == nil {
 		n.DropNoKeys.Inc()
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	v, err := rtp.ParseHeader(datagram)
 	if err != nil {
 		n.DropHeader.Inc()
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	var b bind
 	known := c.lookup(v.SSRC)
@@ -38,27 +39,27 @@ func (c *Conn) HandleRTP(env *Env, now mono.Time, datagram []byte) mono.Time {
 		b = claimed
 	} else {
 		n.DropSSRC.Inc()
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	p := c.pubs[b.slot]
 	if !p.takes(v.PayloadType, b.rtx) {
 		n.DropPayloadType.Inc()
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	if !c.policer.Allow(now, len(datagram), p.spec.Kind) {
 		n.DropPolicer.Inc()
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	ref, ok := env.Mag.Get(len(datagram), p.priority())
 	if !ok {
 		n.DropArena.Inc()
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	size, err := c.session.OpenRTP(env.Arena.Bytes(ref), datagram)
 	if err != nil {
 		env.Mag.Release(ref)
 		n.refused(err)
-		return mono.Never
+		return c.undecrypted(datagram)
 	}
 	c.Heard = true
 	env.Arena.SetLen(ref, size)
@@ -80,8 +81,12 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 		n.DropPayload.Inc()
 		return mono.Never
 	}
+	if padding > 0 {
+		c.tallies.padded.add(padding)
+	}
 	due := mono.Never
 	x := v.Known(&p.spec.Extensions)
+	p.arrived.extensions(&x)
 	if c.cc && x.HasTransportSeq {
 		if skipped := c.twcc.Record(now, x.TransportSeq); skipped > 0 {
 			due = c.suspect(now, p, v, isRTX, skipped)
@@ -98,6 +103,7 @@ func (c *Conn) receive(env *Env, now mono.Time, p *publisher, v *rtp.View, isRTX
 	payload := data[v.HeaderLen : len(data)-padding]
 	seq := v.Seq
 	if isRTX {
+		p.arrived.rtx++
 		if len(payload) == 0 { // bandwidth probes of libwebrtc are RTX packets of padding only
 			env.Mag.Release(ref)
 			n.PaddingOnly.Inc()

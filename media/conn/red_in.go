@@ -141,6 +141,7 @@ func (p *publisher) isRED(payloadType uint8) bool {
 func (c *Conn) receiveRED(env *Env, now mono.Time, p *publisher, v *rtp.View, x *rtp.Known, m *packet.Meta, payload []byte) ([]byte, bool) {
 	n := env.Count
 	n.REDIn.Inc()
+	p.arrived.red++
 	r, err := codec.ParseRED(payload)
 	if err != nil {
 		n.DropRED.Inc()

@@ -71,7 +71,7 @@ func (c *Conn) settle(env *Env, now mono.Time, b bind) {
 	}
 	p := c.pubs[b.slot]
 	began := p.newest != 0
-	p.count(env.Count)
+	p.count(env.Count, &c.tallies)
 	p.listen(env, b.ssrc)
 	if !began {
 		return

@@ -273,6 +273,7 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 			n = f.Close(slot, n)
 		}
 		if !env.Out.Commit(n, to, s.class) {
+			c.tallies.unsent.add(sealed)
 			s.interrupted(env, now)
 			continue
 		}
@@ -281,9 +282,15 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 		}
 		sent, size, framed = sent+1, size+uint64(sealed), framed+uint64(n)
 	}
-	if f.head != 0 && !stream {
-		env.Count.TurnUDPOut.Add(sent)
-		env.Count.TurnUDPOutBytes.Add(framed)
+	if f.head != 0 {
+		c.relayedOut += sent
+		if f.channel == 0 {
+			c.tallies.indications += sent
+		}
+		if !stream {
+			env.Count.TurnUDPOut.Add(sent)
+			env.Count.TurnUDPOutBytes.Add(framed)
+		}
 	}
 	env.Count.RTPOut.Add(sent)
 	env.Count.RTPOutBytes.Add(size)

@@ -53,7 +53,7 @@ func (s *shard) command(now mono.Time, c *Conn, cmd command) {
 			s.count.PublishRefused.Inc()
 		}
 	case opUnpublish:
-		if l.Unpublish(cmd.track) {
+		if l.Unpublish(&s.env, cmd.track) {
 			s.closeTrack(now, cmd.track)
 		}
 	case opSubscribe:
@@ -85,6 +85,7 @@ func (s *shard) progress(now mono.Time, l *live, up bool, err error) {
 		s.count.Established.Inc()
 		s.settleAll(l)
 		s.followPath(l)
+		l.PublishStats()
 		l.handle.established()
 		s.arm(l, l.Deadline())
 	}
@@ -104,7 +105,8 @@ func (s *shard) end(now mono.Time, l *live, reason string) {
 	for _, r := range s.results {
 		s.settle(r)
 	}
-	l.handle.closed(reason)
+	l.PublishStats()
+	l.handle.closed(now, reason)
 	s.rearm(l, now.Add(lingerTime))
 }
 
@@ -120,6 +122,7 @@ func (s *shard) forget(l *live) {
 	s.turn.End(l.Index, l.handle.serial)
 	s.plane.endRelays(l.handle, s.index)
 	s.count.Connections.Set(s.count.Connections.Load() - 1)
+	l.PublishStats() // the farewell
 	l.handle.disown()
 	l.handle.released()
 }
@@ -220,6 +223,7 @@ func (s *shard) shutdown() {
 			continue
 		}
 		l.Abandon(&s.env)
+		l.PublishStats()
 		if l.DTLS != nil {
 			l.DTLS.Close()
 		}

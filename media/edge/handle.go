@@ -10,6 +10,7 @@ import (
 	"tsubame/media/param"
 	"tsubame/media/recv"
 	"tsubame/netio"
+	"tsubame/netio/mono"
 )
 
 // ErrTooOften says that a connection restarts ICE more often than it may.
@@ -81,6 +82,7 @@ type Conn struct {
 	account account
 	inbox   inbox
 	network conn.Network // written by the shard that owns it
+	counted counted
 	name    atomic.Pointer[name]
 
 	shut   atomic.Bool   // Close was called: only Closed is told from now on
@@ -126,6 +128,7 @@ func (p *Plane) Open(notify func(Event)) (*Conn, error) {
 	c := &Conn{plane: p, index: i, serial: s.serial.Add(1), notify: notify}
 	c.creds.Store(&credentials{Credentials: ice.NewCredentials(i)})
 	c.account.draw()
+	c.counted.opened = netio.Now()
 	s.conn.Store(c)
 	if p.ended.Load() {
 		// Plane.Close may have passed this slot by already. The caller gets an error and
@@ -236,8 +239,11 @@ func (c *Conn) carriedBy(stream bool) {
 }
 
 // silentFor notes one of the silences; unstable, how stable the network is.
-func (c *Conn) silentFor(state uint32) { c.change(&c.silent, state) }
-func (c *Conn) unstable(level uint8)   { c.change(&c.level, uint32(level)) }
+func (c *Conn) silentFor(now mono.Time, state uint32) {
+	c.counted.hears(now, state == silenceNone)
+	c.change(&c.silent, state)
+}
+func (c *Conn) unstable(level uint8) { c.change(&c.level, uint32(level)) }
 
 // ignoring notes whether the peer ignores requests for a key frame.
 func (c *Conn) ignoring(yes bool) {
@@ -263,7 +269,8 @@ func (c *Conn) transport() string {
 	return TransportUDP
 }
 
-func (c *Conn) closed(reason string) {
+func (c *Conn) closed(now mono.Time, reason string) {
+	c.counted.over(now)
 	c.dead.Store(true)
 	for i, r := range reasons {
 		if r == reason {

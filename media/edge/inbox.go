@@ -6,6 +6,7 @@ import (
 	"tsubame/media/dtls"
 	"tsubame/media/param"
 	"tsubame/media/router"
+	"tsubame/netio"
 	"tsubame/turnsrv"
 )
 
@@ -87,7 +88,7 @@ func (c *Conn) post(cmd command) {
 				for ; head != nil; head = head.next {
 					c.discard(head.cmd)
 				}
-				c.closed(ReasonRequested)
+				c.closed(netio.Now(), ReasonRequested)
 				c.plane.endRelays(c, nobody)
 				c.released()
 				return

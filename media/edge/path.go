@@ -36,6 +36,7 @@ func (s *shard) handleSTUN(now mono.Time, k flow.Key, b []byte) {
 	if !s.source(now, k, &req, c) {
 		return
 	}
+	c.counted.check(&k, len(b))
 	if k.Via.Carrier() == flow.FramedStream {
 		s.prove(&k)
 	}
@@ -88,6 +89,9 @@ func (s *shard) check(now mono.Time, k flow.Key, req *ice.Request, l *live, cr *
 	if out.Selected {
 		s.count.PathSwitches.Inc()
 		l.PathChanged()
+	}
+	if l.ICE.Nominated() {
+		l.handle.counted.nominated(now)
 	}
 	l.handle.retire(l.ICE.Generation())
 	s.followPath(l)
@@ -145,7 +149,9 @@ func (s *shard) reply(k flow.Key, req *ice.Request, c *Conn, cr *credentials, co
 		msg = s.ice.AppendError(msg, req, code, cr.Password)
 		s.count.STUNErrors.Inc()
 	}
-	s.env.Commit(f.Close(slot, len(msg)), k, mmsg.Control)
+	if s.env.Commit(f.Close(slot, len(msg)), k, mmsg.Control) {
+		c.counted.answered(&f, len(msg), code != 0)
+	}
 }
 
 // followPath tells signaling when the path that is sent on is carried by something else.
@@ -204,7 +210,7 @@ func (s *shard) adopt(now mono.Time, k flow.Key, c *Conn) *live {
 		return nil
 	}
 	l := &live{Conn: conn.New(c.index, now, &c.account.book), handle: c}
-	l.Network = &c.network
+	l.Network, l.Shared = &c.network, &c.counted.shared
 	s.live[c.index] = l
 	s.count.Adopted.Inc()
 	s.count.Connections.Set(s.count.Connections.Load() + 1)
@@ -268,6 +274,7 @@ func (s *shard) handleDTLS(now mono.Time, k flow.Key, b []byte) {
 // feed gives one DTLS datagram to the endpoint, which the first one starts.
 func (s *shard) feed(k flow.Key, l *live, b []byte) {
 	l.DTLSPath(k)
+	l.CameDTLS(len(b))
 	if l.DTLS == nil {
 		ep, err := s.plane.dtls.Start(uint64(l.Index), k.Remote.Netip(), l.handle)
 		if err != nil {

@@ -52,7 +52,7 @@ func (s *shard) watch(now mono.Time, l *live) {
 	if after := s.plane.cfg.SilentAfter; after > 0 && now.Sub(l.lastHeard()) >= after {
 		state = silenceLong
 	}
-	l.handle.silentFor(state)
+	l.handle.silentFor(now, state)
 	l.handle.unstable(l.Unstable())
 	l.handle.ignoring(l.IgnoresRequests())
 }
@@ -68,7 +68,7 @@ func (s *shard) consentLost(now mono.Time, l *live) {
 			return
 		}
 		l.lapsed, l.graceEnd = true, now.Add(s.plane.cfg.ConsentGrace)
-		l.handle.silentFor(silenceLapsed)
+		l.handle.silentFor(now, silenceLapsed)
 	}
 	if l.graceEnd.Due(now) {
 		s.end(now, l, ReasonConsentLost)

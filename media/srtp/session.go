@@ -8,13 +8,16 @@ import (
 
 // Session protects one connection. Get one from NewSession.
 type Session struct {
-	profile  Profile
-	open     opener // the two halves of the profile
-	seal     sealer
-	streams  map[uint32]*Stream
+	// What SealRTP needs is one cache line.
+	profile Profile
+	index   uint32 // of the last SRTCP packet
+	open    opener // the two halves of the profile
+	seal    sealer
+	streams map[uint32]*Stream
+	packets uint64 // RTP packets sealed under this key, and
+	bytes   uint64 // how long they became
+
 	retired  map[uint32]uint64 // of removed SSRCs: the first index not sealed
-	packets  uint64            // RTP packets sealed under this key
-	index    uint32            // of the last SRTCP packet
 	counters Counters
 }
 
@@ -65,6 +68,9 @@ func (s *Session) Profile() Profile { return s.profile }
 // Counters returns what the session has refused so far.
 func (s *Session) Counters() *Counters { return &s.counters }
 
+// Sealed returns how many RTP packets SealRTP has protected, and how many bytes they have.
+func (s *Session) Sealed() (packets, bytes uint64) { return s.packets, s.bytes }
+
 // SealRTP protects one RTP packet of stream st: the header that stands in slot[:headerLen],
 // and payload, which may stand at slot[headerLen:] already or outside of the slot, where it is
 // only read. The result begins at slot[0] and has n bytes. index is ROC<<16 | SEQ; SEQ and the
@@ -91,6 +97,7 @@ func (s *Session) SealRTP(slot []byte, headerLen int, payload []byte, st *Stream
 	st.window.use(index)
 	s.packets++
 	n, err = s.seal.sealRTP(slot, headerLen, payload, st.ssrc, index)
+	s.bytes += uint64(n)
 	return n, s.counters.count(err)
 }
 
