@@ -1,9 +1,10 @@
 // Package configs reads the server's configuration file: `key = value` lines in the
-// grammar of sora.conf. It knows every key, its default, range and unit, and hands each
+// grammar of sora.conf, and variables of the environment over them. It knows every key, its
+// default, range and unit, whether it can change while the server runs, and hands each
 // part of the server a small struct of plain values. It imports nothing of ours, opens
-// nothing but the file it is given and keeps no state: any goroutine may call it, and what
-// it returns belongs to the caller. tsubame.conf beside it is the commented reference; a
-// test holds the two together.
+// nothing but the file it is given and the certificates and keys that this names, and keeps
+// no state: any goroutine may call it, and what it returns belongs to the caller.
+// tsubame.conf beside it is the commented reference; a test holds the two together.
 package configs
 
 import (
@@ -26,6 +27,9 @@ type Config struct {
 	Webhooks  Webhooks
 	Exporter  Exporter
 	Tokens    Tokens
+	// Idle has the values of keys that nothing follows, where they ask for something. It is not
+	// to be written to.
+	Idle map[string]string
 }
 
 // Server is what the process as a whole follows.
@@ -51,6 +55,7 @@ type Signaling struct {
 	MaxJoining     int            // sessions between connect and established media
 	ShedAtLoad     int            // percent of a shard's time in use beyond which joins are shed; 0: never
 	Proxies        []netip.Prefix // whose X-Forwarded-For is believed
+	DevTools       bool           // the page at / is served
 }
 
 // Session is for the state machine of one signaling session.
@@ -228,7 +233,8 @@ type TokenKey struct {
 // Defaults returns the configuration of a server without a file.
 func Defaults() Config {
 	var c Config
-	for _, k := range keys {
+	for i := range keys {
+		k := &keys[i]
 		if k.def == "" {
 			continue
 		}

@@ -3,67 +3,11 @@ package configs
 import (
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestReferenceFileIsTheDefaults(t *testing.T) {
-	got, warnings, err := Load("tsubame.conf")
-	if err != nil || len(warnings) != 0 {
-		t.Fatalf("error %v, warnings %v", err, warnings)
-	}
-	if want := Defaults(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
-}
-
-// keyLine returns the line of the reference file that sets name, with or without a comment
-// sign, and whether it is commented out.
-func keyLine(lines []string, name string) (line string, commented, ok bool) {
-	for _, l := range lines {
-		bare := strings.TrimPrefix(l, "# ")
-		if strings.HasPrefix(bare, name+" = ") {
-			return bare, bare != l, true
-		}
-	}
-	return "", false, false
-}
-
-func TestReferenceFileHasEveryKeyWithItsDefault(t *testing.T) {
-	data, err := os.ReadFile("tsubame.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(string(data), "\n")
-	position := 0
-	for _, k := range keys {
-		line, commented, ok := keyLine(lines, k.name)
-		if !ok {
-			t.Errorf("%s is missing", k.name)
-			continue
-		}
-		if commented != (k.def == "") {
-			t.Errorf("%q: only keys without a default are commented out", line)
-		}
-		if !commented && line != k.name+" = "+k.def {
-			t.Errorf("%q, want default %q", line, k.def)
-		}
-		if k.name == "tls_port" {
-			line += "\ntls_acme_domains = turn.example.com" // it needs some certificate
-		}
-		// The example of a commented key has to be valid too.
-		if _, warnings, err := Parse("x", []byte(line)); err != nil || len(warnings) != 0 {
-			t.Errorf("%q: %v %v", line, err, warnings)
-		}
-		position++
-	}
-	if position != len(keys) {
-		t.Errorf("%d of %d keys", position, len(keys))
-	}
-}
 
 func TestDefaultsSaidInWords(t *testing.T) {
 	c := Defaults()
@@ -154,10 +98,9 @@ proxy_protocol_peers = 127.0.0.1
 
 func TestFaultsNameFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"label = a\nlabel = b":          `f:2: duplicated key "label", first given in line 1`,
-		"unknown = 1\nunknown = 2":      `f:2: duplicated key "unknown"`,
+		"label = a\nlabel = b":          "f:2: label: duplicated key, first given in line 1",
+		"unknown = 1\nunknown = 2":      "f:2: unknown: duplicated key",
 		"\n\nlabel":                     "f:3: invalid line format",
-		"= x":                           "f:1: invalid line format",
 		"\t":                            "f:1: invalid line format",
 		"dev = yes":                     "f:1: dev: ",
 		"dev = ":                        "f:1: dev: ",
@@ -193,12 +136,12 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"websocket_signaling_ping_interval = 9999999999999999 h": "f:1: websocket_signaling_ping_interval: ",
 		"default_audio_bit_rate = 5":                             "f:1: default_audio_bit_rate: ",
 		"default_video_bit_rate = 50001":                         "f:1: default_video_bit_rate: ",
-		"label = \xff":                                           "f:1: label: ",
+		"label = \xff":                                           "f:1: invalid line format: not UTF-8",
 		"signaling_allowed_origins = ,":                          "f:1: signaling_allowed_origins: ",
 		"signaling_allowed_origins = a.example [b":               `f:1: signaling_allowed_origins: "[b" is no pattern`,
 		"signaling_proxies = 10.0.0.0/33":                        "f:1: signaling_proxies: ",
-		"signaling_proxies = ,":                                  "f:1: signaling_proxies: 0 entries",
-		"signaling_proxies = " + strings.Repeat("10.0.0.1 ", 65): "f:1: signaling_proxies: 65 entries",
+		"signaling_proxies = ,":                                  "f:1: signaling_proxies: not a list of 1..64",
+		"signaling_proxies = " + strings.Repeat("10.0.0.1 ", 65): "f:1: signaling_proxies: not a list of 1..64",
 		"default_audio_codec_type = PCMU":                        `f:1: default_audio_codec_type: "PCMU" is not OPUS`,
 		"default_video_codec_type = vp8":                         "f:1: default_video_codec_type: ",
 		"label = a\nvp9 = false":                                 "f:2: vp9: is false, but default_video_codec_type is VP9",
@@ -211,12 +154,12 @@ func TestFaultsNameFileAndLine(t *testing.T) {
 		"frame_window = 11 ms":                                   "f:1: frame_window: ",
 		"keyframe_cache = 16777217":                              "f:1: keyframe_cache: ",
 		"keyframe_cache_age = 100 ms":                            "f:1: keyframe_cache_age: ",
-		"shard_cpus = ,":                                         "f:1: shard_cpus: no CPU is named",
+		"shard_cpus = ,":                                         "f:1: shard_cpus: not a list of",
 		"shard_cpus = 0, 1, 0":                                   "f:1: shard_cpus: CPU 0 stands there twice",
 		"shard_cpus = 1024":                                      "f:1: shard_cpus: ",
 		"debug_listen = localhost:6060":                          `f:1: debug_listen: "localhost:6060" is neither`,
 		"debug_listen =":                                         "f:1: debug_listen: ",
-		"ice_transport_policy = host":                            `f:1: ice_transport_policy: "host" is none of all, relay`,
+		"ice_transport_policy = host":                            `f:1: ice_transport_policy: "host" is neither relay nor all`,
 		"ice_transport_policy = relay\nturn = false":             "f:2: ice_transport_policy: is relay, but turn is false",
 		"turn_realm =":                                           "f:1: turn_realm: not 1..127 characters",
 		`turn_realm = a"b`:                                       "f:1: turn_realm: ",
@@ -286,14 +229,14 @@ func TestThePlainTCPPortIsForTURNOrICE(t *testing.T) {
 }
 
 func TestUnknownKeysWarnWithTheNearestKey(t *testing.T) {
-	_, warnings, err := Parse("f", []byte("signalling_port = 1\n\nlicense_file = etc/license.json\n"+strings.Repeat("x", 1000)+" = 1"))
+	_, warnings, err := Parse("f", []byte("signalling_port = 1\n\nlicence = etc/license.json\n"+strings.Repeat("x", 1000)+" = 1"))
 	if err != nil || len(warnings) != 3 {
 		t.Fatalf("error %v, warnings %v", err, warnings)
 	}
-	if got, want := warnings[0].String(), `f:1: unknown key "signalling_port", did you mean "signaling_port"?`; got != want {
+	if got, want := warnings[0].String(), `f:1: signalling_port: unknown key, did you mean "signaling_port"?`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got, want := warnings[1].String(), `f:3: unknown key "license_file"`; got != want {
+	if got, want := warnings[1].String(), "f:3: licence: unknown key"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

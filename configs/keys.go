@@ -1,158 +1,187 @@
 package configs
 
-import "net/netip"
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // key is one key of the file. Its text forms are the source of the defaults, so that the
 // reference file and the code cannot say different things in different syntax.
 type key struct {
-	name string
-	def  string // default as in the file; empty: none, the key is absent
-	set  func(c *Config, value string) error
+	name    string
+	alias   string                  // another name of it; empty: none
+	def     string                  // default as in the file; empty: none, the key is absent
+	reload  bool                    // it can change while the server runs
+	idle    string                  // why it has no effect; empty: it has
+	content func(data []byte) error // what is wrong with the file that it names; nil: nothing is looked at
+
+	set func(c *Config, text string) error
+	get func(c *Config) (text string, ok bool) // not ok: it is absent
+	// copy takes the value over from another configuration.
+	copy func(to, from *Config)
+	// hide returns the text without what is secret in it; nil: nothing is.
+	hide func(text string) string
 }
 
-const mib = 1 << 20
-
 // keys lists every key in the order of the reference file.
-var keys = []key{
-	{name: "label", def: "Tsubame", set: text(func(c *Config) *string { return &c.Server.Label }, 255)},
-	{name: "node_name", def: "tsubame@127.0.0.1", set: nodeName(func(c *Config) *string { return &c.Server.NodeName })},
-	{name: "dev", def: "false", set: boolean(func(c *Config) *bool { return &c.Server.Dev })},
-	{name: "max_connections", def: "10000", set: integer(func(c *Config) *int { return &c.Server.MaxConnections }, 1, 1_000_000)},
-	{name: "shutdown_timeout", def: "10 s", set: interval(func(c *Config) *dur { return &c.Server.ShutdownTimeout }, "100 ms", "10 min")},
-	{name: "log_format", def: "text", set: word(func(c *Config) *string { return &c.Log.Format }, "text", "json")},
-	{name: "log_level", def: "info", set: word(func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error")},
-	{name: "log_dir", set: file(func(c *Config) *string { return &c.LogFiles.Dir })},
-	{name: "log_rotate_size", def: "0", set: integer64OrZero(func(c *Config) *int64 { return &c.LogFiles.MaxBytes }, 64<<10, 1<<40)},
-	{name: "log_rotate_keep", def: "10", set: integer(func(c *Config) *int { return &c.LogFiles.Keep }, 0, 10_000)},
+var keys = slices.Concat(processKeys, signalingKeys, mediaKeys, turnKeys, portKeys, webhookKeys, exporterKeys,
+	joinKeys, debugKeys, idleKeys)
 
-	{name: "signaling_port", def: "5000", set: port(func(c *Config) *uint16 { return &c.Signaling.Port })},
-	{name: "signaling_loopback_address_only", def: "false", set: boolean(func(c *Config) *bool { return &c.Signaling.LoopbackOnly })},
-	{name: "signaling_allowed_origins", set: patterns(func(c *Config) *[]string { return &c.Signaling.AllowedOrigins })},
-	{name: "signaling_connect_timeout", def: "10 s", set: interval(func(c *Config) *dur { return &c.Signaling.ConnectTimeout }, "100 ms", "10 min")},
-	{name: "signaling_answer_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.AnswerTimeout }, "100 ms", "10 min")},
-	{name: "connection_created_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.CreatedTimeout }, "100 ms", "10 min")},
-	{name: "websocket_signaling_ping_interval", def: "5 s", set: interval(func(c *Config) *dur { return &c.Session.PingInterval }, "100 ms", "10 min")},
-	{name: "websocket_signaling_pong_timeout", def: "60 s", set: interval(func(c *Config) *dur { return &c.Session.PongTimeout }, "100 ms", "1 h")},
-	{name: "signaling_max_half_open", def: "8192", set: integer(func(c *Config) *int { return &c.Signaling.MaxHalfOpen }, 1, 1_000_000)},
-	{name: "signaling_max_half_open_per_address", def: "4096", set: integer(func(c *Config) *int { return &c.Signaling.MaxHalfOpenPer }, 1, 1_000_000)},
-	{name: "signaling_send_queue", def: "1048576", set: integer(func(c *Config) *int { return &c.Signaling.SendQueueBytes }, 64<<10, 256*mib)},
-	{name: "signaling_max_connections_per_address", def: "0", set: integer(func(c *Config) *int { return &c.Signaling.MaxPerAddress }, 0, 1_000_000)},
-	{name: "signaling_connect_rate_per_address", def: "1000", set: integer(func(c *Config) *int { return &c.Signaling.RatePerAddress }, 0, 1_000_000)},
-	{name: "signaling_proxies", set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Signaling.Proxies })},
-	{name: "max_joining", def: "1000", set: integer(func(c *Config) *int { return &c.Signaling.MaxJoining }, 1, 1_000_000)},
-	{name: "shed_joins_at_load", def: "90", set: integer(func(c *Config) *int { return &c.Signaling.ShedAtLoad }, 0, 100)},
-	{name: "websocket_signaling_stats_interval", def: "60 s", set: intervalOrZero(func(c *Config) *dur { return &c.Session.StatsInterval }, "1 s", "1 h")},
-	{name: "signaling_client_id", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.ClientID })},
-	{name: "signaling_bundle_id", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.BundleID })},
-	{name: "signaling_opus_params", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.OpusParams })},
-	{name: "signaling_vp9_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.VP9Params })},
-	{name: "signaling_av1_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.AV1Params })},
-	{name: "signaling_h264_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H264Params })},
-	{name: "signaling_h265_params", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H265Params })},
-	{name: "h264_b_frame", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H264BFrame })},
-	{name: "h265_b_frame", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H265BFrame })},
-	{name: "signaling_notify", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Notify })},
-	{name: "signaling_notify_ice_connection_state", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.NotifyICEState })},
-	{name: "signaling_notify_metadata_ext", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.NotifyMetadataExt })},
-	{name: "signaling_forwarding_filter", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.ForwardingFilterAllowed })},
-	{name: "connection_lifetime", def: "0 s", set: intervalOrZero(func(c *Config) *dur { return &c.Session.ConnectionLifetime }, "1 s", "8760 h")},
-	{name: "connection_updated_notify_interval", def: "1 min", set: intervalOrZero(func(c *Config) *dur { return &c.Session.UpdatedInterval }, "1 s", "1 h")},
-	{name: "vp8", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.VP8 })},
-	{name: "vp9", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.VP9 })},
-	{name: "av1", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.AV1 })},
-	{name: "h264", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H264 })},
-	{name: "h265", def: "true", set: boolean(func(c *Config) *bool { return &c.Session.Allow.H265 })},
-	{name: "default_audio_codec_type", def: "OPUS", set: constant("OPUS")},
-	{name: "default_video_codec_type", def: "VP9", set: word(func(c *Config) *string { return &c.Session.DefaultCodec }, "VP8", "VP9", "AV1", "H264", "H265")},
-	{name: "default_audio_bit_rate", def: "0", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultAudioBPS }, 6, 510)},
-	{name: "default_video_bit_rate", def: "500", set: kbps(func(c *Config) *uint64 { return &c.Session.DefaultVideoBPS }, 1, 50_000)},
-	{name: "opus_red", def: "false", set: boolean(func(c *Config) *bool { return &c.Session.OpusRED })},
+// byName finds a key by each of its names.
+var byName = func() map[string]*key {
+	m := make(map[string]*key, len(keys))
+	for i := range keys {
+		k := &keys[i]
+		m[k.name] = k
+		if k.alias != "" {
+			m[k.alias] = k
+		}
+	}
+	return m
+}()
 
-	{name: "udp_port", def: "3478", set: port(func(c *Config) *uint16 { return &c.Media.Port })},
-	{name: "ipv4_address", set: addresses(func(c *Config) *addrs { return &c.Addresses.IPv4 }, true)},
-	{name: "ipv6", def: "false", set: boolean(func(c *Config) *bool { return &c.Addresses.IPv6 })},
-	{name: "ipv6_address", set: addresses(func(c *Config) *addrs { return &c.Addresses.IPv6s }, false)},
-	{name: "public_address", set: stunURI(func(c *Config) *string { return &c.Addresses.Public })},
-	{name: "shards", def: "0", set: integer(func(c *Config) *int { return &c.Media.Shards }, 0, 256)},
-	{name: "recv_buffer", def: "8388608", set: integer(func(c *Config) *int { return &c.Media.RecvBuffer }, 64<<10, 1<<30)},
-	{name: "send_buffer", def: "8388608", set: integer(func(c *Config) *int { return &c.Media.SendBuffer }, 64<<10, 1<<30)},
-	{name: "plain_io", def: "false", set: boolean(func(c *Config) *bool { return &c.Media.PlainIO })},
-	{name: "steering", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Steering })},
-	{name: "udp_gso", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.GSO })},
-	{name: "frame_window", def: "1 ms", set: intervalOrZero(func(c *Config) *dur { return &c.Media.FrameWindow }, "1 ms", "10 ms")},
-	{name: "equalise_padding", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Equalise })},
-	{name: "keyframe_cache", def: "0", set: integer(func(c *Config) *int { return &c.Media.KeyFrameCache }, 0, 16*mib)},
-	{name: "keyframe_cache_age", def: "10 s", set: interval(func(c *Config) *dur { return &c.Media.CacheAge }, "500 ms", "1 min")},
-	{name: "share_threads", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.Share })},
-	{name: "shard_cpus", set: cpus(func(c *Config) *[]int { return &c.Media.CPUs })},
-	{name: "ice_restart_after", def: "7 s", set: intervalOrZero(func(c *Config) *dur { return &c.Media.RestartAfter }, "1 s", "1 min")},
-	{name: "consent_grace", def: "10 s", set: intervalOrZero(func(c *Config) *dur { return &c.Media.ConsentGrace }, "1 s", "5 min")},
-	{name: "dtls_parking", def: "true", set: boolean(func(c *Config) *bool { return &c.Media.DTLSParking })},
+// setting is a key that is kept in a field.
+func setting[T any](name, def string, as kind[T], field func(*Config) *T) key {
+	return key{
+		name: name, def: def,
+		set: func(c *Config, text string) error {
+			value, err := as.parse(text)
+			if err == nil {
+				*field(c) = value
+			}
+			return err
+		},
+		get: func(c *Config) (string, bool) {
+			value := field(c)
+			if def == "" && reflect.ValueOf(*value).IsZero() {
+				return "", false
+			}
+			return as.format(*value), true
+		},
+		copy: func(to, from *Config) { *field(to) = *field(from) },
+	}
+}
 
-	{name: "turn", def: "true", set: boolean(func(c *Config) *bool { return &c.TURN.On })},
-	{name: "ice_transport_policy", def: "all", set: either(func(c *Config) *bool { return &c.TURN.RelayOnly }, "all", "relay")},
-	{name: "turn_realm", def: "tsubame", set: quotable(func(c *Config) *string { return &c.TURN.Realm }, 127)},
-	{name: "turn_fqdn", set: fqdn(func(c *Config) *string { return &c.TURN.FQDN })},
-	{name: "turn_tcp", def: "true", set: boolean(func(c *Config) *bool { return &c.TURN.TCP })},
-	{name: "turn_tcp_listen_port", def: "3478", set: port(func(c *Config) *uint16 { return &c.TCP.ListenPort })},
-	{name: "turn_tcp_port", def: "3478", set: portInUse(func(c *Config) *uint16 { return &c.TURN.TCPPort })},
-	{name: "turn_tcp_queue", def: "262144", set: integer(func(c *Config) *int { return &c.TCP.QueueBytes }, 64<<10, 16*mib)},
-	{name: "ice_tcp", def: "false", set: boolean(func(c *Config) *bool { return &c.TCP.ICE })},
-	{name: "turn_tls", def: "false", set: boolean(func(c *Config) *bool { return &c.TURN.TLS })},
-	{name: "turn_tls_fqdn", set: fqdn(func(c *Config) *string { return &c.TURN.TLSFQDN })},
-	{name: "turn_tls_port", def: "5349", set: portInUse(func(c *Config) *uint16 { return &c.TURN.TLSPort })},
-	{name: "turn_tcp_only", def: "false", set: boolean(func(c *Config) *bool { return &c.TURN.TCPOnly })},
-	{name: "turn_tls_only", def: "false", set: boolean(func(c *Config) *bool { return &c.TURN.TLSOnly })},
+// fixed is a key of which only one value exists.
+func fixed(name, only string) key {
+	as := oneOf(only)
+	return key{
+		name: name, def: only,
+		set:  func(_ *Config, text string) error { _, err := as.parse(text); return err },
+		get:  func(*Config) (string, bool) { return only, true },
+		copy: func(_, _ *Config) {},
+	}
+}
 
-	{name: "proxy_protocol_peers", set: prefixes(func(c *Config) *[]netip.Prefix { return &c.TCP.Proxies })},
-	{name: "tcp_max_connections_per_address", def: "4096", set: integer(func(c *Config) *int { return &c.TCP.MaxPerAddress }, 0, 1_000_000)},
-	{name: "tls_port", set: portInUse(func(c *Config) *uint16 { return &c.TCP.TLSPort })},
-	{name: "tls_certificate_file", set: file(func(c *Config) *string { return &c.TCP.CertificateFile })},
-	{name: "tls_private_key_file", set: file(func(c *Config) *string { return &c.TCP.PrivateKeyFile })},
-	{name: "tls_acme_domains", set: fqdns(func(c *Config) *[]string { return &c.TCP.ACMEDomains })},
-	{name: "tls_acme_email", set: text(func(c *Config) *string { return &c.TCP.ACMEEmail }, 254)},
-	{name: "tls_acme_directory", def: "https://acme-v02.api.letsencrypt.org/directory", set: httpsURI(func(c *Config) *string { return &c.TCP.ACMEDirectory })},
-	{name: "tls_acme_storage", def: "acme", set: file(func(c *Config) *string { return &c.TCP.ACMEStorage })},
-	{name: "tls_passthrough", set: hostPort(func(c *Config) *string { return &c.TCP.Passthrough })},
-	{name: "tls_passthrough_proxy_protocol", def: "0", set: integer(func(c *Config) *int { return &c.TCP.PassthroughProxy }, 0, 2)},
+// idle is a key without anything behind it. Its value is checked, and kept as text where it is not
+// the one, if there is one, that says that nothing of the kind is wanted.
+func idle[T any](name, nothing string, as kind[T], why string) key {
+	return key{
+		name: name, def: nothing, idle: why,
+		set: func(c *Config, text string) error {
+			if _, err := as.parse(text); err != nil {
+				return err
+			}
+			// Others may hold the map: they keep what they have.
+			c.Idle = maps.Clone(c.Idle)
+			if text == nothing {
+				delete(c.Idle, name)
+				return nil
+			}
+			if c.Idle == nil {
+				c.Idle = map[string]string{}
+			}
+			c.Idle[name] = text
+			return nil
+		},
+		get: func(c *Config) (string, bool) {
+			if text, ok := c.Idle[name]; ok {
+				return text, true
+			}
+			return nothing, nothing != ""
+		},
+		copy: func(to, from *Config) { to.Idle = from.Idle },
+	}
+}
 
-	{name: "auth_webhook_url", set: httpURI(func(c *Config) *string { return &c.Webhooks.AuthURL })},
-	{name: "session_webhook_url", set: httpURI(func(c *Config) *string { return &c.Webhooks.SessionURL })},
-	{name: "event_webhook_url", set: httpURI(func(c *Config) *string { return &c.Webhooks.EventURL })},
-	{name: "stats_webhook_url", set: httpURI(func(c *Config) *string { return &c.Webhooks.StatsURL })},
-	{name: "webhook_response_timeout", def: "5 s", set: interval(func(c *Config) *dur { return &c.Webhooks.Timeout }, "100 ms", "10 min")},
-	{name: "webhook_basic_authn", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.BasicAuth })},
-	{name: "webhook_basic_authn_user_id", set: text(func(c *Config) *string { return &c.Webhooks.User }, 255)},
-	{name: "webhook_basic_authn_password", set: text(func(c *Config) *string { return &c.Webhooks.Password }, 255)},
-	{name: "webhook_insecure", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.Insecure })},
-	{name: "webhook_tls_verify_cacert_file", set: file(func(c *Config) *string { return &c.Webhooks.CAFile })},
-	{name: "webhook_tls_fullchain_file", set: file(func(c *Config) *string { return &c.Webhooks.CertFile })},
-	{name: "webhook_tls_privkey_file", set: file(func(c *Config) *string { return &c.Webhooks.KeyFile })},
-	{name: "event_webhook_worker_number", def: "10", set: integer(func(c *Config) *int { return &c.Webhooks.Workers }, 1, 1000)},
-	{name: "event_webhook_queue", def: "100000", set: integer(func(c *Config) *int { return &c.Webhooks.QueueEvents }, 1, 10_000_000)},
-	{name: "connection_updated_webhook_interval", def: "1 min", set: interval(func(c *Config) *dur { return &c.Webhooks.ConnectionUpdated }, "1 s", "24 h")},
-	{name: "session_updated_webhook_interval", def: "1 min", set: interval(func(c *Config) *dur { return &c.Webhooks.SessionUpdated }, "1 s", "24 h")},
-	{name: "ignore_connection_created_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreConnectionCreated })},
-	{name: "ignore_connection_updated_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreConnectionUpdated })},
-	{name: "ignore_connection_destroyed_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreConnectionDestroyed })},
-	{name: "ignore_connection_failed_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreConnectionFailed })},
-	{name: "ignore_session_updated_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreSessionUpdated })},
-	{name: "ignore_session_vanished_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreSessionVanished })},
-	{name: "ignore_recording_started_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreRecordingStarted })},
-	{name: "ignore_archive_started_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreArchiveStarted })},
-	{name: "ignore_spotlight_webhook", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.IgnoreSpotlight })},
-	{name: "legacy_signaling_error", def: "false", set: boolean(func(c *Config) *bool { return &c.Webhooks.LegacySignalingError })},
-	{name: "auth_webhook_log", def: "true", set: boolean(func(c *Config) *bool { return &c.Webhooks.AuthLog })},
-	{name: "stats_webhook_log", def: "true", set: boolean(func(c *Config) *bool { return &c.Webhooks.StatsLog })},
+func (k key) live() key                            { k.reload = true; return k }
+func (k key) alsoCalled(name string) key           { k.alias = name; return k }
+func (k key) without(feature string) key           { k.idle = notYet(feature); return k }
+func (k key) holds(content func([]byte) error) key { k.content = content; return k }
 
-	{name: "stats_collector_url", set: httpURI(func(c *Config) *string { return &c.Exporter.URL })},
-	{name: "stats_exporter_number", def: "5", set: integer(func(c *Config) *int { return &c.Exporter.Number }, 1, 100)},
-	{name: "stats_exporter_tls_fullchain_file", set: file(func(c *Config) *string { return &c.Exporter.CertFile })},
-	{name: "stats_exporter_tls_privkey_file", set: file(func(c *Config) *string { return &c.Exporter.KeyFile })},
-	{name: "stats_exporter_tls_verify_cacert_file", set: file(func(c *Config) *string { return &c.Exporter.CAFile })},
+// secret says that nobody may see the value.
+func (k key) secret() key {
+	k.hide = func(string) string { return hidden }
+	return k
+}
 
-	{name: "token_keys", set: tokenKeys(func(c *Config) *[]TokenKey { return &c.Tokens.Keys })},
-	{name: "token_required", def: "false", set: boolean(func(c *Config) *bool { return &c.Tokens.Require })},
+// holdsPassword says that nobody may see what goes before the host in the URL.
+func (k key) holdsPassword() key {
+	k.hide = func(text string) string {
+		scheme, rest, _ := strings.Cut(text, "://")
+		authority := rest
+		if end := strings.IndexAny(rest, "/?"); end >= 0 {
+			authority = rest[:end]
+		}
+		at := strings.LastIndexByte(authority, '@')
+		if at < 0 {
+			return text
+		}
+		return scheme + "://" + hidden + rest[at:]
+	}
+	return k
+}
 
-	{name: "debug_listen", def: "127.0.0.1:6060", set: listenOrOff(func(c *Config) *string { return &c.Debug.Listen })},
+// hidden is what is shown of a secret.
+const hidden = "***"
+
+// shown is the value as anybody may see it. Not ok: it is absent.
+func (k *key) shown(c *Config) (text string, ok bool) {
+	text, ok = k.get(c)
+	if ok && k.hide != nil {
+		text = k.hide(text)
+	}
+	return text, ok
+}
+
+// nearest returns the known key with the smallest edit distance, if it is small for the
+// length of the name.
+func nearest(name string) string {
+	best, bestDistance := "", 1+len(name)/3
+	if len(name) > 2*maxKey {
+		return ""
+	}
+	for i := range keys {
+		if d := distance(name, keys[i].name); d < bestDistance {
+			best, bestDistance = keys[i].name, d
+		}
+	}
+	return best
+}
+
+// maxKey bounds the work of distance; the longest key has 48 characters.
+const maxKey = 64
+
+// distance counts the single-byte insertions, deletions and substitutions between a and b
+// (Levenshtein), one row of the table at a time.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -2,156 +2,142 @@ package configs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"os"
 	"strings"
+	"unicode/utf8"
 )
 
-// MaxFile is the largest configuration file, in bytes.
-const MaxFile = 1 << 20
-
-// Warning is about a line that has no effect.
-type Warning struct {
-	File    string
-	Line    int
-	Key     string
-	Nearest string // the known key that is most like it; empty: none is
-}
-
-// String returns the warning as one line of text.
-func (w Warning) String() string {
-	s := fmt.Sprintf("%s:%d: unknown key %q", w.File, w.Line, w.Key)
-	if w.Nearest != "" {
-		s += fmt.Sprintf(", did you mean %q?", w.Nearest)
-	}
-	return s
-}
-
-// Load reads the file at path over the defaults. An error names the file and, where there
-// is one, the line. Unknown keys are warnings: a sora.conf may hold keys that do not exist
-// here yet.
-func Load(path string) (Config, []Warning, error) {
-	info, err := os.Stat(path)
+// Parse reads the lines of data over the defaults; name stands for the file in what is said of
+// them. The error is of type *Faults and names everything that is wrong; findings beside a nil error
+// are warnings. What is neither a fault nor warned of has the effect that tsubame.conf says.
+func Parse(name string, data []byte) (Config, []Finding, error) {
+	r := newReader()
+	r.file(name, data)
+	l, err := r.end()
 	if err != nil {
-		return Config{}, nil, fmt.Errorf("configuration: %w", err)
+		return Config{}, nil, err
 	}
-	if info.Size() > MaxFile {
-		return Config{}, nil, fmt.Errorf("configuration: %s is larger than %d bytes", path, MaxFile)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, nil, fmt.Errorf("configuration: %w", err)
-	}
-	return Parse(path, data)
+	return l.Config, l.Warnings, nil
 }
 
-// Parse reads data over the defaults; name stands for the file in errors and warnings.
-func Parse(name string, data []byte) (Config, []Warning, error) {
-	c := Defaults()
-	var warnings []Warning
-	seen := map[string]int{}
+// reader takes values up, from the weakest origin to the strongest.
+type reader struct {
+	config   Config
+	origins  map[string]Origin // by the key's first name
+	wrong    map[string]bool   // keys that were given a value they cannot have
+	faults   findings
+	warnings findings
+}
+
+func newReader() *reader {
+	return &reader{config: Defaults(), origins: map[string]Origin{}, wrong: map[string]bool{}}
+}
+
+// file takes up the lines of a file.
+func (r *reader) file(name string, data []byte) {
+	seen := map[string]Origin{}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	for number := 1; len(data) > 0; number++ {
 		var line []byte
 		line, data, _ = bytes.Cut(data, []byte("\n"))
-		k, v, err := parseLine(strings.TrimSuffix(string(line), "\r"))
-		if err != nil {
-			return Config{}, nil, fmt.Errorf("%s:%d: %w", name, number, err)
-		}
-		if k == "" {
-			continue
-		}
-		if first, dup := seen[k]; dup {
-			return Config{}, nil, fmt.Errorf("%s:%d: duplicated key %q, first given in line %d", name, number, k, first)
-		}
-		seen[k] = number
-		known := find(k)
-		if known == nil {
-			warnings = append(warnings, Warning{File: name, Line: number, Key: k, Nearest: nearest(k)})
-			continue
-		}
-		if err := known.set(&c, v); err != nil {
-			return Config{}, nil, fmt.Errorf("%s:%d: %s: %w", name, number, k, err)
+		where := Origin{File: name, Line: number}
+		k, v, ok, err := parseLine(strings.TrimSuffix(string(line), "\r"))
+		switch {
+		case err != nil:
+			r.faults.add(Finding{where, "", err.Error()})
+		case ok:
+			r.value(where, k, v, seen)
 		}
 	}
-	if k, other, problem := c.contradiction(); problem != "" {
-		return Config{}, nil, fmt.Errorf("%s:%d: %s: %s", name, max(seen[k], seen[other]), k, problem)
-	}
-	return c, warnings, nil
 }
 
-// contradiction says what no single value shows: which key goes against which other, and how.
-func (c *Config) contradiction() (key, other, problem string) {
-	a, codec := &c.Session.Allow, c.Session.DefaultCodec
-	on := map[string]bool{"VP8": a.VP8, "VP9": a.VP9, "AV1": a.AV1, "H264": a.H264, "H265": a.H265}
-	if !on[codec] {
-		return strings.ToLower(codec), "default_video_codec_type", "is false, but default_video_codec_type is " + codec
-	}
-	if c.Session.PongTimeout <= c.Session.PingInterval {
-		return "websocket_signaling_pong_timeout", "websocket_signaling_ping_interval", "is not longer than websocket_signaling_ping_interval"
-	}
-	return c.portContradiction()
-}
-
-// parseLine returns an empty key for a line without content. A # after the start of a line
-// is part of the value.
-func parseLine(line string) (k, v string, err error) {
+// parseLine returns the two sides of a line. Not ok: it has no content. A # after the start of a
+// line is part of the value, and so is every = but the first.
+func parseLine(line string) (k, v string, ok bool, err error) {
 	if rest := strings.TrimLeft(line, " "); rest == "" || rest[0] == '#' {
-		return "", "", nil
+		return "", "", false, nil
 	}
-	k, v, ok := strings.Cut(line, "=")
-	k, v = strings.TrimSpace(k), strings.TrimSpace(v)
-	if !ok || k == "" {
-		return "", "", fmt.Errorf("invalid line format: want key = value")
+	if !utf8.ValidString(line) {
+		return "", "", false, errors.New("invalid line format: not UTF-8")
 	}
-	return k, v, nil
+	k, v, ok = strings.Cut(line, "=")
+	if !ok {
+		return "", "", false, errors.New("invalid line format: want key = value")
+	}
+	return strings.TrimSpace(k), strings.TrimSpace(v), true, nil
 }
 
-func find(name string) *key {
-	for i := range keys {
-		if keys[i].name == name {
-			return &keys[i]
-		}
+// undocumented begins the names of switches that Sora has for its makers.
+const undocumented = "undoc_"
+
+// value takes up one value. Seen has the keys that the same origin gave before.
+func (r *reader) value(where Origin, name, text string, seen map[string]Origin) {
+	known := byName[name]
+	canonical := name
+	if known != nil {
+		canonical = known.name
 	}
-	return nil
+	if first, twice := seen[canonical]; twice {
+		r.faults.add(Finding{where, name, "duplicated key, first given in " + place(first)})
+		return
+	}
+	seen[canonical] = where
+	if known == nil {
+		r.warnings.add(Finding{where, name, unknown(name, len(r.warnings.list) < maxFindings)})
+		return
+	}
+	r.origins[canonical] = where
+	if err := known.set(&r.config, text); err != nil {
+		r.wrong[canonical] = true
+		r.faults.add(Finding{where, name, err.Error()})
+		return
+	}
+	if given, _ := known.get(&r.config); known.idle != "" && given != known.def {
+		r.warnings.add(Finding{where, name, "accepted, has no effect " + known.idle})
+	}
 }
 
-// nearest returns the known key with the smallest edit distance, if it is small for the
-// length of the name.
-func nearest(name string) string {
-	best, bestDistance := "", 1+len(name)/3
-	if len(name) > 2*maxKey {
-		return ""
+// place says where in the same file, or in the environment.
+func place(o Origin) string {
+	if o.Variable != "" {
+		return o.Variable
 	}
-	for _, k := range keys {
-		if d := distance(name, k.name); d < bestDistance {
-			best, bestDistance = k.name, d
-		}
-	}
-	return best
+	return fmt.Sprintf("line %d", o.Line)
 }
 
-// maxKey bounds the work of distance; the longest key has 37 characters.
-const maxKey = 64
-
-// distance counts the single-byte insertions, deletions and substitutions between a and b
-// (Levenshtein), one row of the table at a time.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// unknown says that a key is not known, and, if that is worth the work, which one is like it.
+func unknown(name string, search bool) string {
+	if strings.HasPrefix(name, undocumented) {
+		return "undocumented switch, has no effect here"
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+	if search {
+		if near := nearest(name); near != "" {
+			return fmt.Sprintf("unknown key, did you mean %q?", near)
 		}
 	}
-	return row[len(b)]
+	return "unknown key"
+}
+
+// end looks at everything together.
+func (r *reader) end() (*Loaded, error) {
+	for _, x := range r.config.contradictions() {
+		// That the other one was wrong is what is to be said.
+		if !r.wrong[x.key] && !r.wrong[x.other] {
+			r.faults.add(Finding{r.later(x.key, x.other), x.key, x.problem})
+		}
+	}
+	if len(r.faults.list) > 0 {
+		return nil, &Faults{List: r.faults.list, More: r.faults.more}
+	}
+	return &Loaded{Config: r.config, Warnings: r.warnings.list, MoreWarnings: r.warnings.more, origins: r.origins}, nil
+}
+
+// later returns where the one of two keys was given that was given last.
+func (r *reader) later(a, b string) Origin {
+	x, y := r.origins[a], r.origins[b]
+	if x.Variable == "" && (y.Variable != "" || y.Line > x.Line) {
+		return y
+	}
+	return x
 }
