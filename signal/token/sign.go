@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
 // Grant is what a token to be signed says.
@@ -29,17 +30,18 @@ type Claim struct {
 }
 
 // Sign makes a token. It refuses to make one that Verify would refuse whatever the
-// channel, so that a mistake is seen by who makes it.
-func (k Key) Sign(g Grant) (string, error) {
+// channel, so that a mistake is seen by who makes it. The warnings are of claims that have
+// no effect, as a server would log them.
+func (k Key) Sign(g Grant) (token string, warnings []string, err error) {
 	if k.sign == nil {
-		return "", fmt.Errorf("key %q can only verify", k.ID)
+		return "", nil, fmt.Errorf("key %q can only verify", k.ID)
 	}
 	if len(g.Channels) == 0 || len(g.Roles) == 0 {
-		return "", errors.New("a token needs a channel and a role")
+		return "", nil, errors.New("a token needs a channel and a role")
 	}
 	payload, err := g.payload()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	header := appendString([]byte(`{"typ":"JWT","alg":`), k.Alg)
 	if k.ID != "" {
@@ -49,24 +51,33 @@ func (k Key) Sign(g Grant) (string, error) {
 	signed := strict64.EncodeToString(header) + "." + strict64.EncodeToString(payload)
 	signature, err := k.method.Sign(signed, k.sign)
 	if err != nil {
-		return "", fmt.Errorf("signing with %s: %w", k.Alg, err)
+		return "", nil, fmt.Errorf("signing with %s: %w", k.Alg, err)
 	}
-	token := signed + "." + strict64.EncodeToString(signature)
+	token = signed + "." + strict64.EncodeToString(signature)
+	answer, err := k.tryOut(token, g)
+	if err != nil {
+		return "", nil, fmt.Errorf("no server would take this token: %w", err)
+	}
+	return token, answer.Warnings, nil
+}
+
+// tryOut verifies a token at the time at which it begins, for the first that it is for.
+func (k Key) tryOut(token string, g Grant) (*webhook.AuthAnswer, error) {
 	if k.ID == "" { // a verifier's keys have names
 		k.ID = "-"
 	}
 	v, err := New([]Key{k})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if _, err := v.Verify(token, g.Issued, exampleOf(g.Channels[0]), g.Roles[0]); err != nil {
-		var e *Error
-		if errors.As(err, &e) && e.Reason == ReasonNotYetValid {
-			return token, nil // it is made for later
-		}
-		return "", fmt.Errorf("no server would take this token: %w", err)
+	now := g.Issued
+	if g.Begins.After(now) {
+		now = g.Begins
 	}
-	return token, nil
+	if !g.Ends.After(now) {
+		return nil, errors.New("it ends before it begins")
+	}
+	return v.Verify(token, now, exampleOf(g.Channels[0]), g.Roles[0])
 }
 
 // taken are the claims that have a field of their own, or that would not do what their
