@@ -13,7 +13,7 @@ import (
 const maxPEM = 1 << 20
 
 // contents looks into the files that are named.
-func (r *reader) contents() {
+func (r *reader) contents(tokenKey func(TokenKey) error) {
 	for i := range keys {
 		k := &keys[i]
 		path, ok := k.get(&r.config)
@@ -33,11 +33,7 @@ func (r *reader) contents() {
 	r.pair("webhook_tls_fullchain_file", w.CertFile, "webhook_tls_privkey_file", w.KeyFile)
 	r.pair("stats_exporter_tls_fullchain_file", e.CertFile, "stats_exporter_tls_privkey_file", e.KeyFile)
 	for _, k := range r.config.Tokens.Keys {
-		data, err := readFile(k.File, maxPEM)
-		if err == nil {
-			err = tokenKey(k.Alg, data)
-		}
-		if err != nil {
+		if err := tokenKey(k); err != nil {
 			r.fileFault("token_keys", k.File, err)
 		}
 	}
@@ -117,15 +113,4 @@ func privateKey(data []byte) error {
 		}
 		return err
 	}
-}
-
-// tokenKey looks whether there can be a key in a file. What it is shows when it is used.
-func tokenKey(algorithm string, data []byte) error {
-	if len(data) == 0 {
-		return errors.New("is empty")
-	}
-	if block, _ := pem.Decode(data); block == nil && algorithm != "HS256" {
-		return errors.New("has no key in the PEM format (BEGIN PUBLIC KEY)")
-	}
-	return nil
 }

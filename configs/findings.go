@@ -61,8 +61,9 @@ func (f *findings) add(found Finding) {
 
 // Faults is the error of a configuration that cannot be used: everything that is wrong with it.
 type Faults struct {
-	List []Finding
-	More int // beyond those in the list
+	List     []Finding
+	More     int       // beyond those in the list
+	Warnings []Finding // what would be warned of beside
 }
 
 // Error returns a line for each fault.

@@ -36,9 +36,9 @@ func Load(path string) (Config, []Finding, error) {
 
 // Read reads what a server starts with: the file at path, if it is not empty, over the defaults,
 // the environment, as os.Environ returns it, over the file, and then it looks into the files of
-// certificates and keys that are named. An error is of type *Faults, but for a file that cannot be
-// read.
-func Read(path string, environ []string) (*Loaded, error) {
+// certificates and keys that are named. What is wrong with a key of tokens, its file included, says
+// tokenKey. An error is of type *Faults, but for a configuration file that cannot be read.
+func Read(path string, environ []string, tokenKey func(TokenKey) error) (*Loaded, error) {
 	r := newReader()
 	if path != "" {
 		data, err := readFile(path, MaxFile)
@@ -48,7 +48,7 @@ func Read(path string, environ []string) (*Loaded, error) {
 		r.file(path, data)
 	}
 	r.environment(environ)
-	r.contents()
+	r.contents(tokenKey)
 	return r.end()
 }
 

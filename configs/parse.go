@@ -128,7 +128,7 @@ func (r *reader) end() (*Loaded, error) {
 		}
 	}
 	if len(r.faults.list) > 0 {
-		return nil, &Faults{List: r.faults.list, More: r.faults.more}
+		return nil, &Faults{List: r.faults.list, More: r.faults.more, Warnings: r.warnings.list}
 	}
 	return &Loaded{Config: r.config, Warnings: r.warnings.list, MoreWarnings: r.warnings.more, origins: r.origins}, nil
 }

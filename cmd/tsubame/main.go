@@ -10,50 +10,82 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"tsubame/configs"
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// subcommands are what the first argument can be instead of a flag. Each returns the exit code.
+var subcommands = map[string]func(args []string, stdout, stderr io.Writer) int{
+	"check-config": checkCommand,
+	"print-config": printCommand,
 }
 
 // run returns the exit code: 0 after an orderly end, 1 when the start or the end failed,
 // 2 for a wrong command line.
-func run(args []string, stderr io.Writer) int {
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if command, ok := subcommands[args[0]]; ok {
+			return command(args[1:], stdout, stderr)
+		}
+	}
 	flags := flag.NewFlagSet("tsubame", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	file := flags.String("c", "", "configuration `file`; without it the defaults hold")
+	flags.Usage = func() {
+		names := slices.Sorted(maps.Keys(subcommands))
+		fmt.Fprintf(stderr, "tsubame [flags]: the server\ntsubame COMMAND: one of %s\n", strings.Join(names, ", "))
+		flags.PrintDefaults()
+	}
+	file := flags.String("c", "", "configuration `file`; without it the defaults and the environment hold")
 	dev := flags.Bool("dev", false, "development: loopback addresses are advertised too (key: dev)")
 	showVersion := flags.Bool("version", false, "print the version and exit")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
+	if code, ok := parseFlags(flags, args); !ok {
+		return code
 	}
 	if *showVersion {
-		fmt.Println("tsubame", buildVersion())
+		fmt.Fprintln(stdout, "tsubame", buildVersion())
 		return 0
 	}
 	if flags.NArg() > 0 {
 		fmt.Fprintf(stderr, "tsubame: unexpected argument %q; the configuration goes behind -c\n", flags.Arg(0))
 		return 2
 	}
-	cfg, warnings, err := load(*file)
+	source := settingsSource{file: *file, dev: *dev, environ: os.Environ}
+	loaded, err := source.read()
 	if err != nil {
-		fmt.Fprintf(stderr, "tsubame: %v\n", err)
+		reportFaults(stderr, err)
 		return 1
 	}
-	cfg.Server.Dev = cfg.Server.Dev || *dev
-	log := newLogger(cfg.Log, stderr)
-	for _, w := range warnings {
-		log.Warn("configuration", "warning", w)
+	return serve(loaded, source, stderr)
+}
+
+// parseFlags reads the flags. Not ok: the process ends with the code.
+func parseFlags(flags *flag.FlagSet, args []string) (code int, ok bool) {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0, false
+	case err != nil:
+		return 2, false
 	}
+	return 0, true
+}
+
+// serve runs the server until a signal ends it, and returns the exit code.
+func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int {
+	cfg, level := loaded.Config, new(slog.LevelVar)
+	level.Set(logLevel(cfg.Log))
+	log := newLogger(cfg.Log, level, stderr)
+	logWarnings(log, loaded)
 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
@@ -66,6 +98,7 @@ func run(args []string, stderr io.Writer) int {
 		return 1
 	}
 	s.ready()
+	settings := reloader{source: source, running: cfg, log: log, targets: []reloadable{levelSetter{level}, s}}
 	for {
 		select {
 		case err := <-s.failed:
@@ -77,6 +110,7 @@ func run(args []string, stderr io.Writer) int {
 			case syscall.SIGUSR1:
 				s.logCounters()
 			case syscall.SIGHUP:
+				settings.reload()
 				s.reload()
 			default:
 				return s.shutdown(sig, signals)
@@ -110,31 +144,21 @@ func (s *server) shutdown(sig os.Signal, signals <-chan os.Signal) int {
 	}
 }
 
-func load(file string) (configs.Config, []string, error) {
-	if file == "" {
-		return configs.Defaults(), nil, nil
-	}
-	cfg, warnings, err := configs.Load(file)
-	if err != nil {
-		return cfg, nil, fmt.Errorf("configuration: %w", err)
-	}
-	texts := make([]string, len(warnings))
-	for i, w := range warnings {
-		texts[i] = w.String()
-	}
-	return cfg, texts, nil
-}
-
-func newLogger(c configs.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
+func newLogger(c configs.Log, level slog.Leveler, w io.Writer) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, opts))
 	}
 	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// logLevel returns the level by its name.
+func logLevel(c configs.Log) slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
 }
 
 // version is set by the Makefile.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 func TestWrongCommandLinesAreRefused(t *testing.T) {
 	for _, args := range [][]string{{"tsubame.conf"}, {"-no-such-flag"}, {"-c"}} {
 		var out bytes.Buffer
-		if code := run(args, &out); code != 2 {
+		if code := run(args, io.Discard, &out); code != 2 {
 			t.Errorf("%v: exit code %d, want 2", args, code)
 		}
 		if !strings.Contains(out.String(), "-c") {
@@ -20,7 +21,7 @@ func TestWrongCommandLinesAreRefused(t *testing.T) {
 
 func TestMissingConfigurationFileStopsTheStart(t *testing.T) {
 	var out bytes.Buffer
-	if code := run([]string{"-c", "/no/such/file.conf"}, &out); code != 1 {
+	if code := run([]string{"-c", "/no/such/file.conf"}, io.Discard, &out); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	if !strings.Contains(out.String(), "/no/such/file.conf") {
