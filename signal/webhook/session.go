@@ -41,7 +41,7 @@ type SessionConnection struct {
 
 // Append appends the body to dst.
 func (e *SessionEvent) Append(dst []byte) []byte {
-	w := writer{b: slices.Grow(dst, 768+len(e.SessionMetadata)+512*len(e.Connections))}
+	w := writer{b: slices.Grow(dst, e.size())}
 	w.begin()
 	w.common(&e.Common)
 	if e.Type != SessionVanished {
@@ -49,6 +49,17 @@ func (e *SessionEvent) Append(dst []byte) []byte {
 	}
 	w.close()
 	return w.b
+}
+
+// size estimates the length of the body, so that a long one is not copied again and again
+// while it grows.
+func (e *SessionEvent) size() int {
+	n := 768 + len(e.SessionMetadata)
+	for i := range e.Connections {
+		c := &e.Connections[i]
+		n += 720 + len(c.ClientID) + len(c.BundleID) + len(c.ConnectionID) + len(c.EventMetadata)
+	}
+	return n
 }
 
 // common writes Common without LogWritten.

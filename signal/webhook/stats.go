@@ -75,16 +75,16 @@ func (s *LocalStats) Append(dst []byte) []byte {
 
 // traffic writes the counters of RTP and RTCP of one direction.
 func (w *writer) traffic(prefix string, t *Traffic) {
-	w.count(prefix+"_bytes", t.Bytes)
-	w.count(prefix+"_packets", t.Packets)
-	w.count(prefix+"_rtp", t.RTP)
-	w.count(prefix+"_rtp_byte_size", t.RTPBytes)
-	w.count(prefix+"_rtcp", t.RTCP)
-	w.count(prefix+"_rtcp_byte_size", t.RTCPBytes)
-	w.count(prefix+"_rtcp_sr", t.SR)
-	w.count(prefix+"_rtcp_rr", t.RR)
-	w.count(prefix+"_rtcp_psfb_pli", t.PLI)
-	w.count(prefix+"_rtcp_psfb_fir", t.FIR)
-	w.count(prefix+"_rtcp_rtpfb_generic_nack", t.NACK)
-	w.count(prefix+"_rtcp_rtpfb_transport_wide", t.TransportWide)
+	w.countOf(prefix, "_bytes", t.Bytes)
+	w.countOf(prefix, "_packets", t.Packets)
+	w.countOf(prefix, "_rtp", t.RTP)
+	w.countOf(prefix, "_rtp_byte_size", t.RTPBytes)
+	w.countOf(prefix, "_rtcp", t.RTCP)
+	w.countOf(prefix, "_rtcp_byte_size", t.RTCPBytes)
+	w.countOf(prefix, "_rtcp_sr", t.SR)
+	w.countOf(prefix, "_rtcp_rr", t.RR)
+	w.countOf(prefix, "_rtcp_psfb_pli", t.PLI)
+	w.countOf(prefix, "_rtcp_psfb_fir", t.FIR)
+	w.countOf(prefix, "_rtcp_rtpfb_generic_nack", t.NACK)
+	w.countOf(prefix, "_rtcp_rtpfb_transport_wide", t.TransportWide)
 }

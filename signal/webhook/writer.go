@@ -42,10 +42,14 @@ func (w *writer) comma() {
 	}
 }
 
-func (w *writer) key(name string) {
+func (w *writer) key(name string) { w.keyOf(name, "") }
+
+// keyOf writes a name that has two parts, which would cost an allocation to join.
+func (w *writer) keyOf(prefix, name string) {
 	w.comma()
 	// Our names need no escapes.
 	w.b = append(w.b, '"')
+	w.b = append(w.b, prefix...)
 	w.b = append(w.b, name...)
 	w.b = append(w.b, '"', ':')
 }
@@ -97,8 +101,10 @@ func (w *writer) given(name string, value int) {
 	}
 }
 
-func (w *writer) count(name string, value uint64) {
-	w.key(name)
+func (w *writer) count(name string, value uint64) { w.countOf(name, "", value) }
+
+func (w *writer) countOf(prefix, name string, value uint64) {
+	w.keyOf(prefix, name)
 	w.b = strconv.AppendUint(w.b, value, 10)
 }
 
@@ -127,9 +133,13 @@ func (w *writer) rawIf(name string, json []byte) {
 
 const timestampLayout = "2006-01-02T15:04:05.000000Z"
 
-// timestamp writes RFC 3339 in UTC with microseconds.
 func (w *writer) timestamp(name string, t time.Time) {
 	w.key(name)
+	w.instant(t)
+}
+
+// instant writes RFC 3339 in UTC with microseconds.
+func (w *writer) instant(t time.Time) {
 	w.b = append(w.b, '"')
 	w.b = t.UTC().AppendFormat(w.b, timestampLayout)
 	w.b = append(w.b, '"')
@@ -144,9 +154,10 @@ func (w *writer) timestampIf(name string, t time.Time) {
 // moment writes a time in both of the forms in which bodies tell it: <name>_time in seconds
 // since 1970 and <name>_timestamp.
 func (w *writer) moment(name string, t time.Time) {
-	w.key(name + "_time")
+	w.keyOf(name, "_time")
 	w.b = strconv.AppendInt(w.b, t.Unix(), 10)
-	w.timestamp(name+"_timestamp", t)
+	w.keyOf(name, "_timestamp")
+	w.instant(t)
 }
 
 func (w *writer) role(r sora.Role) {
