@@ -143,18 +143,18 @@ func TestASessionThatHearsNothingEnds(t *testing.T) {
 // A process that did not run for a while does not make up for what it missed.
 func TestMissedUpdatesAreLeftOut(t *testing.T) {
 	r := quietRegistry()
-	r.cfg.Notify, r.cfg.UpdatedInterval = true, time.Minute
+	r.cfg.UpdatedInterval = time.Minute
 	a := newActor(r, "room")
 	p := newPeer(r, r.NewSession(time.Now()), quiet{}, "")
-	a.join(command{kind: join, peer: p})
+	a.join(command{kind: join, peer: p, member: &session.Member{Notify: true}})
 	a.announce(p.member, nil)
 	p.take()
 	now := p.member.since.Add(10*time.Minute + time.Second)
 	a.update(now)
-	if n := len(p.take()); n != 1 || !p.member.updateAt.Equal(now.Add(time.Minute)) {
-		t.Errorf("%d updates, the next in %v", n, p.member.updateAt.Sub(now))
+	if n := len(p.take()); n != 1 || !p.member.turns[notifyRound].at.Equal(now.Add(time.Minute)) {
+		t.Errorf("%d updates, the next in %v", n, p.member.turns[notifyRound].at.Sub(now))
 	}
-	a.leave(p.member)
+	a.leave(p.member, &session.Close{})
 	a.update(now.Add(time.Hour))
 	if n := len(p.take()); n != 0 {
 		t.Errorf("%d updates of who left", n)

@@ -19,6 +19,7 @@ import (
 
 	"tsubame/media/param"
 	"tsubame/signal/session"
+	"tsubame/signal/webhook"
 )
 
 // Plane is what signaling needs of the media plane.
@@ -104,7 +105,30 @@ type Config struct {
 	// UpdatedInterval is between two connection.updated of one connection; 0: there are
 	// none.
 	UpdatedInterval time.Duration
-	Log             *slog.Logger
+
+	// Hooks is the application; nil: nobody is asked or told anything. HookTimeout is the
+	// longest that its answer may take, and a bit more.
+	Hooks       Hooks
+	HookTimeout time.Duration
+	// SessionGrace is how long a channel's session outlives its last connection, so that who
+	// comes back finds it; 0: not at all.
+	SessionGrace time.Duration
+	// Between two connection.updated of one connection, and two session.updated, for the
+	// application; 0: there are none.
+	ConnectionUpdated time.Duration
+	SessionUpdated    time.Duration
+	// LegacySignalingError has connection.failed tell of clients too whose connect could not
+	// be read.
+	LegacySignalingError bool
+	// StatsWanted hands every client's statistics to Hooks; otherwise only of those for whom
+	// the application has asked for it.
+	StatsWanted  bool
+	LogSignaling bool // Hooks.Signaling is called
+	// Reach is Candidates and TURNURLs for a client that the application has told apart; nil:
+	// all clients are told the same.
+	Reach func(session.Reach) (candidates, turnURLs []string)
+
+	Log *slog.Logger
 }
 
 // Registry knows every channel and every session.
@@ -125,6 +149,8 @@ type Registry struct {
 	channels map[string]*actor
 	peers    map[*Peer]struct{}
 	joining  list.List // of *Peer, oldest first
+	asking   int       // authentications that have not been answered, whoever has gone meanwhile
+	idling   int       // channels whose session waits for its end
 	closing  bool
 }
 
@@ -136,6 +162,8 @@ func NewRegistry(cfg Config) *Registry {
 	r := &Registry{cfg: cfg, session: cfg.Session, log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait,
 		channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
 	r.session.Fingerprint = cfg.Plane.Fingerprint()
+	r.session.Defaults.NotifyOff = !cfg.Notify
+	r.session.Ask, r.session.AskTimeout = cfg.Hooks != nil, cfg.HookTimeout
 	if r.session.JoinTimeout == 0 {
 		r.session.JoinTimeout = 10 * time.Second
 	}
@@ -166,7 +194,7 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 		refuse = session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown}
 	case r.cfg.MaxConnections > 0 && len(r.peers) >= r.cfg.MaxConnections:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerFull}
-	case r.cfg.MaxJoining > 0 && r.countJoining(p.began) >= r.cfg.MaxJoining:
+	case r.cfg.MaxJoining > 0 && max(r.countJoining(p.began), r.asking) >= r.cfg.MaxJoining:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}
 	}
 	if refuse.Code != 0 {
@@ -227,31 +255,41 @@ func (r *Registry) Counts() (channels, sessions int) {
 }
 
 // Joining returns how many sessions are between connect and established at this moment,
-// those left out that have been for longer than JoiningFor.
+// those left out that have been for longer than JoiningFor; or how many authentications are
+// under way, if these are more.
 func (r *Registry) Joining() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.countJoining(time.Now())
+	return max(r.countJoining(time.Now()), r.asking)
 }
 
 // acquire returns the actor of a channel for one session, and starts it if the channel has
-// nobody. Counting under the registry's lock is what keeps a join from meeting an actor
-// that is about to end.
+// none. Counting under the registry's lock is what keeps a join from meeting an actor that has
+// ended.
 func (r *Registry) acquire(id string) *actor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.channels[id]
-	if a == nil {
+	if a == nil || a.over {
+		old := a
 		a = newActor(r, id)
+		if old != nil {
+			a.before = old.done
+		}
 		r.channels[id] = a
 		r.running.Add(1)
 		go a.run()
+	}
+	if a.idling {
+		a.idling = false
+		r.idling--
 	}
 	a.refs++
 	return a
 }
 
-// release gives back what acquire returned. With the last one the actor ends.
+// release gives back what acquire returned. With the last one the actor is told that it may
+// end.
 func (r *Registry) release(a *actor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -259,9 +297,18 @@ func (r *Registry) release(a *actor) {
 		panic("channel: released more often than acquired")
 	}
 	if a.refs == 0 {
-		delete(r.channels, a.id)
-		close(a.stop)
+		a.signalIdle()
 	}
+}
+
+// countsOf returns the established connections of a channel.
+func (r *Registry) countsOf(id string) webhook.Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.channels[id]; a != nil {
+		return a.countsNow()
+	}
+	return webhook.Counts{}
 }
 
 // ErrNotInTime says that sessions were still ending when Close had to return.
@@ -274,6 +321,11 @@ func (r *Registry) Close(ctx context.Context) error {
 	r.closing = true
 	for p := range r.peers {
 		p.mustPost(session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown})
+	}
+	for _, a := range r.channels {
+		if a.refs == 0 {
+			a.signalIdle()
+		}
 	}
 	r.mu.Unlock()
 	ended := make(chan struct{})

@@ -143,6 +143,10 @@ func (a *actor) tellUpTo(now time.Time, end int) {
 // catchUp tells a member what it has not been told of what is pending.
 func (a *actor) catchUp(o *member) {
 	g := &a.gathering
+	if !o.Notify {
+		o.told = g.all
+		return
+	}
 	first := g.all - len(g.pending)
 	g.scratch = g.scratch[:0]
 	for _, p := range g.pending[max(0, o.told-first):] {

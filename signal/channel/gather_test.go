@@ -16,14 +16,14 @@ type crew struct {
 
 func newCrew(t *testing.T) *crew {
 	r := quietRegistry()
-	r.cfg.Notify, r.session.Gather = true, 100*time.Millisecond
+	r.session.Gather = 100 * time.Millisecond
 	return &crew{t, newActor(r, "room")}
 }
 
 // enter adds a member of a bundle, established.
 func (c *crew) enter(bundle string) *member {
 	p := newPeer(c.a.registry, c.a.registry.NewSession(time.Now()), quiet{}, "")
-	c.a.join(command{kind: join, peer: p, member: session.Member{BundleID: bundle}})
+	c.a.join(command{kind: join, peer: p, member: &session.Member{BundleID: bundle, Notify: true}})
 	c.a.announce(p.member, nil)
 	p.take()
 	return p.member
@@ -114,7 +114,7 @@ func TestALargeChannelTellsAFewAtATime(t *testing.T) {
 	c.hears("the last one", last)
 	c.say(now, a, "2") // who has not been told of the first hears both
 	left := c.a.members[2]
-	c.a.leave(left) // one of those who have been told leaves: nobody is skipped
+	c.a.leave(left, &session.Close{}) // one of those who have been told leaves: nobody is skipped
 	gone := string(c.a.pending[2].event.(session.Notify).JSON)
 	late := c.enter("L")
 	created := string(c.a.pending[3].event.(session.Notify).JSON)

@@ -1,7 +1,9 @@
 package channel
 
 import (
+	"cmp"
 	"container/list"
+	"context"
 	"sync"
 	"time"
 
@@ -28,12 +30,14 @@ type Peer struct {
 	registry  *Registry
 	machine   *session.Session
 	transport Transport
-	remote    string        // address of the client
-	began     time.Time     // when its connect was accepted
-	joining   *list.Element // in registry.joining, guarded by its mu; nil: not there
-	overTCP   overTCP
-	inbox     chan session.Event
-	done      chan struct{}
+	remote    string // address of the client
+	// What connect has decided for good.
+	channelID, connectionID string
+	began                   time.Time     // when its connect was accepted
+	joining                 *list.Element // in registry.joining, guarded by its mu; nil: not there
+	overTCP                 overTCP
+	inbox                   chan session.Event
+	done                    chan struct{}
 
 	mu      sync.Mutex
 	queue   []session.Event
@@ -44,7 +48,9 @@ type Peer struct {
 
 	// Of the goroutine only.
 	timer   *time.Timer
-	due     time.Time // what it is set to
+	cancel  context.CancelFunc // of the authentication; nil: nobody was asked
+	told    bool               // it has been announced
+	due     time.Time          // what it is set to
 	conn    Conn
 	actor   *actor
 	actions []session.Action // what is being carried out; empty in between
@@ -54,8 +60,9 @@ type Peer struct {
 
 // newPeer returns a session that is idle only after run.
 func newPeer(r *Registry, s *session.Session, t Transport, remote string) *Peer {
-	return &Peer{registry: r, machine: s, transport: t, remote: remote, began: time.Now(), inbox: make(chan session.Event, inboxSize),
-		done: make(chan struct{}), running: true}
+	m := s.Member()
+	return &Peer{registry: r, machine: s, transport: t, remote: remote, channelID: m.ChannelID, connectionID: m.ConnectionID, began: time.Now(),
+		inbox: make(chan session.Event, inboxSize), done: make(chan struct{}), running: true}
 }
 
 // Deliver hands over an event of the transport: Message, Malformed or Vanished. It waits
@@ -239,6 +246,9 @@ func (p *Peer) end() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
+	if p.cancel != nil {
+		p.cancel()
+	}
 	p.mu.Lock()
 	p.over, p.queue, p.spare = true, nil, nil
 	p.mu.Unlock()
@@ -297,6 +307,7 @@ func (p *Peer) carryOut() {
 func (p *Peer) do(action session.Action) {
 	switch a := action.(type) {
 	case session.Send:
+		p.logSent(a.JSON)
 		if !p.transport.Send(a.JSON) {
 			p.result(session.Kicked{Code: session.CodeError, Reason: session.ReasonSlowReader})
 		}
@@ -304,12 +315,18 @@ func (p *Peer) do(action session.Action) {
 		p.ended(a)
 	case session.Log:
 		p.note(a)
+	case session.Authenticate:
+		p.authenticate(a)
+	case session.CancelAuthentication:
+		p.cancel()
+	case session.Report:
+		p.report(a.JSON)
 	case session.OpenMedia:
-		p.result(p.open())
+		p.result(p.open(a.Reach))
 	case session.SetRemote:
 		p.conn.SetRemote(a.Remote)
 	case session.RestartICE:
-		p.result(p.restartICE())
+		p.result(p.restartICE(a.Reach))
 	case session.Publish:
 		id, err := p.conn.Publish(a.Publish)
 		p.result(session.Published{MID: a.Publish.MID, Track: id, OK: err == nil})
@@ -329,13 +346,15 @@ func (p *Peer) do(action session.Action) {
 	case session.Update:
 		p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
 	case session.Leave:
-		p.actor.mail <- command{kind: leave, peer: p}
+		if p.actor != nil { // it may have had no room for the join
+			p.actor.mail <- command{kind: leave, peer: p, end: &a.End}
+		}
 	default:
 		panic("channel: unknown action")
 	}
 }
 
-func (p *Peer) open() session.Event {
+func (p *Peer) open(reach session.Reach) session.Event {
 	conn, err := p.registry.cfg.Plane.Open(p.mediaEvent)
 	if err != nil {
 		p.registry.faults.Log("no room for a media connection", append(p.attributes(), "error", err)...)
@@ -347,15 +366,17 @@ func (p *Peer) open() session.Event {
 		named.SetName(m.ChannelID, m.ConnectionID)
 	}
 	ufrag, password := conn.Credentials()
-	return session.Opened{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates(), ICEServer: p.iceServer()}
+	candidates, urls := p.registry.reach(reach)
+	return session.Opened{Ufrag: ufrag, Password: password, Candidates: candidates, ICEServer: p.iceServer(urls)}
 }
 
-func (p *Peer) restartICE() session.Event {
+func (p *Peer) restartICE(reach session.Reach) session.Event {
 	ufrag, password, err := p.conn.RestartICE()
 	if err != nil {
 		return session.RestartRefused{}
 	}
-	return session.Restarted{Ufrag: ufrag, Password: password, Candidates: p.registry.cfg.Candidates()}
+	candidates, _ := p.registry.reach(reach)
+	return session.Restarted{Ufrag: ufrag, Password: password, Candidates: candidates}
 }
 
 func (p *Peer) mediaEvent(e MediaEvent) {
@@ -372,7 +393,7 @@ func (p *Peer) mediaEvent(e MediaEvent) {
 	case MediaHeard:
 		p.post(session.MediaHeard{})
 	case MediaUnstable:
-		if p.registry.cfg.Notify {
+		if p.registry.cfg.Notify || p.registry.cfg.Hooks != nil { // who may switch it on for a client
 			p.post(session.MediaUnstable{Level: e.Level})
 		}
 	}
@@ -383,7 +404,7 @@ func (p *Peer) join(m session.Member) {
 	wait := time.NewTimer(p.registry.joinWait)
 	defer wait.Stop()
 	select {
-	case a.mail <- command{kind: join, peer: p, member: m}:
+	case a.mail <- command{kind: join, peer: p, member: &m}:
 		p.actor = a
 	case <-wait.C:
 		p.registry.release(a)
@@ -400,9 +421,10 @@ func (p *Peer) attributes() []any {
 }
 
 func (p *Peer) established() {
+	p.told = true
 	p.registry.joined(p)
 	m := p.machine.Member()
-	p.registry.log.Info("session established", append(p.attributes(), "client", m.Client, "environment", m.Environment, "transport", p.transportType())...)
+	p.registry.log.Info("session established", append(p.attributes(), "client", cmp.Or(m.Client.SoraClient, m.Client.Libwebrtc), "environment", m.Client.Environment, "transport", p.transportType())...)
 }
 
 // note writes what the machine finds worth a line. Clients cause it, so that it is sampled.
@@ -416,7 +438,15 @@ func (p *Peer) note(l session.Log) {
 // what else happens.
 func (p *Peer) ended(c session.Close) {
 	p.transport.Close(c.Code, c.Reason)
-	p.registry.Closes.CountClose(c.Code, c.Reason)
+	counted := c.Reason
+	if c.Foreign {
+		counted = session.ReasonDenied
+	}
+	p.registry.Closes.CountClose(c.Code, counted)
+	if !p.told {
+		m := p.machine.Member()
+		p.registry.failed(&m, c, statsOf(p.conn))
+	}
 	attributes := append(p.attributes(), "code", c.Code, "reason", c.Reason)
 	if c.Code == session.CodeError {
 		p.registry.faults.Log("session refused or aborted", append(attributes, "detail", c.Detail)...)

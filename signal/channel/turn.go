@@ -3,6 +3,7 @@ package channel
 import (
 	"sync/atomic"
 
+	"tsubame/signal/session"
 	"tsubame/signal/sora"
 )
 
@@ -27,14 +28,21 @@ func (p *Peer) transportType() string {
 }
 
 // iceServer is what the client is told of our TURN server. Called once conn is there.
-func (p *Peer) iceServer() sora.ICEServer {
-	urls := p.registry.cfg.TURNURLs
-	if urls == nil {
-		return sora.ICEServer{}
-	}
-	s := sora.ICEServer{URLs: urls()}
-	if len(s.URLs) > 0 {
+func (p *Peer) iceServer(urls []string) sora.ICEServer {
+	s := sora.ICEServer{URLs: urls}
+	if len(urls) > 0 {
 		s.Username, s.Credential = p.conn.TURNCredentials()
 	}
 	return s
+}
+
+// reach returns how a client is told to reach us.
+func (r *Registry) reach(to session.Reach) (candidates, turnURLs []string) {
+	if to != (session.Reach{}) && r.cfg.Reach != nil {
+		return r.cfg.Reach(to)
+	}
+	if r.cfg.TURNURLs != nil {
+		turnURLs = r.cfg.TURNURLs()
+	}
+	return r.cfg.Candidates(), turnURLs
 }

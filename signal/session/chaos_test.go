@@ -1,6 +1,7 @@
 package session
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"tsubame/media/param"
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
 // drawMessage returns anything that a client can say, sense or not.
@@ -49,7 +51,7 @@ func drawEvent(t *rapid.T, w *world) Event {
 		return rapid.SampledFrom([]Event{Malformed{"INVALID-JSON", "here"}, Vanished{}, Kicked{CodeNormal, ReasonShutdown}, MediaClosed{MediaConsentLost},
 			MediaClosed{MediaDTLSClosed}, MediaClosed{MediaBadFingerprint}, MediaClosed{MediaDTLSFailed}, MediaClosed{MediaRequested}, MediaClosed{"new"}}).Draw(t, "how")
 	}
-	switch rapid.IntRange(0, 10).Draw(t, "event") {
+	switch rapid.IntRange(0, 11).Draw(t, "event") {
 	case 0, 1:
 		return drawMessage(t, w)
 	case 2:
@@ -66,6 +68,9 @@ func drawEvent(t *rapid.T, w *world) Event {
 		return rapid.SampledFrom([]Event{Joined{SessionID: "S", Remotes: []RemoteChanged{{"A", pairOf(10)}}}, Joined{}, JoinRefused{ReasonServerBusy}}).Draw(t, "joined")
 	case 8:
 		return rapid.SampledFrom([]Event{Announced{JSON: notification("self")}, Announced{}}).Draw(t, "announced")
+	case 10:
+		return rapid.SampledFrom([]Event{Authenticated{&webhook.AuthAnswer{Allowed: true, Notify: sora.False}}, Authenticated{&webhook.AuthAnswer{ConnectionLifetime: time.Second}},
+			Denied{"NO", ""}, Denied{}, Denied{strings.Repeat("X", 200), "long"}}).Draw(t, "verdict")
 	case 9:
 		return rapid.SampledFrom([]Event{MediaSilent{}, MediaSilent{}, MediaLapsed{}, MediaHeard{}, MediaUnstable{2}, MediaUnstable{0}, restarted, RestartRefused{}}).Draw(t, "path")
 	}
@@ -115,6 +120,8 @@ func TestAnySequenceOfEventsEndsInADocumentedState(t *testing.T) {
 func chaos(t *rapid.T, reached map[State]int, reOffered *int) {
 	cfg := statsConfig()
 	cfg.Rand = newSeeded(rapid.Byte().Draw(t, "seed"))
+	cfg.Ask, cfg.AskTimeout = rapid.Bool().Draw(t, "ask"), time.Second
+	cfg.Defaults.NotifyICEState = rapid.Bool().Draw(t, "ice_state")
 	cfg.Allow.H264Params = rapid.Bool().Draw(t, "h264_params")
 	w := newWorld(t.Fatalf, cfg)
 	w.chaos = true

@@ -7,34 +7,84 @@ import (
 
 	"tsubame/signal/offer"
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
-// connect takes the first message: who the client is and what holds for it is decided here
-// and does not change any more.
+// connect takes the first message. What the client may not ask for is refused whatever
+// others would say; the rest is decided when they have been asked.
 func (s *Session) connect(now time.Time, c *sora.Connect) {
-	if reason := refuse(c, &s.cfg.Allow); reason != "" {
-		s.close(CodeError, reason)
-		return
-	}
 	newID := s.cfg.NewID
 	if newID == nil {
 		newID = sora.NewID
 	}
-	id := newID()
-	layers := Layers{Configuration: s.cfg.layer(id), Connect: connectLayer(c)}
-	s.settings = layers.Resolve()
-	if reason, detail := s.settings.unusable(c.Role, &s.cfg.Allow); reason != "" {
+	s.member = Member{
+		ChannelID: c.ChannelID, ConnectionID: newID(), ClientID: c.ClientID, BundleID: c.BundleID, Role: c.Role,
+		Client: webhook.Client{SoraClient: c.SoraClient, Libwebrtc: c.Libwebrtc, Environment: c.Environment},
+	}
+	if reason := refuse(c, &s.cfg.Allow); reason != "" {
+		s.close(CodeError, reason)
+		return
+	}
+	s.layers = &Layers{Configuration: s.cfg.layer(s.member.ConnectionID), Connect: connectLayer(c)}
+	s.oldStyle = knowsOnlyUpdate(c)
+	if !s.cfg.Ask {
+		s.admit(now)
+		return
+	}
+	r := webhook.NewAuthRequest(c)
+	r.ConnectionID = s.member.ConnectionID
+	s.state, s.stageBy = Authenticating, now.Add(s.cfg.AskTimeout)
+	s.do(Authenticate{Request: r, Token: cmp.Or(c.AccessToken(), s.bearer)})
+	s.bearer = ""
+}
+
+func (s *Session) authenticated(now time.Time, e Authenticated) {
+	if s.state != Authenticating {
+		return
+	}
+	s.layers.Auth = authLayer(e.Answer)
+	s.admit(now)
+}
+
+// maxDenied is the most bytes of a reason that is somebody else's text. A close frame has room
+// for 123 (RFC 6455 section 5.5).
+const maxDenied = 100
+
+func (s *Session) denied(e Denied) {
+	if s.state != Authenticating {
+		return
+	}
+	if e.Reason == "" {
+		e.Reason = ReasonAuthFailure
+	}
+	if len(e.Reason) > maxDenied {
+		e.Reason = strings.ToValidUTF8(e.Reason[:maxDenied], "")
+	}
+	s.state = Opening // nobody is being asked any more
+	s.end(Close{Code: CodeError, Reason: e.Reason, Detail: e.Detail, Foreign: true})
+}
+
+// admit goes on with a client who may connect. Who it is and what holds for it is decided here
+// and does not change any more.
+func (s *Session) admit(now time.Time) {
+	s.state, s.stageBy = Opening, now.Add(s.cfg.JoinTimeout)
+	if s.cfg.Ask {
+		s.stageBy = s.stageBy.Add(s.cfg.AskTimeout) // the channel asks too
+	}
+	s.settings = s.layers.Resolve()
+	v, m := &s.settings, &s.member
+	if reason, detail := v.unusable(m.Role, &s.cfg.Allow); reason != "" {
 		s.fault(reason, detail)
 		return
 	}
-	s.member = Member{
-		ChannelID: c.ChannelID, ConnectionID: id, ClientID: s.settings.ClientID, BundleID: s.settings.BundleID,
-		Role: c.Role, Audio: s.settings.Audio.On, Video: s.settings.Video.On, NotifyMetadata: s.settings.NotifyMetadata,
-		Client: cmp.Or(c.SoraClient, c.Libwebrtc), Environment: c.Environment,
+	m.ClientID, m.BundleID, m.Audio, m.Video, m.Notify = v.ClientID, v.BundleID, v.Audio.On, v.Video.On, v.Notify
+	m.AuthnMetadata, m.AuthzMetadata, m.MetadataExt = v.AuthnMetadata, v.AuthzMetadata, v.MetadataExt
+	m.EventMetadata, m.Media, m.RecordingBlock, m.StatsExporter = v.EventMetadata, v.media(m.Role), v.RecordingBlock, v.StatsExporter
+	m.WantsStats = v.StatsExporter || s.layers.Auth.RTCStats == sora.True
+	if v.Lifetime > 0 {
+		s.lifeBy = now.Add(v.Lifetime)
 	}
-	s.oldStyle = knowsOnlyUpdate(c)
-	s.state, s.stageBy = Opening, now.Add(s.cfg.JoinTimeout)
-	s.do(OpenMedia{})
+	s.do(OpenMedia{Reach: v.Reach})
 }
 
 // knowsOnlyUpdate reports whether a client ends its session over a re-offer, as go-sora does
@@ -65,6 +115,12 @@ func (s *Session) onJoined(now time.Time, e Joined) {
 	if s.state != Joining {
 		return
 	}
+	s.sessionID = e.SessionID
+	if e.Handed != nil {
+		s.layers.Session = *e.Handed
+		s.settings = s.layers.Resolve()
+	}
+	s.layers = nil
 	for _, r := range e.Remotes {
 		s.remoteChanged(r)
 	}
@@ -73,7 +129,7 @@ func (s *Session) onJoined(now time.Time, e Joined) {
 	*text = s.offer.AppendOffer((*text)[:0])
 	o := sora.Offer{
 		SDP: *text, ChannelID: s.member.ChannelID, ConnectionID: s.member.ConnectionID,
-		SessionID: e.SessionID, Version: s.cfg.Version, ICEServer: s.server, RelayOnly: s.cfg.RelayOnly,
+		SessionID: e.SessionID, Version: s.cfg.Version, ICEServer: s.server, RelayOnly: s.cfg.RelayOnly || s.settings.Reach.relayOnly(),
 	}
 	s.server = sora.ICEServer{} // re-offers do not repeat it
 	o.AudioMID, o.VideoMID = s.offer.MIDs()

@@ -114,7 +114,7 @@ func TestIdsOfTheClientAreKept(t *testing.T) {
 	message, p := offered(t, cfg, "sendrecv", `"client_id":"me","bundle_id":"us","signaling_notify_metadata":{"a":1},"metadata":"secret"`)
 	has(t, message, `"client_id":"me"`, `"bundle_id":"us"`, `"connection_id":"SELF"`)
 	hasNot(t, message, "secret")
-	if m := p.s.Member(); m.ClientID != "me" || m.BundleID != "us" || m.ConnectionID != "SELF" || string(m.NotifyMetadata) != `{"a":1}` {
+	if m := p.s.Member(); m.ClientID != "me" || m.BundleID != "us" || m.ConnectionID != "SELF" || string(m.AuthnMetadata) != `{"a":1}` {
 		t.Errorf("member %+v", m)
 	}
 }

@@ -150,6 +150,7 @@ client: connect sendonly
 media: opened
 	channel: join room
 channel: refused SERVER-BUSY
+	channel: leave
 	media: close
 	server: close 4490 SERVER-BUSY
 `)

@@ -20,7 +20,7 @@ func (s *Session) answer(now time.Time, sdp string) {
 	s.answerBy = time.Time{}
 	s.path.answered(now)
 	if s.state == WaitAnswer {
-		s.state, s.stageBy = WaitEstablished, now.Add(s.cfg.CreatedTimeout)
+		s.state, s.stageBy = WaitEstablished, now.Add(s.settings.CreatedTimeout)
 		s.startPings(now)
 	}
 	if a.RemoteChanged {

@@ -8,6 +8,7 @@ import (
 	"tsubame/signal/offer"
 	"tsubame/signal/offer/offertest"
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
 // world plays everything around one session, lets the client, media and the channel do what
@@ -25,6 +26,7 @@ type world struct {
 	self       bool // own connection.created is out
 	mediaOpen  bool
 	inChannel  bool
+	asking     bool // an authentication is under way
 	announced  bool
 	closed     bool
 	nextTrack  uint32
@@ -66,8 +68,8 @@ func (w *world) happens(e Event) {
 	switch e := e.(type) {
 	case Opened:
 		w.mediaOpen = w.mediaOpen || w.s.State() == Opening
-	case JoinRefused:
-		w.inChannel = w.inChannel && w.s.State() != Joining
+	case Authenticated, Denied:
+		w.asking = w.asking && w.s.State() != Authenticating
 	case Announced:
 		// Without a notification there is none to wait for.
 		w.self = w.self || w.s.State() == Established && e.JSON == nil
@@ -117,11 +119,26 @@ func (w *world) check(a Action) {
 		w.sent(string(a.JSON))
 	case Close:
 		w.closed = true
-		if w.mediaOpen || w.inChannel {
+		if w.mediaOpen || w.inChannel || w.asking {
 			w.fail("closed with media %v, channel %v", w.mediaOpen, w.inChannel)
 		}
 		if a.Code != 0 && a.Code != CodeNormal && a.Code != CodeError || !reasonForm.MatchString(a.Reason) || len(a.Reason) > 123 {
 			w.fail("close %d %q", a.Code, a.Reason)
+		}
+	case Authenticate:
+		if a.Request.ConnectionID == "" || w.asking {
+			w.fail("asked %+v", a.Request)
+		}
+		w.asking = true
+		w.queue = append(w.queue, Authenticated{&webhook.AuthAnswer{Allowed: true}})
+	case CancelAuthentication:
+		if !w.asking {
+			w.fail("cancelled what nobody asked")
+		}
+		w.asking = false
+	case Report:
+		if !w.asked {
+			w.fail("reported what nobody asked for")
 		}
 	case OpenMedia:
 		w.queue = append(w.queue, opened)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"time"
 
 	"tsubame/signal/sora"
@@ -59,7 +60,7 @@ func (s *Session) restartICE(now time.Time) {
 	}
 	s.path.at = now.Add(s.path.gap)
 	s.path.gap = min(2*s.path.gap, restartMost)
-	s.do(RestartICE{})
+	s.do(RestartICE{Reach: s.settings.Reach})
 }
 
 // restarted has the next re-offer, which renegotiate sends at once, name the new credentials. Media
@@ -105,4 +106,26 @@ func (s *Session) tellNetwork(now time.Time) {
 	}
 	n.said, n.next = n.level, now.Add(networkEvery)
 	s.send(sora.AppendNetworkStatus(nil, now, n.level))
+}
+
+// What an ICE connection can be, in the words of browsers (RTCIceConnectionState).
+const (
+	iceChecking     = "" // as the zero value has it
+	iceConnected    = "connected"
+	iceDisconnected = "disconnected" // nothing comes any more
+	iceFailed       = "failed"       // and consent has lapsed
+)
+
+// iceState is how the client's ICE connection is, and as what the client knows it.
+type iceState struct{ is, said string }
+
+// tellICE tells the client how its ICE connection has changed, if it is to know: what comes of
+// it together is told as one change. Media says so seconds apart at most.
+func (s *Session) tellICE(now time.Time) {
+	if s.ice.is == s.ice.said || s.state != Established || !s.announced || !s.settings.Notify || !s.settings.NotifyICEState {
+		return
+	}
+	m := &s.member
+	s.send(sora.AppendICEState(nil, now, m.ClientID, m.BundleID, m.ConnectionID, s.ice.is, cmp.Or(s.ice.said, "checking")))
+	s.ice.said = s.ice.is
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -27,14 +28,26 @@ func (s *Session) Stats() Stats { return s.stats }
 // startPings starts asking whether the client is alive, once it can answer.
 func (s *Session) startPings(now time.Time) {
 	s.pingAt, s.pongBy = now.Add(s.cfg.PingInterval), now.Add(s.cfg.PongTimeout)
-	s.statsAt = now.Add(s.cfg.StatsInterval)
+	s.statsAt = now.Add(s.statsEvery())
+}
+
+// statsDefault is between pings that ask for statistics where only the application wants them.
+const statsDefault = time.Minute
+
+// statsEvery returns the time between them; 0: there are none.
+func (s *Session) statsEvery() time.Duration {
+	if !s.settings.RTCStats && !s.settings.StatsExporter {
+		return 0
+	}
+	return cmp.Or(s.cfg.StatsInterval, statsDefault)
 }
 
 func (s *Session) ping(now time.Time) {
 	s.pingAt = now.Add(s.cfg.PingInterval)
-	stats := s.cfg.StatsInterval > 0 && !now.Before(s.statsAt)
+	every := s.statsEvery()
+	stats := every > 0 && !now.Before(s.statsAt)
 	if stats {
-		s.statsAt, s.statsAsked = now.Add(s.cfg.StatsInterval), true
+		s.statsAt, s.statsAsked = now.Add(every), true
 	}
 	s.send(sora.AppendPing(nil, stats))
 }
@@ -53,6 +66,9 @@ func (s *Session) pong(now time.Time, m *sora.Message) {
 	s.statsAsked = false
 	if !tooLong {
 		s.stats.JSON, s.stats.At = m.Stats, now
+		if s.cfg.Ask {
+			s.do(Report{JSON: m.Stats})
+		}
 		return
 	}
 	if s.stats.Dropped++; s.stats.Dropped == 1 {

@@ -10,11 +10,12 @@ const (
 // protocol's; messages that cannot be decoded add those of package sora, answers those of
 // package offer.
 const (
-	ReasonDisconnect  = "TYPE-DISCONNECT" // the client asked for it
-	ReasonPeerClosed  = "PEER-CLOSED"     // the client closed its DTLS association
-	ReasonShutdown    = "SHUTDOWN"        // the server ends
-	ReasonVanished    = "VANISHED"        // the transport was gone: never on the wire
-	ReasonMediaClosed = "MEDIA-CLOSED"    // media was closed at our own request
+	ReasonDisconnect  = "TYPE-DISCONNECT"  // the client asked for it
+	ReasonPeerClosed  = "PEER-CLOSED"      // the client closed its DTLS association
+	ReasonShutdown    = "SHUTDOWN"         // the server ends
+	ReasonVanished    = "VANISHED"         // the transport was gone: never on the wire
+	ReasonMediaClosed = "MEDIA-CLOSED"     // media was closed at our own request
+	ReasonLifetime    = "LIFETIME-EXPIRED" // the connection has lasted as long as it may
 
 	ReasonConnectTimeout     = "CONNECT-WAIT-TIMEOUT-ERROR"
 	ReasonAnswerTimeout      = "ANSWER-TIMEOUT-ERROR"
@@ -30,6 +31,13 @@ const (
 	ReasonConsentLost        = "CONSENT-LOST"       // no valid check for 30 s
 	ReasonBundleIDNotAllowed = "BUNDLE-ID-NOT-ALLOWED"
 	ReasonDTLSFailed         = "DTLS-FAILED" // the handshake
+
+	// Whoever authenticates gives a reason of its own, of at most maxDenied bytes, or none.
+	ReasonDenied          = "AUTHENTICATION-DENIED"         // stands for all of them where they are counted
+	ReasonAuthFailure     = "AUTHENTICATION-FAILURE"        // it said no, and not why
+	ReasonAuthError       = "AUTHENTICATION-INTERNAL-ERROR" // it could not be asked
+	ReasonSessionError    = "SESSION-WEBHOOK-ERROR"         // what holds for the channel could not be asked
+	ReasonConnectionLimit = "CONNECTION-LIMIT"              // the session has as many connections as it may
 )
 
 // What is worth a line of log, though nothing ends over it. Each comes a few times in a

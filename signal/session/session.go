@@ -26,6 +26,7 @@ type State uint8
 // The states.
 const (
 	WaitConnect     State = iota // nothing has been said
+	Authenticating               // the application is asked whether the client may connect
 	Opening                      // a media connection is being opened
 	Joining                      // the channel is being joined
 	WaitAnswer                   // the offer is out
@@ -36,7 +37,7 @@ const (
 
 // String returns the state's name.
 func (s State) String() string {
-	return [...]string{"wait-connect", "opening", "joining", "wait-answer", "wait-established", "established", "closed"}[s]
+	return [...]string{"wait-connect", "authenticating", "opening", "joining", "wait-answer", "wait-established", "established", "closed"}[s]
 }
 
 // Config is what all sessions of a server have in common.
@@ -47,9 +48,13 @@ type Config struct {
 	JoinTimeout    time.Duration     // from connect to offer: our own work
 	AnswerTimeout  time.Duration     // from offer or re-offer to its answer
 	CreatedTimeout time.Duration     // from answer to established media
-	PingInterval   time.Duration
-	PongTimeout    time.Duration
-	StatsInterval  time.Duration // between pings that ask for statistics; 0: none does
+	// Ask has every connect authenticated. AskTimeout is for whoever is asked, and longer than
+	// theirs: they answer, if only that they could not.
+	Ask           bool
+	AskTimeout    time.Duration
+	PingInterval  time.Duration
+	PongTimeout   time.Duration
+	StatsInterval time.Duration // between pings that ask for statistics; 0: none does
 	// Gather is the most that a change of streams waits for others to share its re-offer; 0:
 	// none waits.
 	Gather    time.Duration
@@ -85,6 +90,9 @@ type Defaults struct {
 	AudioBitrate uint64      // bits per second; 0: the client's choice
 	VideoBitrate uint64      // bits per second; 0: the client's choice
 	NotifyOff    bool        // clients are not told of others
+	// NotifyICEState tells clients of their own ICE connection state.
+	NotifyICEState bool
+	Lifetime       time.Duration // of a connection; 0: no end
 }
 
 // Bounds of one session.
@@ -100,12 +108,15 @@ const (
 
 // Session is one signaling session.
 type Session struct {
-	cfg      *Config
-	state    State
-	member   Member
-	settings Settings       // from connect on
-	server   sora.ICEServer // until the offer
-	offer    *offer.State
+	cfg       *Config
+	state     State
+	member    Member
+	bearer    string         // what the transport's request showed; until connect
+	layers    *Layers        // from connect to joined
+	settings  Settings       // from Opening on
+	sessionID string         // of the channel, from joined on
+	server    sora.ICEServer // until the offer
+	offer     *offer.State
 
 	mediaOpen  bool
 	inChannel  bool        // Join went out and was not refused
@@ -115,6 +126,7 @@ type Session struct {
 	sent       []sentTrack // at most one audio and one video, in this order
 	held       []Notify
 
+	lifeBy   time.Time // zero: no end
 	stageBy  time.Time // deadline of the stage before Established
 	answerBy time.Time // of an outstanding re-offer
 	pingAt   time.Time // zero until the answer
@@ -131,6 +143,7 @@ type Session struct {
 
 	path    path    // what becomes of it when the client's media is silent
 	network network // what the client is told of its own
+	ice     iceState
 
 	statsAsked bool // by a ping that no statistics have followed yet
 	stats      Stats
@@ -161,13 +174,20 @@ func (s *Session) State() State { return s.state }
 // Member returns who this is. It is complete from Joining on.
 func (s *Session) Member() Member { return s.member }
 
+// SessionID returns the id of the channel's session; empty before it has been joined.
+func (s *Session) SessionID() string { return s.sessionID }
+
+// SetBearer notes the token of the request's Authorization header. It has to come before the
+// first message.
+func (s *Session) SetBearer(token string) { s.bearer = token }
+
 // Deadline returns when the session next wants a Tick; zero: not at all.
 func (s *Session) Deadline() time.Time {
 	if s.state == Closed {
 		return time.Time{}
 	}
 	first := s.stageBy
-	for _, t := range []time.Time{s.answerBy, s.pingAt, s.pongBy, s.reOfferAt, s.restartDue(), s.networkDue()} {
+	for _, t := range []time.Time{s.lifeBy, s.answerBy, s.pingAt, s.pongBy, s.reOfferAt, s.restartDue(), s.networkDue()} {
 		if first.IsZero() || !t.IsZero() && t.Before(first) {
 			first = t
 		}
@@ -188,6 +208,7 @@ func (s *Session) Handle(dst []Action, now time.Time, events ...Event) []Action 
 	}
 	s.restartICE(now)
 	s.renegotiate(now)
+	s.tellICE(now)
 	s.tellNetwork(now)
 	out := s.out
 	s.out = nil
@@ -206,6 +227,10 @@ func (s *Session) event(now time.Time, e Event) {
 		s.close(0, ReasonVanished)
 	case Kicked:
 		s.close(e.Code, e.Reason)
+	case Authenticated:
+		s.authenticated(now, e)
+	case Denied:
+		s.denied(e)
 	case Opened:
 		s.opened(e)
 	case OpenFailed:
@@ -216,7 +241,6 @@ func (s *Session) event(now time.Time, e Event) {
 		s.onJoined(now, e)
 	case JoinRefused:
 		if s.state == Joining {
-			s.inChannel = false
 			s.close(CodeError, e.Reason)
 		}
 	case RemoteChanged:
@@ -229,12 +253,16 @@ func (s *Session) event(now time.Time, e Event) {
 		s.published(e)
 	case MediaEstablished:
 		s.mediaUp = true
+		s.ice.is = iceConnected
 		s.establish()
 	case MediaSilent:
+		s.ice.is = iceDisconnected
 		s.mediaSilent(now)
 	case MediaLapsed:
+		s.ice.is = iceFailed
 		s.mediaLapsed()
 	case MediaHeard:
+		s.ice.is = iceConnected
 		s.path = path{}
 	case MediaUnstable:
 		s.network.level = e.Level
@@ -268,15 +296,18 @@ func (s *Session) end(c Close) {
 	if s.state == Closed {
 		return
 	}
+	if s.state == Authenticating {
+		s.do(CancelAuthentication{})
+	}
 	s.state = Closed
 	if s.inChannel {
-		s.do(Leave{})
+		s.do(Leave{End: c})
 	}
 	if s.mediaOpen {
 		s.do(CloseMedia{})
 	}
 	s.do(c)
-	s.offer, s.held, s.sent = nil, nil, nil
+	s.offer, s.held, s.sent, s.layers = nil, nil, nil, nil
 }
 
 // message takes a message of the client, by the table of which type fits which state.
@@ -323,9 +354,12 @@ func (s *Session) tooMany(now time.Time) bool {
 func (s *Session) tick(now time.Time) {
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
 	switch {
+	case due(s.lifeBy):
+		s.close(CodeNormal, ReasonLifetime)
 	case due(s.stageBy):
 		s.close(CodeError, map[State]string{
 			WaitConnect:     ReasonConnectTimeout,
+			Authenticating:  ReasonAuthError,
 			Opening:         ReasonServerBusy,
 			Joining:         ReasonServerBusy,
 			WaitAnswer:      ReasonAnswerTimeout,

@@ -1,9 +1,13 @@
 package session
 
 import (
+	"net/netip"
+	"time"
+
 	"tsubame/media/param"
 	"tsubame/signal/offer"
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
 // Layer is what one source says about the settings of a session. What is zero or nil in it
@@ -14,8 +18,37 @@ type Layer struct {
 	Audio          AudioLayer
 	Video          VideoLayer
 	Notify         sora.Flag // whether the client is told of others
-	NotifyMetadata []byte    // JSON that others are shown
+	NotifyICEState sora.Flag // whether it is told of its own ICE connection state
+	// What others are shown, JSON: what the client says of itself, what its authentication
+	// says of it, and the extended metadata that has its name from before both. None of them
+	// takes the place of another.
+	AuthnMetadata []byte
+	AuthzMetadata []byte
+	MetadataExt   []byte
+	Metadata      []byte // JSON for the client, in its offer
+	EventMetadata []byte // JSON for webhooks
+	// Lifetime is how long the connection may last, CreatedTimeout how long it may take from
+	// the answer until it is established.
+	Lifetime       time.Duration
+	CreatedTimeout time.Duration
+	Reach          Reach
+	RTCStats       sora.Flag // the client is asked for statistics
+	StatsExporter  sora.Flag // and they are exported
+	RecordingBlock sora.Flag
+	// SpotlightNumber is accepted and kept: there is no spotlight.
+	SpotlightNumber int
 }
+
+// Reach is how a client is told to reach us, where that is not as everybody is.
+type Reach struct {
+	IPv4, IPv6               netip.Addr // in candidates, and as the host of TURN's URLs
+	TURNFQDN, TURNTLSFQDN    string
+	TURNTCPOnly, TURNTLSOnly sora.Flag
+}
+
+// relayOnly reports whether the client is to send nothing but through TURN: whoever is told of
+// one kind of URL only is to use it.
+func (r *Reach) relayOnly() bool { return r.TURNTCPOnly == sora.True || r.TURNTLSOnly == sora.True }
 
 // AudioLayer is a layer's part about audio.
 type AudioLayer struct {
@@ -55,7 +88,21 @@ type Settings struct {
 	Audio          AudioSettings
 	Video          VideoSettings
 	Notify         bool
-	NotifyMetadata []byte // JSON; nil: none
+	NotifyICEState bool
+	// JSON; nil: none.
+	AuthnMetadata []byte
+	AuthzMetadata []byte
+	MetadataExt   []byte
+	Metadata      []byte
+	EventMetadata []byte
+
+	Lifetime        time.Duration // 0: no end
+	CreatedTimeout  time.Duration
+	Reach           Reach
+	RTCStats        bool
+	StatsExporter   bool
+	RecordingBlock  bool
+	SpotlightNumber int // 0: none
 }
 
 // AudioSettings hold for audio: for what a publisher sends, or for what a viewer receives,
@@ -74,6 +121,11 @@ type VideoSettings struct {
 	Params  string // of the codec, as in a=fmtp; empty: those of its usual form
 	// BFrame says that H.264 or H.265 may have B-frames. No parameter of the SDP says so.
 	BFrame bool
+	// What Params come from, as it was given; of the codec only, nil: nothing was.
+	VP9  *sora.VP9Params
+	AV1  *sora.AV1Params
+	H264 *sora.H264Params
+	H265 *sora.H265Params
 }
 
 // Resolve returns what holds.
@@ -84,9 +136,19 @@ func (l *Layers) Resolve() Settings {
 		over(&s.ClientID, x.ClientID)
 		over(&s.BundleID, x.BundleID)
 		overFlag(&s.Notify, x.Notify)
-		if x.NotifyMetadata != nil {
-			s.NotifyMetadata = x.NotifyMetadata
-		}
+		overFlag(&s.NotifyICEState, x.NotifyICEState)
+		overJSON(&s.AuthnMetadata, x.AuthnMetadata)
+		overJSON(&s.AuthzMetadata, x.AuthzMetadata)
+		overJSON(&s.MetadataExt, x.MetadataExt)
+		overJSON(&s.Metadata, x.Metadata)
+		overJSON(&s.EventMetadata, x.EventMetadata)
+		over(&s.Lifetime, x.Lifetime)
+		over(&s.CreatedTimeout, x.CreatedTimeout)
+		s.Reach.over(&x.Reach)
+		overFlag(&s.RTCStats, x.RTCStats)
+		overFlag(&s.StatsExporter, x.StatsExporter)
+		overFlag(&s.RecordingBlock, x.RecordingBlock)
+		over(&s.SpotlightNumber, x.SpotlightNumber)
 		overFlag(&s.Audio.On, x.Audio.On)
 		over(&s.Audio.Bitrate, x.Audio.Bitrate)
 		if x.Audio.Opus != nil {
@@ -101,7 +163,26 @@ func (l *Layers) Resolve() Settings {
 		over(&v.H265, x.Video.H265)
 	}
 	s.Video.Params, s.Video.BFrame = v.params(s.Video.Codec)
+	switch s.Video.Codec {
+	case param.VP9:
+		s.Video.VP9 = v.VP9
+	case param.AV1:
+		s.Video.AV1 = v.AV1
+	case param.H264:
+		s.Video.H264 = v.H264
+	case param.H265:
+		s.Video.H265 = v.H265
+	}
 	return s
+}
+
+func (r *Reach) over(x *Reach) {
+	over(&r.IPv4, x.IPv4)
+	over(&r.IPv6, x.IPv6)
+	over(&r.TURNFQDN, x.TURNFQDN)
+	over(&r.TURNTLSFQDN, x.TURNTLSFQDN)
+	over(&r.TURNTCPOnly, x.TURNTCPOnly)
+	over(&r.TURNTLSOnly, x.TURNTLSOnly)
 }
 
 // over puts a value that was given in place of one from below.
@@ -115,6 +196,12 @@ func over[T comparable](dst *T, v T) {
 func overFlag(dst *bool, v sora.Flag) {
 	if v != sora.Unset {
 		*dst = v == sora.True
+	}
+}
+
+func overJSON(dst *[]byte, v []byte) {
+	if v != nil {
+		*dst = v
 	}
 }
 
@@ -140,21 +227,19 @@ func (v *VideoLayer) params(c param.Codec) (fmtp string, bFrame bool) {
 // layer returns the configuration as the weakest layer. A client that gives no ids of its
 // own goes by its connection id.
 func (c *Config) layer(connectionID string) Layer {
-	notify := sora.True
-	if c.Defaults.NotifyOff {
-		notify = sora.False
-	}
 	return Layer{
-		ClientID: connectionID, BundleID: connectionID, Notify: notify,
-		Audio: AudioLayer{On: sora.True, Bitrate: c.Defaults.AudioBitrate},
-		Video: VideoLayer{On: sora.True, Codec: c.Defaults.VideoCodec, Bitrate: c.Defaults.VideoBitrate},
+		ClientID: connectionID, BundleID: connectionID, Notify: flag(!c.Defaults.NotifyOff),
+		NotifyICEState: flag(c.Defaults.NotifyICEState), Lifetime: c.Defaults.Lifetime, CreatedTimeout: c.CreatedTimeout,
+		RTCStats: flag(c.StatsInterval > 0),
+		Audio:    AudioLayer{On: sora.True, Bitrate: c.Defaults.AudioBitrate},
+		Video:    VideoLayer{On: sora.True, Codec: c.Defaults.VideoCodec, Bitrate: c.Defaults.VideoBitrate},
 	}
 }
 
 // connectLayer returns what the client asks for. It has been checked by refusal.
 func connectLayer(c *sora.Connect) Layer {
 	l := Layer{
-		ClientID: c.ClientID, BundleID: c.BundleID, NotifyMetadata: c.NotifyMetadata,
+		ClientID: c.ClientID, BundleID: c.BundleID, AuthnMetadata: c.NotifyMetadata,
 		Audio: AudioLayer{On: flag(c.Audio.Enabled), Bitrate: uint64(c.Audio.BitRate) * 1000},
 		Video: VideoLayer{
 			On: flag(c.Video.Enabled), Codec: videoCodecs[c.Video.CodecType], Bitrate: uint64(c.Video.BitRate) * 1000,
@@ -165,6 +250,34 @@ func connectLayer(c *sora.Connect) Layer {
 		l.Audio.Opus = &c.Audio.Opus
 	}
 	return l
+}
+
+// authLayer returns what an authentication hands out. It needs no switch of configuration:
+// the application is trusted where clients are not.
+func authLayer(a *webhook.AuthAnswer) Layer {
+	return Layer{
+		ClientID: a.ClientID, BundleID: a.BundleID,
+		Audio: AudioLayer{On: a.Audio, Bitrate: a.AudioBitrate, Opus: a.Opus},
+		Video: VideoLayer{
+			On: a.Video, Codec: videoCodecs[a.VideoCodec], Bitrate: a.VideoBitrate,
+			VP9: a.VP9, AV1: a.AV1, H264: a.H264, H265: a.H265,
+		},
+		Notify: a.Notify, NotifyICEState: a.NotifyICEState,
+		AuthzMetadata: a.NotifyMetadata, MetadataExt: a.NotifyMetadataExt, Metadata: a.Metadata, EventMetadata: a.EventMetadata,
+		Lifetime: a.ConnectionLifetime, CreatedTimeout: a.CreatedTimeout,
+		Reach: Reach{IPv4: a.IPv4, IPv6: a.IPv6, TURNFQDN: a.TURNFQDN, TURNTLSFQDN: a.TURNTLSFQDN,
+			TURNTCPOnly: a.TURNTCPOnly, TURNTLSOnly: a.TURNTLSOnly},
+		RTCStats: a.RTCStats, StatsExporter: a.StatsExporter, RecordingBlock: a.RecordingBlock,
+	}
+}
+
+// SessionLayer returns what the answer to session.created hands out for every connection of
+// the session; nil: nothing. The rest of the answer is the channel's.
+func SessionLayer(a *webhook.SessionAnswer) *Layer {
+	if a.SpotlightNumber == 0 {
+		return nil
+	}
+	return &Layer{SpotlightNumber: a.SpotlightNumber}
 }
 
 func flag(b bool) sora.Flag {
@@ -225,14 +338,25 @@ func opus(s *AudioSettings) *offer.OwnAudio {
 	return a
 }
 
+// media is what webhooks and logs are told of the settings.
+func (s *Settings) media(r sora.Role) webhook.Media {
+	m := webhook.Media{Audio: s.Audio.On, Video: s.Video.On}
+	if r.Sends() && s.Audio.On {
+		m.AudioCodecType, m.AudioBitRate = param.Opus.String(), int(s.Audio.Bitrate/1000)
+	}
+	if r.Sends() && s.Video.On {
+		v := &s.Video
+		m.VideoCodecType, m.VideoBitRate = v.Codec.String(), int(v.Bitrate/1000)
+		m.VP9, m.AV1, m.H264, m.H265 = v.VP9, v.AV1, v.H264, v.H265
+	}
+	return m
+}
+
 // describe fills in what the offer message tells of the settings. Codecs and bit rates are
 // of what the client sends: a viewer's streams each have those of their publisher.
 func (s *Settings) describe(o *sora.Offer, r sora.Role) {
-	o.ClientID, o.BundleID, o.Audio, o.Video = s.ClientID, s.BundleID, s.Audio.On, s.Video.On
-	if r.Sends() && s.Audio.On {
-		o.AudioCodecType, o.AudioBitRate = param.Opus.String(), int(s.Audio.Bitrate/1000)
-	}
-	if r.Sends() && s.Video.On {
-		o.VideoCodecType, o.VideoBitRate = s.Video.Codec.String(), int(s.Video.Bitrate/1000)
-	}
+	m := s.media(r)
+	o.ClientID, o.BundleID, o.Audio, o.Video, o.Metadata = s.ClientID, s.BundleID, m.Audio, m.Video, s.Metadata
+	o.AudioCodecType, o.AudioBitRate = m.AudioCodecType, m.AudioBitRate
+	o.VideoCodecType, o.VideoBitRate = m.VideoCodecType, m.VideoBitRate
 }

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"tsubame/media/param"
 	"tsubame/signal/offer"
@@ -32,8 +34,31 @@ var settables = []settable{
 		func(s *Settings) any { return s.BundleID }, [4]any{"a", "b", "c", "d"}},
 	{"signaling_notify", setTo(func(l *Layer) *sora.Flag { return &l.Notify }, sora.True, sora.False, sora.True, sora.False),
 		func(s *Settings) any { return s.Notify }, [4]any{true, false, true, false}},
-	{"signaling_notify_metadata", setTo(func(l *Layer) *[]byte { return &l.NotifyMetadata }, []byte("1"), []byte("null"), []byte("{}"), []byte(`""`)),
-		func(s *Settings) any { return string(s.NotifyMetadata) }, [4]any{"1", "null", "{}", `""`}},
+	ofJSON("authn_metadata", func(l *Layer) *[]byte { return &l.AuthnMetadata }, func(s *Settings) []byte { return s.AuthnMetadata }),
+	ofJSON("authz_metadata", func(l *Layer) *[]byte { return &l.AuthzMetadata }, func(s *Settings) []byte { return s.AuthzMetadata }),
+	ofJSON("signaling_notify_metadata_ext", func(l *Layer) *[]byte { return &l.MetadataExt }, func(s *Settings) []byte { return s.MetadataExt }),
+	ofJSON("metadata", func(l *Layer) *[]byte { return &l.Metadata }, func(s *Settings) []byte { return s.Metadata }),
+	ofJSON("event_metadata", func(l *Layer) *[]byte { return &l.EventMetadata }, func(s *Settings) []byte { return s.EventMetadata }),
+	ofFlag("signaling_notify_ice_connection_state", func(l *Layer) *sora.Flag { return &l.NotifyICEState }, func(s *Settings) any { return s.NotifyICEState }),
+	ofFlag("rtc_stats", func(l *Layer) *sora.Flag { return &l.RTCStats }, func(s *Settings) any { return s.RTCStats }),
+	ofFlag("stats_exporter", func(l *Layer) *sora.Flag { return &l.StatsExporter }, func(s *Settings) any { return s.StatsExporter }),
+	ofFlag("recording_block", func(l *Layer) *sora.Flag { return &l.RecordingBlock }, func(s *Settings) any { return s.RecordingBlock }),
+	{"connection_lifetime", setTo(func(l *Layer) *time.Duration { return &l.Lifetime }, 1, 2, 3, 4),
+		func(s *Settings) any { return s.Lifetime }, [4]any{time.Duration(1), time.Duration(2), time.Duration(3), time.Duration(4)}},
+	{"connection_created_timeout", setTo(func(l *Layer) *time.Duration { return &l.CreatedTimeout }, 1, 2, 3, 4),
+		func(s *Settings) any { return s.CreatedTimeout }, [4]any{time.Duration(1), time.Duration(2), time.Duration(3), time.Duration(4)}},
+	{"ipv4_address", setTo(func(l *Layer) *netip.Addr { return &l.Reach.IPv4 }, v4(1), v4(2), v4(3), v4(4)),
+		func(s *Settings) any { return s.Reach.IPv4 }, [4]any{v4(1), v4(2), v4(3), v4(4)}},
+	{"ipv6_address", setTo(func(l *Layer) *netip.Addr { return &l.Reach.IPv6 }, v4(1), v4(2), v4(3), v4(4)),
+		func(s *Settings) any { return s.Reach.IPv6 }, [4]any{v4(1), v4(2), v4(3), v4(4)}},
+	{"turn_fqdn", setTo(func(l *Layer) *string { return &l.Reach.TURNFQDN }, "a", "b", "c", "d"),
+		func(s *Settings) any { return s.Reach.TURNFQDN }, [4]any{"a", "b", "c", "d"}},
+	{"turn_tls_fqdn", setTo(func(l *Layer) *string { return &l.Reach.TURNTLSFQDN }, "a", "b", "c", "d"),
+		func(s *Settings) any { return s.Reach.TURNTLSFQDN }, [4]any{"a", "b", "c", "d"}},
+	ofFlag("turn_tcp_only", func(l *Layer) *sora.Flag { return &l.Reach.TURNTCPOnly }, func(s *Settings) any { return s.Reach.TURNTCPOnly == sora.True }),
+	ofFlag("turn_tls_only", func(l *Layer) *sora.Flag { return &l.Reach.TURNTLSOnly }, func(s *Settings) any { return s.Reach.TURNTLSOnly == sora.True }),
+	{"spotlight_number", setTo(func(l *Layer) *int { return &l.SpotlightNumber }, 1, 2, 3, 4),
+		func(s *Settings) any { return s.SpotlightNumber }, [4]any{1, 2, 3, 4}},
 	{"audio", setTo(func(l *Layer) *sora.Flag { return &l.Audio.On }, sora.True, sora.False, sora.True, sora.False),
 		func(s *Settings) any { return s.Audio.On }, [4]any{true, false, true, false}},
 	{"audio_bit_rate", setTo(func(l *Layer) *uint64 { return &l.Audio.Bitrate }, 1, 2, 3, 4),
@@ -56,6 +81,17 @@ var settables = []settable{
 		func(s *Settings) any { return s.Video.Params }, [4]any{"level-id=90", "level-id=93", "level-id=120", ""}},
 }
 
+func ofJSON(name string, field func(*Layer) *[]byte, get func(*Settings) []byte) settable {
+	return settable{name, setTo(field, []byte("1"), []byte("null"), []byte("{}"), []byte(`""`)),
+		func(s *Settings) any { return string(get(s)) }, [4]any{"1", "null", "{}", `""`}}
+}
+
+func ofFlag(name string, field func(*Layer) *sora.Flag, get func(*Settings) any) settable {
+	return settable{name, setTo(field, sora.True, sora.False, sora.True, sora.False), get, [4]any{true, false, true, false}}
+}
+
+func v4(last byte) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, last}) }
+
 func vp9(profile int) VideoLayer {
 	return VideoLayer{Codec: param.VP9, VP9: &sora.VP9Params{ProfileID: profile}}
 }
@@ -74,6 +110,8 @@ func h265(level int) VideoLayer {
 
 // Whoever of the four sources speaks, the strongest decides: session webhook, then auth
 // webhook, then connect, then configuration. All 15 choices of who speaks, for each member.
+//
+// Row AUTH-08.
 func TestTheStrongestLayerDecides(t *testing.T) {
 	for _, m := range settables {
 		for who := 1; who < 16; who++ {
@@ -97,7 +135,7 @@ func TestTheStrongestLayerDecides(t *testing.T) {
 func TestEveryMemberOfALayerIsInTheTable(t *testing.T) {
 	set := map[string]bool{}
 	all := func(l *Layer, do func(name string, v reflect.Value)) {
-		for _, v := range []reflect.Value{reflect.ValueOf(*l), reflect.ValueOf(l.Audio), reflect.ValueOf(l.Video)} {
+		for _, v := range []reflect.Value{reflect.ValueOf(*l), reflect.ValueOf(l.Audio), reflect.ValueOf(l.Video), reflect.ValueOf(l.Reach)} {
 			for i := range v.NumField() {
 				do(v.Type().Name()+"."+v.Type().Field(i).Name, v.Field(i))
 			}
@@ -122,13 +160,13 @@ func TestLayersMix(t *testing.T) {
 	l := Layers{
 		Configuration: Layer{ClientID: "SELF", BundleID: "SELF", Notify: sora.True,
 			Audio: AudioLayer{On: sora.True, Bitrate: 32_000}, Video: VideoLayer{On: sora.True, Codec: param.VP9, Bitrate: 500_000}},
-		Connect: Layer{ClientID: "me", Audio: AudioLayer{On: sora.True, Opus: &sora.OpusParams{UseDTX: sora.True}},
+		Connect: Layer{ClientID: "me", AuthnMetadata: []byte("1"), Audio: AudioLayer{On: sora.True, Opus: &sora.OpusParams{UseDTX: sora.True}},
 			Video: VideoLayer{On: sora.True, Codec: param.H264, Bitrate: 2_000_000, H264: &sora.H264Params{ProfileLevelID: "640c1f"}}},
-		Auth:    Layer{Video: VideoLayer{Codec: param.AV1, Bitrate: 1_000_000}, NotifyMetadata: []byte(`{"name":"X"}`)},
+		Auth:    Layer{Video: VideoLayer{Codec: param.AV1, Bitrate: 1_000_000}, AuthzMetadata: []byte(`{"name":"X"}`)},
 		Session: Layer{Audio: AudioLayer{On: sora.False}, Notify: sora.False},
 	}
 	want := Settings{
-		ClientID: "me", BundleID: "SELF", NotifyMetadata: []byte(`{"name":"X"}`),
+		ClientID: "me", BundleID: "SELF", AuthnMetadata: []byte("1"), AuthzMetadata: []byte(`{"name":"X"}`),
 		Audio: AudioSettings{Bitrate: 32_000, Opus: sora.OpusParams{UseDTX: sora.True}},
 		// The parameters of H.264 have gone with H.264.
 		Video: VideoSettings{On: true, Codec: param.AV1, Bitrate: 1_000_000},
@@ -189,9 +227,10 @@ func TestWhatConnectSaysArrives(t *testing.T) {
 	}
 	l := Layers{Connect: connectLayer(m.Connect)}
 	want := Settings{
-		ClientID: "me", BundleID: "us", NotifyMetadata: []byte(`{"a":1}`),
+		ClientID: "me", BundleID: "us", AuthnMetadata: []byte(`{"a":1}`),
 		Audio: AudioSettings{On: true, Bitrate: 64_000, Opus: sora.OpusParams{Channels: 2, Stereo: sora.True, UseDTX: sora.False}},
-		Video: VideoSettings{On: true, Codec: param.H264, Bitrate: 2_500_000, Params: offer.H264Params("640c1f"), BFrame: true},
+		Video: VideoSettings{On: true, Codec: param.H264, Bitrate: 2_500_000, Params: offer.H264Params("640c1f"), BFrame: true,
+			H264: &sora.H264Params{ProfileLevelID: "640c1f", BFrame: sora.True}},
 	}
 	if got := l.Resolve(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)

@@ -12,6 +12,7 @@ import (
 	"tsubame/signal/offer"
 	"tsubame/signal/offer/offertest"
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
 // The tests of this package are transcripts. A line at the margin is what happens to a
@@ -39,6 +40,7 @@ import (
 //	client: answer                         with what a browser would answer to the last offer
 //	client: answer, own-video inactive     the same but for a section, which may be declined too
 //	client: vanishes
+//	app: allows, denies NO-REASON-LIKE-THIS, denies      what is allowed is in transcript.handed
 //	media: opened, opened with TURN, full, established, published audio 1, published audio full, closed consent-lost
 //	media: silent, lapsed, heard, unstable 2, restarted, restart refused
 //	channel: joined, joined with A 10      A publishes the tracks 10 (audio) and 11 (video)
@@ -58,6 +60,10 @@ type transcript struct {
 	ice  int    // how often media has restarted ICE
 	json []string
 	seen []string // the transcript as it really went
+	// handed is what the application hands out.
+	handed webhook.AuthAnswer
+	asked  *Authenticate // the last question to it
+	reach  Reach         // of the last media that was opened or restarted
 	// weaken makes answers show a fingerprint of a hash that is too weak.
 	weaken bool
 }
@@ -115,6 +121,12 @@ func (p *transcript) event(line string) Event {
 		return p.mediaEvent(word, rest)
 	case "channel":
 		return p.channelEvent(word, rest)
+	case "app":
+		if word == "denies" {
+			return Denied{Reason: rest, Detail: "it said so"}
+		}
+		p.handed.Allowed = true
+		return Authenticated{&p.handed}
 	case "clock":
 		d, err := time.ParseDuration(what)
 		if err != nil {
@@ -280,7 +292,18 @@ func (p *transcript) line(a Action) string {
 		return fmt.Sprintf("server: close %d %s", a.Code, a.Reason)
 	case Log:
 		return "log: " + a.Event + ": " + a.Detail
+	case Authenticate:
+		p.asked = &a
+		if a.Token != "" {
+			return "app: authenticate " + a.Token
+		}
+		return "app: authenticate"
+	case CancelAuthentication:
+		return "app: cancel"
+	case Report:
+		return "app: report " + string(a.JSON)
 	case OpenMedia:
+		p.reach = a.Reach
 		return "media: open"
 	case SetRemote:
 		return "media: set remote"
@@ -293,6 +316,7 @@ func (p *transcript) line(a Action) string {
 	case Unsubscribe:
 		return "media: unsubscribe"
 	case RestartICE:
+		p.reach = a.Reach
 		return "media: restart ICE"
 	case CloseMedia:
 		return "media: close"
@@ -333,6 +357,9 @@ func (p *transcript) message(b []byte) string {
 	if m.Text != "" {
 		text += " " + m.Text
 	}
+	if m.Event == sora.ICEStateEvent {
+		text += fmt.Sprintf(" ice %s, was %s", m.Current, m.Previous)
+	}
 	if m.Event == "network.status" {
 		text += fmt.Sprintf(" network.status %d", m.Level)
 	}
@@ -361,6 +388,9 @@ func sectionName(s *offertest.Section) string {
 
 // received is what a client reads of a message here.
 type received struct {
+	Current  string `json:"current_state"`
+	Previous string `json:"previous_state"`
+
 	Type, SDP, Text string
 	Stats           bool
 	Event           string `json:"event_type"`

@@ -4,6 +4,7 @@ import (
 	"tsubame/media/param"
 	"tsubame/signal/offer"
 	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
 )
 
 // Event is something that happened to a session.
@@ -24,6 +25,13 @@ type (
 		Code   int
 		Reason string
 	}
+
+	// Authenticated is the result of Authenticate: the client may connect, as Answer says,
+	// which nobody changes from then on.
+	Authenticated struct{ Answer *webhook.AuthAnswer }
+	// Denied is its other result. Reason is the close reason, which may be anybody's text;
+	// empty: none was given. Detail is for the log.
+	Denied struct{ Reason, Detail string }
 
 	// Opened is the result of OpenMedia: our ICE credentials, the values of the a=candidate
 	// lines that hold at this moment, and the TURN server with this connection's credentials.
@@ -64,8 +72,9 @@ type (
 	Joined struct {
 		SessionID string
 		Remotes   []RemoteChanged
+		Handed    *Layer // what the session webhook handed out; nil: nothing
 	}
-	// JoinRefused is its other answer; Reason is the close reason.
+	// JoinRefused is its other answer; Reason is the close reason. Leave follows all the same.
 	JoinRefused struct{ Reason string }
 	// Announced is the channel's answer to Announce; JSON is this client's own
 	// connection.created, nil if notifications are off.
@@ -88,6 +97,8 @@ func (Malformed) event()        {}
 func (Tick) event()             {}
 func (Vanished) event()         {}
 func (Kicked) event()           {}
+func (Authenticated) event()    {}
+func (Denied) event()           {}
 func (Opened) event()           {}
 func (OpenFailed) event()       {}
 func (Published) event()        {}
@@ -117,6 +128,8 @@ type (
 		Code   int
 		Reason string
 		Detail string // for the log; empty: none
+		// Foreign says that Reason is somebody else's text: of those there is no end.
+		Foreign bool
 	}
 
 	// Log writes a line about this session. It changes nothing.
@@ -125,8 +138,19 @@ type (
 		Detail string
 	}
 
+	// Authenticate asks whether the client may connect; Authenticated or Denied has to
+	// follow. Counts of the channel are left to whoever asks.
+	Authenticate struct {
+		Request *webhook.AuthRequest
+		Token   string // what the client has shown; empty: nothing
+	}
+	// CancelAuthentication says that nobody waits for that any more.
+	CancelAuthentication struct{}
+	// Report hands over the statistics that the client was asked for.
+	Report struct{ JSON []byte }
+
 	// OpenMedia opens the media connection; Opened or OpenFailed has to follow.
-	OpenMedia struct{}
+	OpenMedia struct{ Reach Reach }
 	// SetRemote hands the client's transport parameters to media.
 	SetRemote struct{ Remote param.Remote }
 	// Publish starts receiving a track; Published has to follow.
@@ -139,7 +163,7 @@ type (
 	Unsubscribe struct{ SSRC uint32 }
 	// RestartICE makes new ICE credentials beside those that are in use; Restarted or
 	// RestartRefused has to follow.
-	RestartICE struct{}
+	RestartICE struct{ Reach Reach }
 	// CloseMedia ends the media connection.
 	CloseMedia struct{}
 
@@ -150,37 +174,49 @@ type (
 	Announce struct{ Tracks []offer.Track }
 	// Update tells the channel that an announced connection publishes something else now.
 	Update struct{ Tracks []offer.Track }
-	// Leave leaves the channel.
-	Leave struct{}
+	// Leave leaves the channel, or withdraws a Join that has not been answered.
+	Leave struct{ End Close }
 )
 
-func (Send) action()        {}
-func (Close) action()       {}
-func (Log) action()         {}
-func (OpenMedia) action()   {}
-func (SetRemote) action()   {}
-func (Publish) action()     {}
-func (Unpublish) action()   {}
-func (Subscribe) action()   {}
-func (Unsubscribe) action() {}
-func (RestartICE) action()  {}
-func (CloseMedia) action()  {}
-func (Join) action()        {}
-func (Announce) action()    {}
-func (Update) action()      {}
-func (Leave) action()       {}
+func (Send) action()                 {}
+func (Close) action()                {}
+func (Log) action()                  {}
+func (Authenticate) action()         {}
+func (CancelAuthentication) action() {}
+func (Report) action()               {}
+func (OpenMedia) action()            {}
+func (SetRemote) action()            {}
+func (Publish) action()              {}
+func (Unpublish) action()            {}
+func (Subscribe) action()            {}
+func (Unsubscribe) action()          {}
+func (RestartICE) action()           {}
+func (CloseMedia) action()           {}
+func (Join) action()                 {}
+func (Announce) action()             {}
+func (Update) action()               {}
+func (Leave) action()                {}
 
-// Member is who a session is in its channel.
+// Member is who a session is in its channel. What its slices and pointers refer to does not
+// change any more.
 type Member struct {
-	ChannelID      string
-	ConnectionID   string
-	ClientID       string
-	BundleID       string
-	Role           sora.Role
-	Audio          bool
-	Video          bool
-	NotifyMetadata []byte // JSON; nil: none
-	// What the client says that it is, for logs.
-	Client      string
-	Environment string
+	ChannelID    string
+	ConnectionID string
+	ClientID     string
+	BundleID     string
+	Role         sora.Role
+	Audio        bool
+	Video        bool
+	Notify       bool // the client is told of others
+	// What others are shown, JSON; nil: none.
+	AuthnMetadata []byte
+	AuthzMetadata []byte
+	MetadataExt   []byte
+	// What webhooks and logs are told.
+	EventMetadata  []byte // JSON; nil: none
+	Media          webhook.Media
+	Client         webhook.Client
+	RecordingBlock bool
+	StatsExporter  bool
+	WantsStats     bool // somebody wants this client's statistics
 }

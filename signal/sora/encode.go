@@ -144,6 +144,9 @@ func AppendPing(dst []byte, stats bool) []byte {
 	return w.b
 }
 
+// IsPing reports whether a message is what AppendPing wrote.
+func IsPing(message []byte) bool { return bytes.HasPrefix(message, []byte(`{"type":"ping"`)) }
+
 // AppendUpdate appends an update to dst: what a re-offer is called for clients from before
 // 2022.1, which know nothing else and answer with an update.
 func AppendUpdate(dst, sdp []byte) []byte { return appendSDP(dst, "update", sdp) }

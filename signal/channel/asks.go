@@ -1,0 +1,51 @@
+package channel
+
+import (
+	"context"
+
+	"tsubame/signal/session"
+	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
+)
+
+// authenticate asks the application about the session's client. The question counts until it
+// is answered, though the client may have gone long before: those who come and go would
+// otherwise ask without end.
+func (p *Peer) authenticate(a session.Authenticate) {
+	r := p.registry
+	a.Request.Counts = r.countsOf(p.channelID)
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.Background())
+	r.mu.Lock()
+	r.asking++
+	r.mu.Unlock()
+	r.cfg.Hooks.Authenticate(ctx, a.Request, a.Token, func(v Verdict) {
+		r.mu.Lock()
+		r.asking--
+		r.mu.Unlock()
+		if v.Answer == nil {
+			p.mustPost(session.Denied{Reason: v.Reason, Detail: v.Detail})
+			return
+		}
+		p.mustPost(session.Authenticated{Answer: v.Answer})
+	})
+}
+
+// report passes the client's statistics on to whoever wants them.
+func (p *Peer) report(stats []byte) {
+	m := p.machine.Member()
+	if !m.WantsStats && !p.registry.cfg.StatsWanted {
+		return
+	}
+	p.registry.cfg.Hooks.Stats(&webhook.StatsEvent{
+		Common: webhook.Common{Type: webhook.ConnectionRTCStats}, Role: m.Role, ChannelID: m.ChannelID, SessionID: p.machine.SessionID(),
+		ClientID: m.ClientID, BundleID: m.BundleID, ConnectionID: m.ConnectionID, RTCStats: stats,
+	}, m.StatsExporter)
+}
+
+// logSent logs a message to the client, but for pings: there would be little else in the log.
+func (p *Peer) logSent(message []byte) {
+	if p.registry.LogsSignaling() && !sora.IsPing(message) {
+		p.registry.logSignaling(ToClient, p.channelID, p.connectionID, message)
+	}
+}
