@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -44,14 +45,16 @@ type route struct {
 // caller sends the requests of one kind of webhook. Its methods may be called from any
 // goroutine; call waits for the answer.
 type caller struct {
-	conns    int  // connections at a time
-	http2    bool // HTTP/2, without TLS too; otherwise HTTP/1.1 only
+	name     string // as in auth_webhook
+	conns    int    // connections at a time
+	http2    bool   // HTTP/2, without TLS too; otherwise HTTP/1.1 only
 	route    atomic.Pointer[route]
 	counters counters
+	health   health
 }
 
-func newCaller(conns int, http2 bool) *caller {
-	c := &caller{conns: conns, http2: http2}
+func newCaller(name string, conns int, http2 bool) *caller {
+	c := &caller{name: name, conns: conns, http2: http2}
 	c.route.Store(&route{})
 	return c
 }
@@ -68,13 +71,16 @@ type target struct {
 	timeout  time.Duration
 }
 
-// set changes where the caller sends to; requests under way end as they began.
-func (c *caller) set(t target, m material) error {
+// plan returns the route to a target. Nothing has changed yet.
+func (c *caller) plan(t target, m material) (*route, error) {
 	r := &route{url: t.url, basic: t.basic, user: t.user, password: t.password, timeout: t.timeout, sum: m.sum}
 	if t.url != "" {
 		u, err := url.Parse(t.url)
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, fmt.Errorf("%s is no URL of http or https", u.Redacted())
 		}
 		r.shown = u.Redacted()
 		if password, ok := u.User.Password(); ok && !t.basic {
@@ -87,11 +93,15 @@ func (c *caller) set(t target, m material) error {
 	if r.transport = old.transport; r.transport == nil || old.sum != r.sum || old.timeout != r.timeout {
 		r.transport = c.newTransport(r.timeout, m.config)
 	}
-	c.route.Store(r)
+	return r, nil
+}
+
+// swap takes a route; requests under way end as they began.
+func (c *caller) swap(r *route) {
+	old := c.route.Swap(r)
 	if old.transport != nil && old.transport != r.transport {
-		old.transport.CloseIdleConnections()
+		old.transport.CloseIdleConnections() // the others close when their requests have ended
 	}
-	return nil
 }
 
 // newTransport makes one that follows no proxy of the environment: the URL in the
@@ -105,6 +115,8 @@ func (c *caller) newTransport(timeout time.Duration, config *tls.Config) *http.T
 		MaxIdleConns:       c.conns, MaxIdleConnsPerHost: c.conns, MaxConnsPerHost: c.conns,
 		IdleConnTimeout: idleTimeout, MaxResponseHeaderBytes: maxAnswer, Protocols: &http.Protocols{},
 	}
+	// Without it a connection of HTTP/2 whose other end has gone silently would be used on.
+	t.HTTP2 = &http.HTTP2Config{SendPingTimeout: timeout, PingTimeout: timeout}
 	t.Protocols.SetHTTP1(!c.http2)
 	t.Protocols.SetHTTP2(c.http2)
 	t.Protocols.SetUnencryptedHTTP2(c.http2)

@@ -47,7 +47,7 @@ func TestRequestIsAPostOfJSONWithItsHeaders(t *testing.T) {
 func TestBasicAuthenticationIsSentAndItsPasswordIsNotShown(t *testing.T) {
 	var user, password string
 	s := application(t, func(w http.ResponseWriter, r *http.Request) { user, password, _ = r.BasicAuth() })
-	c := newCaller(1, false)
+	c := newCaller("test", 1, false)
 	defer c.close()
 	setRoute(t, c, target{url: s.URL, timeout: patience, basic: true, user: "sora", password: "p:w"}, trust{})
 	if _, f := ask(c); f != nil || user != "sora" || password != "p:w" {
@@ -102,8 +102,8 @@ func TestFailuresAreNamed(t *testing.T) {
 		{about: "closed within the body", handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), want: failClosed},
 		{about: "no HTTP", handler: raw("SSH-2.0-OpenSSH_9.6\r\n"), want: failHTTP},
 		{about: "headers without end", handler: raw("HTTP/1.1 200 OK\r\na: " + strings.Repeat("a", 4*maxAnswer)), want: failHTTP},
-		{about: "302", handler: http.RedirectHandler("/elsewhere", 302).ServeHTTP, want: failRedirect},
-		{about: "307", handler: http.RedirectHandler("/elsewhere", 307).ServeHTTP, want: failRedirect},
+		{about: "302", handler: http.RedirectHandler("/elsewhere", http.StatusFound).ServeHTTP, want: failRedirect},
+		{about: "307", handler: http.RedirectHandler("/elsewhere", http.StatusTemporaryRedirect).ServeHTTP, want: failRedirect},
 		{about: "101", handler: raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), want: failStatus},
 		{about: "404", handler: answers(404, "no"), want: failStatus},
 		{about: "500", handler: answers(500, "no"), want: failStatus},

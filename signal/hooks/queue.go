@@ -5,15 +5,11 @@ import (
 	"sync"
 )
 
-// itemBytes is how many bytes an event may have on average; a queue of n events holds no
-// more than n times as many. An event has some 900 bytes, and what an application hands
-// out as event_metadata.
-const itemBytes = 2 << 10
-
 // item is one request that waits for its worker, or a barrier.
 type item struct {
 	to           *caller
 	typ          string
+	id           string // of the webhook
 	channelID    string
 	sessionID    string
 	connectionID string
@@ -73,7 +69,7 @@ type lane struct {
 }
 
 // queue holds what waits for all workers. A channel's items are in one lane, so that they
-// stay in order. It holds at most max items and max times itemBytes bytes in all. When a
+// stay in order. It holds at most max items and max times each bytes in all. When a
 // new item does not fit, the oldest perishable ones go first, whatever channel they are of;
 // when there is none, the new one is refused. Any goroutine may call its methods; none
 // waits.
@@ -83,6 +79,7 @@ type queue struct {
 
 	mu         sync.Mutex
 	max        int
+	each       int // bytes that an item has at most on average
 	lanes      []*lane
 	perishable chain
 	count      int
@@ -91,8 +88,8 @@ type queue struct {
 	closing    bool
 }
 
-func newQueue(lanes, limit int) *queue {
-	q := &queue{seed: maphash.MakeSeed(), closed: make(chan struct{}), max: limit, perishable: chain{which: inPerishable}}
+func newQueue(lanes, limit, each int) *queue {
+	q := &queue{seed: maphash.MakeSeed(), closed: make(chan struct{}), max: limit, each: each, perishable: chain{which: inPerishable}}
 	for range lanes {
 		q.lanes = append(q.lanes, &lane{pending: map[string]int{}, wake: make(chan struct{}, 1)})
 	}
@@ -108,10 +105,10 @@ func (q *queue) laneOf(channelID string) *lane {
 func (q *queue) put(i *item) (dropped []*item, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closing || len(i.body) > q.max*itemBytes {
+	if q.closing || len(i.body) > q.max*q.each {
 		return nil, false
 	}
-	for q.count+1 > q.max || q.bytes+len(i.body) > q.max*itemBytes {
+	for q.count+1 > q.max || q.bytes+len(i.body) > q.max*q.each {
 		oldest := q.perishable.head
 		if oldest == nil {
 			return dropped, false
@@ -217,6 +214,16 @@ func (q *queue) close() {
 	if !q.closing {
 		q.closing = true
 		close(q.closed)
+	}
+}
+
+// isClosed reports whether the queue refuses everything.
+func (q *queue) isClosed() bool {
+	select {
+	case <-q.closed:
+		return true
+	default:
+		return false
 	}
 }
 

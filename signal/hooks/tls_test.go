@@ -23,7 +23,7 @@ func TestAServerIsBelievedByTheConfiguredAuthorityOnly(t *testing.T) {
 		"another":      {trust{ca: theirs.file}, failTLS},
 		"insecure":     {trust{insecure: true}, ""},
 	} {
-		caller := newCaller(1, false)
+		caller := newCaller("test", 1, false)
 		setRoute(t, caller, target{url: s.URL, timeout: patience}, c.in)
 		_, f := ask(caller)
 		if got := nameOf(f); got != c.want {
@@ -57,7 +57,7 @@ func TestAServerThatWantsACertificateGetsOurs(t *testing.T) {
 		{trust{ca: a.file, chain: badChain, key: badKey}, failTLS},
 		{trust{ca: a.file, chain: chain, key: key}, ""},
 	} {
-		caller := newCaller(1, false)
+		caller := newCaller("test", 1, false)
 		setRoute(t, caller, target{url: s.URL, timeout: patience}, c.in)
 		if _, f := ask(caller); nameOf(f) != c.want {
 			t.Errorf("with %q: %v, want %q", c.in.chain, f, c.want)
@@ -75,7 +75,7 @@ func TestARenewedCertificateIsTakenUp(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ca.pem")
 	copyFile(t, newAuthority(t).file, file)
-	c := newCaller(1, false)
+	c := newCaller("test", 1, false)
 	defer c.close()
 	setRoute(t, c, target{url: s.URL, timeout: patience}, trust{ca: file})
 	if _, f := ask(c); nameOf(f) != failTLS {

@@ -1,0 +1,98 @@
+package hooks
+
+import (
+	"time"
+
+	"tsubame/signal/journal"
+)
+
+// work sends what is in a lane, one request at a time, until the queue is closed and the
+// lane is empty, or the server waits no longer.
+func (h *Hooks) work(q *queue, l *lane) {
+	for h.base.Err() == nil {
+		i := q.take(l)
+		if i == nil {
+			select {
+			case <-l.wake:
+				continue
+			case <-q.closed:
+			case <-h.base.Done():
+				return
+			}
+			// Nothing comes after the close.
+			if i = q.take(l); i == nil {
+				return
+			}
+		}
+		h.deliver(i)
+		q.finish(i)
+	}
+}
+
+// deliver sends one item. Where to is what the configuration says now, not when it was
+// queued.
+func (h *Hooks) deliver(i *item) {
+	to := i.to.route.Load()
+	if to.url == "" {
+		i.to.counters.ignored.Add(1) // switched off meanwhile
+		return
+	}
+	if f := i.to.tell(h.base, to, i.body, h.headers(i)...); f != nil {
+		if f.name == failShutdown {
+			h.lost.Add(1)
+		}
+		h.failedAt(i.to, to, i.id, i.body, f)
+		return
+	}
+	h.worked(i.to, to)
+}
+
+func (h *Hooks) headers(i *item) []header {
+	if i.to == h.session {
+		return []header{{"sora-session-webhook-type", i.typ}, {"sora-session-id", i.sessionID}}
+	}
+	typ := "sora-event-webhook-type"
+	if i.to != h.event {
+		typ = "sora-stats-webhook-type"
+	}
+	return []header{{typ, i.typ}, {"sora-session-id", i.sessionID}, {"sora-connection-id", i.connectionID}}
+}
+
+// worked notes a webhook that was answered as it should.
+func (h *Hooks) worked(c *caller, to *route) {
+	c.counters.successful.Add(1)
+	c.health.worked(h.log, c.name, to.shown)
+}
+
+// failed is failedAt for what was not sent.
+func (h *Hooks) failed(c *caller, id string, body []byte, f *failure) {
+	h.failedAt(c, c.route.Load(), id, body, f)
+}
+
+// failedAt counts a failure, and writes its line.
+func (h *Hooks) failedAt(c *caller, to *route, id string, body []byte, f *failure) {
+	c.counters.fail(f.name)
+	now := time.Now()
+	if f.name != failCancelled { // that says something of a client, and nothing of the server
+		c.health.failed(h.log, c.name, to.shown, f, now)
+	}
+	if k, ok := h.errorFile(c); ok && h.cfg.Journal != nil {
+		l := line{id: id, at: now, url: to.shown, req: body, res: f.answer, reason: f.Error()}
+		h.cfg.Journal.Write(k, l.appendTo(nil))
+	}
+}
+
+// errorFile is where the failures of a kind go; the exporter has no file.
+func (h *Hooks) errorFile(c *caller) (k journal.Kind, ok bool) {
+	switch c {
+	case h.auth:
+		return journal.AuthError, true
+	case h.session:
+		return journal.SessionError, true
+	case h.event:
+		return journal.EventError, true
+	case h.stats:
+		return journal.StatsError, true
+	}
+	return 0, false
+}
