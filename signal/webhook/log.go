@@ -40,7 +40,7 @@ type ConnectionLog struct {
 
 // Append appends the line to dst, without a line end.
 func (l *ConnectionLog) Append(dst []byte) []byte {
-	w := writer{b: slices.Grow(dst, 3072)}
+	w := writer{b: slices.Grow(dst, 8192)}
 	w.begin()
 	w.timestamp("timestamp", l.Timestamp)
 	w.timestampIf("created_timestamp", l.Created)

@@ -101,10 +101,8 @@ func (w *writer) given(name string, value int) {
 	}
 }
 
-func (w *writer) count(name string, value uint64) { w.countOf(name, "", value) }
-
-func (w *writer) countOf(prefix, name string, value uint64) {
-	w.keyOf(prefix, name)
+func (w *writer) count(name string, value uint64) {
+	w.key(name)
 	w.b = strconv.AppendUint(w.b, value, 10)
 }
 
