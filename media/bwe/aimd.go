@@ -83,10 +83,10 @@ type aimd struct {
 	capacity capacity
 	changed  mono.Time // when the rate was last changed or looked at
 	phase    phase
+	full     float32   // what a probe found that filled the path; 0: not known
 	found    float64   // what a probe found last,
 	learnt   mono.Time // and when
-	full     float64   // what one found that filled the path; 0: not known
-	filled   mono.Time // when
+	filled   mono.Time // when one filled the path
 }
 
 // measured is what a step goes by.
@@ -198,21 +198,22 @@ func (a *aimd) additive(rtt time.Duration) float64 {
 func (a *aimd) fill(now mono.Time, rate float64, full bool) {
 	switch {
 	case full:
-		a.full, a.filled = rate, now
-	case rate > a.full:
+		a.full, a.filled = float32(rate), now
+	case rate > float64(a.full):
 		a.full = 0
 	}
 }
 
 // ceiling is what the rate may be raised to by what is known of the path, while so much arrives.
 func (a *aimd) ceiling(now mono.Time, arrives float64) float64 {
-	if a.full != 0 && (now.Sub(a.filled) > fullTime || arrives > fullPassed*a.full) {
+	full := float64(a.full)
+	if now.Sub(a.filled) > fullTime || arrives > fullPassed*full {
 		a.full = 0
 	}
 	if a.full == 0 {
 		return math.Inf(1)
 	}
-	return beyondFull * max(a.full, arrives)
+	return beyondFull * max(full, arrives)
 }
 
 // learn sets the rate to what a probe found.

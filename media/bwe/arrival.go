@@ -74,6 +74,12 @@ type grouping struct {
 	current, before group
 }
 
+// own is how much longer the group took to arrive than to be sent: what its packets waited for each
+// other.
+func (g *group) own() time.Duration {
+	return max(g.arrived.sub(g.begun)-g.last.Sub(g.first), 0)
+}
+
 // add takes a packet that arrived. When a group is complete it returns how much later it was
 // sent than the one before and how much later it arrived, and its arrival. jumped says that the
 // clocks do not fit together and everything begins afresh.

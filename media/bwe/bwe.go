@@ -89,6 +89,7 @@ type Estimator struct {
 	heard    mono.Time // the last feedback; Never: none
 	reduced  mono.Time // the last reduction for want of feedback or by a report
 	lowered  mono.Time // the last reduction by delay, or for a queue that overflows
+	full     mono.Time // when a queue that overflows was seen last; Never: it was not
 	rtt      time.Duration
 	remb     float64
 	rembEnds mono.Time
@@ -194,6 +195,7 @@ func (e *Estimator) SetWanted(bitrate uint64) {
 func (e *Estimator) Moved(now mono.Time) {
 	e.aimd = aimd{rate: min(e.target, max(e.acked.rate(), float64(e.cfg.Start))), changed: now}
 	e.loss = lossBound{}
+	e.full = mono.Never
 	e.restart()
 	e.prober.retry = true
 	e.settle(now)

@@ -37,6 +37,10 @@ const (
 	// aboveBound is how many times the bound by loss the estimate by delay may be.
 	aboveBound = 1.5
 
+	// congestedTime is how long a path is congested for after its queue was seen to overflow, or
+	// to stand, if it overflowed just before.
+	congestedTime = time.Second
+
 	// planEvery is how often probes are thought of without feedback.
 	planEvery = time.Second
 
@@ -165,12 +169,16 @@ func (e *Estimator) arrived(now, sent mono.Time, at instant, p *entry) {
 	if p.cluster != 0 {
 		return
 	}
+	first := time.Duration(0)
+	if e.trend.n == 0 {
+		first = e.grouping.before.own()
+	}
 	apart, arrivedApart, group, complete, jumped := e.grouping.add(now, sent, at)
 	switch {
 	case jumped:
 		e.restart()
 	case complete:
-		e.trend.update(apart, arrivedApart, group)
+		e.trend.update(apart, arrivedApart, group, e.grouping.before.own(), first)
 	}
 }
 
@@ -205,7 +213,11 @@ func (e *Estimator) control(now mono.Time) {
 		losing:  e.loss.average > e.loss.inherent+lossNoticed,
 		rtt:     e.rtt,
 	}
-	if !e.trend.queued() {
+	if e.trend.queued() {
+		if m.losing || e.Congested(now) {
+			e.full = now
+		}
+	} else {
 		m.passes = passing * min(e.loss.passes(), e.acked.rate())
 		e.loss.allow(m.passes)
 	}
@@ -283,4 +295,10 @@ func (e *Estimator) settle(now mono.Time) {
 		}
 	}
 	e.target = min(max(target, low), high)
+}
+
+// Congested reports whether what is lost is lost because more is sent than the path takes: a queue
+// overflowed, and stands or stood a moment ago. What is lost whatever the rate makes no congestion.
+func (e *Estimator) Congested(now mono.Time) bool {
+	return e.full != mono.Never && now.Sub(e.full) < congestedTime
 }

@@ -49,7 +49,7 @@ type trend struct {
 	last      float64 // x of the newest group
 	state     State
 
-	raw    [trendWindow]float32 // delay of the groups in the window
+	raw    [trendWindow]float32 // delay of the first packets of the groups in the window
 	base   [2]float64           // the least delay of this baseTime, and of the one before
 	baseAt float64              // when this one began
 }
@@ -57,14 +57,14 @@ type trend struct {
 func (t *trend) reset() { *t = trend{limit: thresholdStart, over: -1} }
 
 // least keeps the least delay.
-func (t *trend) least(x float64) {
+func (t *trend) least(x, delay float64) {
 	switch {
 	case t.n <= 1:
-		t.base, t.baseAt = [2]float64{t.delay, t.delay}, x
+		t.base, t.baseAt = [2]float64{delay, delay}, x
 	case x-t.baseAt > baseTime:
-		t.base, t.baseAt = [2]float64{t.delay, t.base[0]}, x
+		t.base, t.baseAt = [2]float64{delay, t.base[0]}, x
 	}
-	t.base[0] = min(t.base[0], t.delay)
+	t.base[0] = min(t.base[0], delay)
 }
 
 // queued reports whether all groups in the window were delayed by a queue. Jitter lets some
@@ -82,8 +82,9 @@ func (t *trend) queued() bool {
 	return true
 }
 
-// update takes a group that was sent and arrived so much later than the one before.
-func (t *trend) update(apart, arrivedApart time.Duration, arrived instant) {
+// update takes a group that was sent and arrived so much later than the one before. Its packets
+// waited for each other for own, those of the very first one for first.
+func (t *trend) update(apart, arrivedApart time.Duration, arrived instant, own, first time.Duration) {
 	if t.n == 0 {
 		t.first = arrived
 	}
@@ -93,8 +94,12 @@ func (t *trend) update(apart, arrivedApart time.Duration, arrived instant) {
 	t.delay += milliseconds(arrivedApart - apart)
 	t.smoothed = trendSmoothing*t.smoothed + (1-trendSmoothing)*t.delay
 	x := milliseconds(arrived.sub(t.first))
-	t.x[t.at], t.y[t.at], t.raw[t.at] = x, t.smoothed, float32(t.delay)
-	t.least(x)
+	t.x[t.at], t.y[t.at], t.raw[t.at] = x, t.smoothed, float32(t.delay-milliseconds(own))
+	t.least(x, t.delay-milliseconds(own))
+	if t.n == 1 { // what everything began with may be a large frame
+		t.least(x, -milliseconds(first))
+		t.base[1] = t.base[0]
+	}
 	t.at = (t.at + 1) % trendWindow
 
 	slope := t.slope

@@ -91,7 +91,7 @@ func TestClockThatIsSetBeginsAfresh(t *testing.T) {
 // line feeds groups 20 ms apart whose delay grows by so much each.
 func line(tr *trend, n int, growth time.Duration) {
 	for range n {
-		tr.update(20*ms, 20*ms+growth, tr.first+instant(time.Duration(tr.x[(tr.at+trendWindow-1)%trendWindow]*1e6))+instant(20*ms+growth))
+		tr.update(20*ms, 20*ms+growth, tr.first+instant(time.Duration(tr.x[(tr.at+trendWindow-1)%trendWindow]*1e6))+instant(20*ms+growth), 0, 0)
 	}
 }
 

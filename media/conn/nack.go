@@ -130,7 +130,8 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		return
 	}
 	size := len(env.Arena.Data(ref))
-	if !s.stream.AllowResend(now, seq, size, c.rtt.Smoothed()) {
+	crowded := c.out != nil && c.out.est.Congested(now)
+	if !s.stream.AllowResend(now, seq, size, c.rtt.Smoothed(), crowded) {
 		env.Count.NACKRefused.Inc()
 		return
 	}
@@ -143,7 +144,7 @@ func (c *Conn) retransmit(env *Env, now mono.Time, s *subscriber, seq uint16, re
 		}
 	}
 	c.sendAgain(env, now, s, seq, ref, to, f)
-	if c.quality.loss >= twiceLoss && s.stream.AllowTwice(seq, size) {
+	if c.quality.loss >= twiceLoss && !crowded && s.stream.AllowTwice(seq, size) {
 		c.sendAgain(env, now, s, seq, ref, to, f)
 	}
 }

@@ -246,7 +246,7 @@ func downstream(n network, knows, twice bool, seed uint64) outcome {
 		back.receive(now, func(m message) {
 			for _, seq := range m.nack {
 				i := o.sent - 1 - int(uint16(o.sent-1)-seq)
-				if now.Sub(sentAt[i]) > ringAge || !s.AllowResend(now, seq, packetSize, rtt.Smoothed()) {
+				if now.Sub(sentAt[i]) > ringAge || !s.AllowResend(now, seq, packetSize, rtt.Smoothed(), false) {
 					continue
 				}
 				o.resent++

@@ -27,7 +27,7 @@ func TestHotFunctionsDoNotAllocate(t *testing.T) {
 		s.PutHeader(b[:MaxHeader], m, out, m.Arrival, 0, 0)
 		s.Sent(1200)
 		s.Original(uint16(out.Index) - 20)
-		if s.AllowResend(m.Arrival, uint16(out.Index)-5, 1000, 0) {
+		if s.AllowResend(m.Arrival, uint16(out.Index)-5, 1000, 0, false) {
 			s.PutRTXHeader(b[:MaxHeader], m, m.Arrival, 0, 0)
 		}
 		s.AppendSR(b[:0], m.Arrival, ntp(m.Arrival), clock)
@@ -100,6 +100,6 @@ func BenchmarkAllowResend(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		now += 1_000_000
 		s.Sent(4000)
-		s.AllowResend(now, uint16(100+i%1000), 1000, 0)
+		s.AllowResend(now, uint16(100+i%1000), 1000, 0, false)
 	}
 }

@@ -92,7 +92,7 @@ func TestStreamWithoutRTXNeverResends(t *testing.T) {
 	s := newAudio()
 	wantOut(t, s, pkt(1, 0), 100)
 	s.Sent(100_000)
-	if s.AllowResend(start, 100, 10, 0) {
+	if s.AllowResend(start, 100, 10, 0, false) {
 		t.Error("allowed")
 	}
 	defer func() {

@@ -103,7 +103,7 @@ func (v *viewer) reserved(m *packet.Meta) (uint64, bool) {
 // nack asks for one number and checks the retransmission.
 func (v *viewer) nack(now mono.Time, seq uint16) {
 	ext, ok := v.s.Original(seq)
-	allowed := v.s.AllowResend(now, seq, 1000, ms(50))
+	allowed := v.s.AllowResend(now, seq, 1000, ms(50), false)
 	if allowed && !ok {
 		v.t.Fatalf("number %d is resent and unknown", seq)
 	}
@@ -243,7 +243,7 @@ func FuzzMunger(f *testing.F) {
 				s.Retarget()
 			case 4, 5:
 				seq := uint16(newest) - uint16(program[3])
-				if !s.AllowResend(now, seq, 1000, ms(int(program[4]))) {
+				if !s.AllowResend(now, seq, 1000, ms(int(program[4])), false) {
 					break
 				}
 				if _, index := s.PutRTXHeader(header, m, now, 0, 0); rtx[index] {

@@ -16,6 +16,11 @@ const (
 	// resendBurst bounds the bytes saved up for a burst of losses: a large key frame.
 	resendBurst = 128 << 10
 
+	// crowdedCost is how many times its bytes a retransmission takes of them on a congested
+	// way: a sixteenth of what is sent, then. There, what is sent again pushes out something
+	// else, which is asked for in its turn.
+	crowdedCost = 8
+
 	// resendOverhead is the most that a retransmission has on top of its source packet:
 	// our header extensions, the original sequence number and an authentication tag.
 	resendOverhead = MaxHeader + 2 + 16
@@ -112,8 +117,8 @@ func millis(t mono.Time) uint32 { return uint32(t / mono.Time(time.Millisecond))
 // now as a packet of about size bytes, its source's size, and takes it as sent if so. It
 // refuses numbers that were never sent, those asked for again too soon or too often for the
 // round-trip time rtt (0: the measured one), and everything beyond half of what the stream
-// itself has sent.
-func (s *Stream) AllowResend(now mono.Time, seq uint16, size int, rtt time.Duration) bool {
+// itself has sent, or a sixteenth of it while the way to the viewer is crowded.
+func (s *Stream) AllowResend(now mono.Time, seq uint16, size int, rtt time.Duration, crowded bool) bool {
 	if !s.rtx {
 		return false
 	}
@@ -129,11 +134,15 @@ func (s *Stream) AllowResend(now mono.Time, seq uint16, size int, rtt time.Durat
 		return false
 	}
 	cost := size + resendOverhead
-	if int(s.traffic.budget) < cost {
+	taken := cost
+	if crowded {
+		taken *= crowdedCost
+	}
+	if int(s.traffic.budget) < taken {
 		s.stats.NACKBudget++
 		return false
 	}
-	s.traffic.budget -= int32(cost)
+	s.traffic.budget -= int32(taken)
 	s.resends.take(now, seq, rtt, s.tables)
 	s.stats.Resent++
 	s.stats.ResentBytes += uint64(cost)

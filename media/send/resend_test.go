@@ -32,7 +32,7 @@ func TestNACKOfEverythingManyTimesIsBoundedByTheRate(t *testing.T) {
 		normal += 1200
 		for range 16 {
 			for back := range uint16(50) {
-				if s.AllowResend(m.Arrival, uint16(out.Index)-back, 1180, ms(1)) {
+				if s.AllowResend(m.Arrival, uint16(out.Index)-back, 1180, ms(1), false) {
 					resent += 1180
 				}
 			}
@@ -54,7 +54,7 @@ func TestOnePacketIsResentAtMostTwiceARoundTripAndTenTimesInAll(t *testing.T) {
 	s := sentVideo(t, 1000)
 	now, times := at(10*time.Second), []time.Duration{}
 	for d := time.Duration(0); d < 5*time.Second; d += time.Millisecond {
-		if s.AllowResend(now.Add(d), 500, 1000, ms(100)) {
+		if s.AllowResend(now.Add(d), 500, 1000, ms(100), false) {
 			times = append(times, d)
 		}
 	}
@@ -76,7 +76,7 @@ func TestNumbersThatWereNeverSentAreIgnored(t *testing.T) {
 		if want {
 			continue
 		}
-		if s.AllowResend(at(time.Second), uint16(seq), 10, ms(50)) {
+		if s.AllowResend(at(time.Second), uint16(seq), 10, ms(50), false) {
 			t.Fatalf("number %d was never sent, and is resent", seq)
 		}
 	}
@@ -96,10 +96,10 @@ func TestHonestViewerOfALossyPathGetsWhatItAsksFor(t *testing.T) {
 		if seq < 20 {
 			continue
 		}
-		if seq%5 == 0 && !s.AllowResend(m.Arrival, uint16(out.Index)-5, 1180, ms(50)) {
+		if seq%5 == 0 && !s.AllowResend(m.Arrival, uint16(out.Index)-5, 1180, ms(50), false) {
 			refused++
 		}
-		if seq%25 == 0 && !s.AllowResend(m.Arrival, uint16(out.Index)-15, 1180, ms(50)) {
+		if seq%25 == 0 && !s.AllowResend(m.Arrival, uint16(out.Index)-15, 1180, ms(50), false) {
 			refused++
 		}
 	}
@@ -111,17 +111,17 @@ func TestHonestViewerOfALossyPathGetsWhatItAsksFor(t *testing.T) {
 func TestNumberMayBeResentAgainOnceItNamesAnotherPacket(t *testing.T) {
 	s := sentVideo(t, 300)
 	for i := range maxResends {
-		if !s.AllowResend(at(time.Duration(10+i)*time.Second), 300, 100, 0) {
+		if !s.AllowResend(at(time.Duration(10+i)*time.Second), 300, 100, 0, false) {
 			t.Fatal("refused")
 		}
 	}
-	if s.AllowResend(at(20*time.Second), 300, 100, 0) {
+	if s.AllowResend(at(20*time.Second), 300, 100, 0, false) {
 		t.Fatal("allowed once too often")
 	}
 	for seq := uint64(300); seq < 300+1<<16; seq++ {
 		wantOut(t, s, pkt(seq, 0), 100+seq)
 	}
-	if !s.AllowResend(at(20*time.Minute), 300, 100, 0) {
+	if !s.AllowResend(at(20*time.Minute), 300, 100, 0, false) {
 		t.Error("the number's next packet is not resent")
 	}
 }
@@ -137,7 +137,7 @@ func TestPacketThatCameToUsLateCanBeResent(t *testing.T) {
 	if ext, ok := s.Original(101); !ok || ext != 11 {
 		t.Fatalf("number 101 is known as %d, %v", ext, ok)
 	}
-	if !s.AllowResend(start, 101, 1000, 0) {
+	if !s.AllowResend(start, 101, 1000, 0, false) {
 		t.Error("refused")
 	}
 }
@@ -153,7 +153,7 @@ func TestWhatWasSentAgainInVainMayBeSentTwice(t *testing.T) {
 		var times []time.Duration
 		pairs := 0
 		for d := time.Duration(0); d < 5*time.Second; d += every {
-			if !s.AllowResend(now.Add(d), 500, 1000, rtt) {
+			if !s.AllowResend(now.Add(d), 500, 1000, rtt, false) {
 				continue
 			}
 			times = append(times, d)
@@ -187,16 +187,40 @@ func TestWhatWasSentAgainInVainMayBeSentTwice(t *testing.T) {
 func TestSendingTwiceIsBoundedByTheRate(t *testing.T) {
 	s := sentVideo(t, 1000)
 	now := at(10 * time.Second)
-	for s.AllowResend(now, 500, 1000, ms(20)) {
+	for s.AllowResend(now, 500, 1000, ms(20), false) {
 		now = now.Add(ms(20))
 		s.AllowTwice(500, 1000)
 	}
 	s.traffic.budget = 1000 + 2*resendOverhead
-	if !s.AllowResend(now, 501, 1000-resendOverhead, ms(20)) || s.AllowTwice(501, 1000) {
+	if !s.AllowResend(now, 501, 1000-resendOverhead, ms(20), false) || s.AllowTwice(501, 1000) {
 		t.Error("the first time")
 	}
 	s.traffic.budget = 1500
-	if !s.AllowResend(now.Add(ms(20)), 501, 1000, ms(20)) || s.AllowTwice(501, 1000) {
+	if !s.AllowResend(now.Add(ms(20)), 501, 1000, ms(20), false) || s.AllowTwice(501, 1000) {
 		t.Error("twice, with bytes for once")
+	}
+}
+
+func TestOnACrowdedWayASixteenthIsSentAgain(t *testing.T) {
+	s := newVideo()
+	resent := func(crowded bool) (n int) {
+		for range 1000 {
+			out, _ := s.Munge(pkt(s.munger.next, 0))
+			s.Sent(1200)
+			if s.AllowResend(start, uint16(out.Index), 1180, ms(1), crowded) {
+				n += 1180 + resendOverhead
+			}
+		}
+		return n
+	}
+	s.Munge(pkt(1000, keyFrame))
+	const sent = 1000 * 1200
+	for range 2 {
+		if n := resent(false); n < sent/2-1300 || n > sent/2+resendBurst {
+			t.Errorf("%d of %d bytes were sent again, want half", n, sent)
+		}
+		if n := resent(true); n < sent/16-1300 || n > sent/16+resendBurst/crowdedCost {
+			t.Errorf("%d of %d bytes were sent again on a crowded way, want a sixteenth", n, sent)
+		}
 	}
 }

@@ -287,7 +287,7 @@ func (s *sub) resend(seq uint16) {
 		return
 	}
 	defer s.f.mag.Release(ref)
-	if !s.stream.AllowResend(w.now, seq, len(s.f.arena.Data(ref)), 0) {
+	if !s.stream.AllowResend(w.now, seq, len(s.f.arena.Data(ref)), 0, false) {
 		return
 	}
 	m, payload := s.f.arena.Meta(ref), s.f.arena.Payload(ref)

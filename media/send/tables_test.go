@@ -20,7 +20,7 @@ func borrower(t *Tables) *Stream {
 
 func mustResend(t *testing.T, s *Stream, at time.Duration, seq uint16) {
 	t.Helper()
-	if !s.AllowResend(start.Add(at), seq, 1000, 0) {
+	if !s.AllowResend(start.Add(at), seq, 1000, 0, false) {
 		t.Fatalf("packet %d may not be sent again", seq)
 	}
 }
@@ -28,7 +28,7 @@ func mustResend(t *testing.T, s *Stream, at time.Duration, seq uint16) {
 func TestAStreamHasNoTablesBeforeItNeedsThem(t *testing.T) {
 	var tables Tables
 	s := borrower(&tables)
-	s.AllowResend(at(ms(1000)), 5000, 1000, 0) // which was never sent
+	s.AllowResend(at(ms(1000)), 5000, 1000, 0, false) // which was never sent
 	if s.resends.slots != nil || s.munger.closed != nil {
 		t.Error("it has tables")
 	}
@@ -53,7 +53,7 @@ func TestTheTableOfResendsIsLentForAsLongAsItRemembers(t *testing.T) {
 	if other.resends.slots != lent || len(tables.resends) != 0 {
 		t.Error("the table is not lent again")
 	}
-	if other.AllowResend(at(time.Second), 150, 1000, 0) {
+	if other.AllowResend(at(time.Second), 150, 1000, 0, false) {
 		t.Error("sent again twice at one time")
 	}
 	other.Close()
@@ -120,7 +120,7 @@ func TestLossesAndProbesDoNotAllocateAgain(t *testing.T) {
 			out, _ := s.Munge(m)
 			s.PutHeader(b[:MaxHeader], m, out, m.Arrival, 0, 0)
 			s.Sent(1200)
-			if seq := uint16(out.Index) - 3; m.Seq%256 == 1 && s.AllowResend(m.Arrival, seq, 1000, 0) {
+			if seq := uint16(out.Index) - 3; m.Seq%256 == 1 && s.AllowResend(m.Arrival, seq, 1000, 0, false) {
 				s.PutRTXHeader(b[:MaxHeader], m, m.Arrival, 0, 0)
 				resent++
 			}
