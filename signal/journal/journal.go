@@ -81,15 +81,18 @@ type Config struct {
 	Keep     int // how many rotated files of each kind are kept; 0: none
 
 	// What waits to be written, at most. The memory is twice that: one queue is filled
-	// while the other one is written. 0: DefaultQueueBytes, DefaultQueueLines.
+	// while the other one is written. A quarter is not for Signaling and RTCStats, which
+	// clients can make as long as they like: those do not keep the others out.
+	// 0: DefaultQueueBytes, DefaultQueueLines.
 	QueueBytes, QueueLines int
 
 	// Version and Node are the members sora_version and node of the server's own log.
 	Version, Node string
 
-	// Report is told a *Failure, a *Recovery or an *Overflow, each at most once a minute,
-	// on a goroutine of its own: it may block, log (into this journal too) and take its
-	// time. nil: nobody is told, Counters still count.
+	// Report is told a *Failure, a *Recovery, an *Overflow, or another error (a file that
+	// cannot be rotated or closed), each at most once a minute, on a goroutine of its own:
+	// it may block, log (into this journal too) and take its time. nil: nobody is told,
+	// Counters still count.
 	Report func(error)
 }
 

@@ -31,14 +31,20 @@ type logFile struct {
 
 // add makes a line pending. What has no room while the file cannot be written is lost.
 func (f *logFile) add(line []byte, now time.Time) {
-	if len(f.pending) > 0 && len(f.pending)+len(line) > pendingBytes || f.tooBig(len(line)) {
-		f.flush(now)
-		if len(f.pending)+len(line) > pendingBytes && f.err != nil {
-			f.writer.journal.counters.lost.Add(1)
-			return
+	if f.f == nil && f.err == nil { // how big it is has to be known
+		if err := f.open(now); err != nil {
+			f.fail(err, now)
 		}
 	}
-	if f.tooBig(len(line)) && len(f.pending) == 0 && !now.Before(f.rotates) {
+	rotate := f.tooBig(len(line)) && !now.Before(f.rotates)
+	if rotate || len(f.pending)+len(line) > pendingBytes {
+		f.flush(now)
+	}
+	if f.err != nil && len(f.pending)+len(line) > pendingBytes {
+		f.writer.journal.counters.lost.Add(1)
+		return
+	}
+	if rotate && len(f.pending) == 0 && f.f != nil {
 		f.rotate(now)
 	}
 	f.pending = append(f.pending, line...)
@@ -46,9 +52,9 @@ func (f *logFile) add(line []byte, now time.Time) {
 
 // tooBig says whether a file that has something in it would get bigger than it may.
 func (f *logFile) tooBig(line int) bool {
-	bytes := f.size + int64(len(f.pending)-f.partial)
-	maxBytes := f.writer.journal.cfg.MaxBytes
-	return maxBytes > 0 && bytes > 0 && bytes+int64(line) > maxBytes
+	size := f.size + int64(len(f.pending)-f.partial)
+	most := f.writer.journal.cfg.MaxBytes
+	return most > 0 && size > 0 && size+int64(line) > most
 }
 
 // flush writes what is pending, into a new file if the old one was moved or deleted. A
@@ -100,14 +106,27 @@ var newline = []byte{'\n'}
 
 // notice closes a file that was moved away or deleted. It looks once a second.
 func (f *logFile) notice(now time.Time) {
-	if f.f == nil || now.Sub(f.checked) < retryEvery && !now.Before(f.checked) {
-		return
+	if f.f != nil && (now.Sub(f.checked) >= retryEvery || now.Before(f.checked)) {
+		f.look(now)
 	}
+}
+
+// look closes the file if it is no longer at its path, and says whether it still is.
+func (f *logFile) look(now time.Time) bool {
 	f.checked = now
 	if !f.writer.fs.isAt(f.f, f.path) {
 		f.writer.journal.counters.reopened.Add(1)
 		f.closeFor(now)
+		return false
 	}
+	// Somebody may have copied and truncated it.
+	if size, err := f.f.size(); err == nil {
+		if size < f.size {
+			f.partial = 0
+		}
+		f.size = size
+	}
+	return true
 }
 
 // open opens the file for appending and makes it, and its directory, if they are missing.
@@ -162,8 +181,7 @@ func (f *logFile) reopen(now time.Time) {
 // the operator is told.
 func (f *logFile) closeFor(now time.Time) {
 	if err := f.close(); err != nil {
-		f.fail(err, now)
-		f.retry = now
+		f.writer.complain(fmt.Errorf("log file %s may lack its last lines: %w", f.path, err), now)
 	}
 }
 
@@ -179,14 +197,12 @@ func (f *logFile) close() error {
 // rotate makes file.N-1 file.N and so on, file file.1. If it cannot, the file grows: a log
 // that is too big is better than none.
 func (f *logFile) rotate(now time.Time) {
-	if f.f == nil {
-		if err := f.open(now); err != nil || !f.tooBig(1) {
-			return
-		}
+	if !f.look(now) { // somebody was faster
+		return
 	}
 	if err := f.shift(); err != nil {
 		f.rotates = now.Add(reportEvery)
-		f.writer.journal.reporter.tell(fmt.Errorf("log file %s cannot be rotated and grows on: %w", f.path, err))
+		f.writer.complain(fmt.Errorf("log file %s cannot be rotated and grows on: %w", f.path, err), now)
 		return
 	}
 	f.writer.journal.counters.rotated.Add(1)

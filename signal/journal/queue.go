@@ -53,7 +53,11 @@ func (q *queue) put(k Kind, line []byte) putResult {
 	if q.closed {
 		return ended
 	}
-	if len(b.data)+len(line)+1 > q.maxBytes || len(b.lines) >= q.maxLines {
+	maxBytes, maxLines := q.maxBytes, q.maxLines
+	if k == Signaling || k == RTCStats {
+		maxBytes, maxLines = maxBytes-maxBytes/4, maxLines-maxLines/4
+	}
+	if len(b.data)+len(line)+1 > maxBytes || len(b.lines) >= maxLines {
 		return full
 	}
 	start := len(b.data)

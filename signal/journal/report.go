@@ -40,7 +40,7 @@ type Overflow struct {
 }
 
 func (o *Overflow) Error() string {
-	return fmt.Sprintf("log queue is full: %d lines dropped", o.Dropped)
+	return fmt.Sprintf("%d log lines dropped: they came faster than the disk takes them, or are longer than %d bytes", o.Dropped, MaxLine)
 }
 
 // reporter calls Config.Report on its own goroutine, so that neither the writer waits for

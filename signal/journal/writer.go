@@ -24,6 +24,8 @@ type writer struct {
 	told    bool      // the outage was reported
 	quiet   time.Time // when the next report may be made
 	counted uint64    // lost lines that have been reported
+
+	complained time.Time // when complain may tell again
 }
 
 func newWriter(j *Journal, fs fileSystem) *writer {
@@ -89,12 +91,12 @@ func (w *writer) reopen(now time.Time) {
 
 // close gives every file a last chance.
 func (w *writer) close() {
-	lost := 0
+	lost, now := 0, time.Now()
 	var errs []error
 	for k := range w.files {
 		f := &w.files[k]
-		f.retry = time.Time{}
-		f.flush(time.Now())
+		f.retry = now
+		f.flush(now)
 		if n := f.abandon(); n > 0 {
 			lost += n
 			errs = append(errs, f.err)
@@ -103,8 +105,17 @@ func (w *writer) close() {
 			errs = append(errs, err)
 		}
 	}
+	w.report(now)
 	if len(errs) > 0 {
 		w.failed = fmt.Errorf("log files in %s: %d lines lost at the end: %w", w.journal.cfg.Dir, lost, errors.Join(errs...))
+	}
+}
+
+// complain tells of what is not an outage, once a minute.
+func (w *writer) complain(err error, now time.Time) {
+	if !now.Before(w.complained) {
+		w.complained = now.Add(reportEvery)
+		w.journal.reporter.tell(err)
 	}
 }
 

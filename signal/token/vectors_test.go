@@ -16,13 +16,13 @@ import (
 // "http://example.com/is_root":true}, with line breaks.
 const vectorClaims = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 
-func number(t *testing.T, text string) *big.Int {
+func bytesOf(t *testing.T, text string) []byte {
 	t.Helper()
 	data, err := decode64(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return new(big.Int).SetBytes(data)
+	return data
 }
 
 // vectors are the keys and tokens of RFC 7515 appendices A.1, A.2 and A.3.
@@ -31,9 +31,12 @@ func vectors(t *testing.T) map[string]struct {
 	token string
 } {
 	t.Helper()
-	rsaPublic := &rsa.PublicKey{E: 65537, N: number(t, "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ")}
-	ecPublic := &ecdsa.PublicKey{Curve: elliptic.P256(),
-		X: number(t, "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"), Y: number(t, "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0")}
+	rsaPublic := &rsa.PublicKey{E: 65537, N: new(big.Int).SetBytes(bytesOf(t, "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"))}
+	point := append([]byte{4}, bytesOf(t, "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")...)
+	ecPublic, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(point, bytesOf(t, "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0")...))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]struct {
 		key   Key
 		token string
