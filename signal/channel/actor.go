@@ -198,7 +198,7 @@ func (a *actor) announce(m *member, tracks []offer.Track) {
 	a.count(m, 1)
 	a.updatesBegin(m)
 	a.session.connected(int(a.counts[0].Load()))
-	if hooks := a.registry.cfg.Hooks; hooks != nil {
+	if hooks := a.registry.config().Hooks; hooks != nil {
 		hooks.Connection(a.connectionEvent(webhook.ConnectionCreated, m, m.since))
 	}
 	e := a.event(sora.EventCreated, m)

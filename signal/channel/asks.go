@@ -19,7 +19,7 @@ func (p *Peer) authenticate(a session.Authenticate) {
 	r.mu.Lock()
 	r.asking++
 	r.mu.Unlock()
-	r.cfg.Hooks.Authenticate(ctx, a.Request, a.Token, func(v Verdict) {
+	r.config().Hooks.Authenticate(ctx, a.Request, a.Token, func(v Verdict) {
 		r.mu.Lock()
 		r.asking--
 		r.mu.Unlock()
@@ -34,10 +34,10 @@ func (p *Peer) authenticate(a session.Authenticate) {
 // report passes the client's statistics on to whoever wants them.
 func (p *Peer) report(stats []byte) {
 	m := p.machine.Member()
-	if !m.WantsStats && !p.registry.cfg.StatsWanted {
+	if !m.WantsStats && !p.registry.config().StatsWanted {
 		return
 	}
-	p.registry.cfg.Hooks.Stats(&webhook.StatsEvent{
+	p.registry.config().Hooks.Stats(&webhook.StatsEvent{
 		Common: webhook.Common{Type: webhook.ConnectionRTCStats}, Role: m.Role, ChannelID: m.ChannelID, SessionID: p.machine.SessionID(),
 		ClientID: m.ClientID, BundleID: m.BundleID, ConnectionID: m.ConnectionID, RTCStats: stats,
 	}, m.StatsExporter)

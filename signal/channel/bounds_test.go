@@ -132,7 +132,7 @@ func TestASessionThatWaitsHasNoGoroutine(t *testing.T) {
 // The timer comes again, and ends a session that hears nothing.
 func TestASessionThatHearsNothingEnds(t *testing.T) {
 	r := quietRegistry()
-	r.session.AnswerTimeout = 10 * time.Millisecond
+	r.config().Session.AnswerTimeout = 10 * time.Millisecond
 	p, out := startQuiet(r)
 	if reason := <-out.reason; reason != session.ReasonAnswerTimeout {
 		t.Errorf("closed with %s", reason)
@@ -143,7 +143,7 @@ func TestASessionThatHearsNothingEnds(t *testing.T) {
 // A process that did not run for a while does not make up for what it missed.
 func TestMissedUpdatesAreLeftOut(t *testing.T) {
 	r := quietRegistry()
-	r.cfg.UpdatedInterval = time.Minute
+	r.config().UpdatedInterval = time.Minute
 	a := newActor(r, "room")
 	p := newPeer(r, r.NewSession(time.Now()), quiet{}, "")
 	a.join(command{kind: join, peer: p, member: &session.Member{Notify: true}})

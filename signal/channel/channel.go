@@ -10,11 +10,13 @@
 package channel
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tsubame/media/param"
@@ -136,10 +138,9 @@ type Registry struct {
 	// Closes counts how sessions ended. Transports add those that end before Start.
 	Closes Tally
 
-	cfg     Config
-	session session.Config
-	log     *slog.Logger
-	faults  *FaultLog
+	cfg    atomic.Pointer[Config] // what it points to does not change
+	log    *slog.Logger
+	faults *FaultLog
 	// joinWait is the constant; a test has no time for it.
 	joinWait time.Duration
 
@@ -159,27 +160,38 @@ func NewRegistry(cfg Config) *Registry {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Registry{cfg: cfg, session: cfg.Session, log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait,
-		channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
-	r.session.Fingerprint = cfg.Plane.Fingerprint()
-	r.session.Defaults.NotifyOff = !cfg.Notify
-	r.session.Ask, r.session.AskTimeout = cfg.Hooks != nil, cfg.HookTimeout
-	if r.session.JoinTimeout == 0 {
-		r.session.JoinTimeout = 10 * time.Second
-	}
-	if r.session.Gather == 0 {
-		r.session.Gather = 200 * time.Millisecond
-	}
-	if r.cfg.JoiningFor == 0 {
-		r.cfg.JoiningFor = 5 * time.Second
-	}
+	cfg.Session.Fingerprint = cfg.Plane.Fingerprint()
+	r := &Registry{log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait, channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
+	r.configure(cfg)
 	return r
+}
+
+func (r *Registry) configure(cfg Config) {
+	s := &cfg.Session
+	s.Defaults.NotifyOff = !cfg.Notify
+	s.Ask, s.AskTimeout = cfg.Hooks != nil, cfg.HookTimeout
+	s.JoinTimeout = cmp.Or(s.JoinTimeout, 10*time.Second)
+	s.Gather = cmp.Or(s.Gather, 200*time.Millisecond)
+	cfg.JoiningFor = cmp.Or(cfg.JoiningFor, 5*time.Second)
+	r.cfg.Store(&cfg)
+}
+
+func (r *Registry) config() *Config { return r.cfg.Load() }
+
+// Reconfigure has what is new follow another configuration: sessions whose connect comes from
+// now on, joins, and intervals from their next turn on. Plane, Hooks, Log and the functions
+// stay as they were.
+func (r *Registry) Reconfigure(cfg Config) {
+	old := r.config()
+	cfg.Plane, cfg.Hooks, cfg.Log, cfg.Session.Fingerprint = old.Plane, old.Hooks, old.Log, old.Session.Fingerprint
+	cfg.Candidates, cfg.TURNURLs, cfg.Reach = old.Candidates, old.TURNURLs, old.Reach
+	r.configure(cfg)
 }
 
 // NewSession returns the state machine for a transport that has just been accepted. Until
 // its connect the transport drives it; then Start takes it over.
 func (r *Registry) NewSession(now time.Time) *session.Session {
-	return session.New(&r.session, now)
+	return session.New(&r.config().Session, now)
 }
 
 // Start takes over a session whose connect has been accepted, carries out the actions of
@@ -192,9 +204,9 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 	switch {
 	case r.closing:
 		refuse = session.Kicked{Code: session.CodeNormal, Reason: session.ReasonShutdown}
-	case r.cfg.MaxConnections > 0 && len(r.peers) >= r.cfg.MaxConnections:
+	case r.config().MaxConnections > 0 && len(r.peers) >= r.config().MaxConnections:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerFull}
-	case r.cfg.MaxJoining > 0 && max(r.countJoining(p.began), r.asking) >= r.cfg.MaxJoining:
+	case r.config().MaxJoining > 0 && max(r.countJoining(p.began), r.asking) >= r.config().MaxJoining:
 		refuse = session.Kicked{Code: session.CodeError, Reason: session.ReasonServerBusy}
 	}
 	if refuse.Code != 0 {
@@ -214,7 +226,7 @@ func (r *Registry) Start(s *session.Session, actions []session.Action, t Transpo
 func (r *Registry) countJoining(now time.Time) int {
 	for e := r.joining.Front(); e != nil; e = r.joining.Front() {
 		p := e.Value.(*Peer)
-		if now.Sub(p.began) < r.cfg.JoiningFor {
+		if now.Sub(p.began) < r.config().JoiningFor {
 			break
 		}
 		r.endJoining(p)

@@ -23,7 +23,7 @@ func (a *actor) connectionEvent(kind string, m *member, now time.Time) *webhook.
 // tellEnd tells the application that an established member has left, why, and what it has done
 // meanwhile. The counts are without it.
 func (a *actor) tellEnd(m *member, end *session.Close) {
-	hooks := a.registry.cfg.Hooks
+	hooks := a.registry.config().Hooks
 	if hooks == nil {
 		return
 	}
@@ -53,7 +53,7 @@ func (a *actor) tellEnd(m *member, end *session.Close) {
 
 // failed tells the application that a session has ended before it was established.
 func (r *Registry) failed(m *session.Member, end session.Close, stats webhook.LocalStats) {
-	if r.cfg.Hooks == nil || m.ChannelID == "" && !r.cfg.LegacySignalingError {
+	if r.config().Hooks == nil || m.ChannelID == "" && !r.config().LegacySignalingError {
 		return
 	}
 	e := &webhook.ConnectionEvent{
@@ -70,7 +70,7 @@ func (r *Registry) failed(m *session.Member, end session.Close, stats webhook.Lo
 	if e.ConnectionID == "" {
 		e.ConnectionID = sora.NewID() // every event is of a connection
 	}
-	r.cfg.Hooks.Connection(e)
+	r.config().Hooks.Connection(e)
 }
 
 // Refused is for transports: a session that was never started has ended with this.
@@ -82,7 +82,7 @@ func (r *Registry) Refused(s *session.Session, end session.Close) {
 
 // LogsSignaling reports whether messages are logged: then transports hand over those that they
 // receive, but for answers to pings, to Signaling.
-func (r *Registry) LogsSignaling() bool { return r.cfg.LogSignaling && r.cfg.Hooks != nil }
+func (r *Registry) LogsSignaling() bool { return r.config().LogSignaling && r.config().Hooks != nil }
 
 // Signaling logs the first message of a client, which has not been started. Nothing is kept of
 // it.
@@ -98,6 +98,6 @@ func (p *Peer) Signaling(message []byte) {
 
 func (r *Registry) logSignaling(d Direction, channelID, connectionID string, message []byte) {
 	if r.LogsSignaling() {
-		r.cfg.Hooks.Signaling(d, channelID, connectionID, sora.AppendBlanked(nil, message))
+		r.config().Hooks.Signaling(d, channelID, connectionID, sora.AppendBlanked(nil, message))
 	}
 }

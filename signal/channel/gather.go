@@ -83,7 +83,7 @@ func (a *actor) beginTelling(now time.Time) {
 func (a *actor) begin(now time.Time) {
 	g := &a.gathering
 	if !g.telling {
-		most := a.registry.session.Gather * time.Duration(min(max(len(a.members)/1000, 1), 5))
+		most := a.registry.config().Session.Gather * time.Duration(min(max(len(a.members)/1000, 1), 5))
 		g.gap = min(max(2*g.gap, gatherFirst), most)
 		if now.Sub(g.told) >= gatherQuiet+most {
 			g.gap = min(gatherFirst, most)

@@ -16,7 +16,7 @@ type crew struct {
 
 func newCrew(t *testing.T) *crew {
 	r := quietRegistry()
-	r.session.Gather = 100 * time.Millisecond
+	r.config().Session.Gather = 100 * time.Millisecond
 	return &crew{t, newActor(r, "room")}
 }
 
@@ -87,7 +87,7 @@ func TestManyWhoComeAtOnceAreToldTogether(t *testing.T) {
 		c.hears("B", b, fmt.Sprint(i))
 	}
 	// After a quiet second all is as in the beginning.
-	now = c.a.told.Add(gatherQuiet + c.a.registry.session.Gather)
+	now = c.a.told.Add(gatherQuiet + c.a.registry.config().Session.Gather)
 	c.say(now, a, "quiet")
 	c.hears("B", b, "quiet")
 	if c.a.gap != gatherFirst {

@@ -59,7 +59,7 @@ func (a *actor) join(c command) {
 	s.endAt = time.Time{}
 	if s.id == "" {
 		s.id, s.created = sora.NewID(), time.Now()
-		if hooks := a.registry.cfg.Hooks; hooks != nil {
+		if hooks := a.registry.config().Hooks; hooks != nil {
 			s.asking = true
 			answers := s.answers
 			hooks.SessionCreated(a.sessionEvent(webhook.SessionCreated), func(answer *webhook.SessionAnswer, err error) {
@@ -88,7 +88,7 @@ func (a *actor) answered(r sessionAnswer) {
 	} else {
 		s.maxConnections, s.handed = r.answer.MaxConnections, session.SessionLayer(r.answer)
 		s.metadata, s.groupID = r.answer.SessionMetadata, r.answer.GroupID
-		if every := a.registry.cfg.SessionUpdated; every > 0 {
+		if every := a.registry.config().SessionUpdated; every > 0 {
 			s.updateAt = time.Now().Add(every)
 		}
 		for _, c := range waiting {
@@ -129,11 +129,11 @@ func (a *actor) mayEnd(now time.Time) bool {
 	case a.refs > 0, s.asking && !r.closing:
 		r.mu.Unlock()
 		return false
-	case s.id != "" && r.cfg.SessionGrace > 0 && !r.closing && !a.graceIsOver(now) && (a.idling || r.idling < maxIdling):
+	case s.id != "" && r.config().SessionGrace > 0 && !r.closing && !a.graceIsOver(now) && (a.idling || r.idling < maxIdling):
 		if !a.idling {
 			a.idling = true
 			r.idling++
-			s.endAt = now.Add(r.cfg.SessionGrace)
+			s.endAt = now.Add(r.config().SessionGrace)
 		}
 		r.mu.Unlock()
 		return false
@@ -155,7 +155,7 @@ func (a *actor) mayEnd(now time.Time) bool {
 
 // endSession tells that the session is over.
 func (a *actor) endSession(now time.Time) {
-	hooks, s := a.registry.cfg.Hooks, &a.session
+	hooks, s := a.registry.config().Hooks, &a.session
 	if hooks == nil || s.id == "" || s.asking {
 		return
 	}
@@ -174,7 +174,11 @@ func (a *actor) updateSession(now time.Time) {
 	if s.updateAt.IsZero() || now.Before(s.updateAt) {
 		return
 	}
-	every := a.registry.cfg.SessionUpdated
+	every := a.registry.config().SessionUpdated
+	if every <= 0 {
+		s.updateAt = time.Time{} // from now on there are none
+		return
+	}
 	if s.updateAt = s.updateAt.Add(every); !s.updateAt.After(now) {
 		s.updateAt = now.Add(every)
 	}
@@ -185,7 +189,7 @@ func (a *actor) updateSession(now time.Time) {
 			e.Connections = append(e.Connections, m.sessionConnection())
 		}
 	}
-	a.registry.cfg.Hooks.Session(e)
+	a.registry.config().Hooks.Session(e)
 }
 
 // sessionEvent returns what all events of the session say.

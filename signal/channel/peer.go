@@ -355,7 +355,7 @@ func (p *Peer) do(action session.Action) {
 }
 
 func (p *Peer) open(reach session.Reach) session.Event {
-	conn, err := p.registry.cfg.Plane.Open(p.mediaEvent)
+	conn, err := p.registry.config().Plane.Open(p.mediaEvent)
 	if err != nil {
 		p.registry.faults.Log("no room for a media connection", append(p.attributes(), "error", err)...)
 		return session.OpenFailed{}
@@ -393,7 +393,7 @@ func (p *Peer) mediaEvent(e MediaEvent) {
 	case MediaHeard:
 		p.post(session.MediaHeard{})
 	case MediaUnstable:
-		if p.registry.cfg.Notify || p.registry.cfg.Hooks != nil { // who may switch it on for a client
+		if p.registry.config().Notify || p.registry.config().Hooks != nil { // who may switch it on for a client
 			p.post(session.MediaUnstable{Level: e.Level})
 		}
 	}

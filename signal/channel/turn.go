@@ -38,11 +38,11 @@ func (p *Peer) iceServer(urls []string) sora.ICEServer {
 
 // reach returns how a client is told to reach us.
 func (r *Registry) reach(to session.Reach) (candidates, turnURLs []string) {
-	if to != (session.Reach{}) && r.cfg.Reach != nil {
-		return r.cfg.Reach(to)
+	if to != (session.Reach{}) && r.config().Reach != nil {
+		return r.config().Reach(to)
 	}
-	if r.cfg.TURNURLs != nil {
-		turnURLs = r.cfg.TURNURLs()
+	if r.config().TURNURLs != nil {
+		turnURLs = r.config().TURNURLs()
 	}
-	return r.cfg.Candidates(), turnURLs
+	return r.config().Candidates(), turnURLs
 }

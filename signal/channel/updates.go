@@ -90,6 +90,10 @@ func (u *updates) due(now time.Time, interval time.Duration) *member {
 		return nil
 	}
 	m := u.members[0]
+	if interval <= 0 { // from now on there are none
+		u.end(m)
+		return m
+	}
 	t := u.at(0)
 	t.at = t.at.Add(interval)
 	if !t.at.After(now) {
@@ -105,7 +109,7 @@ func (u *updates) due(now time.Time, interval time.Duration) *member {
 // each other as can be; that of the first member is 0, so that alone it hears full minutes.
 // The application is told at full intervals: it counts by them.
 func (a *actor) updatesBegin(m *member) {
-	c := &a.registry.cfg
+	c := a.registry.config()
 	if c.UpdatedInterval > 0 {
 		_, phase := math.Modf(float64(a.begun) * math.Phi)
 		a.begun++
@@ -143,7 +147,7 @@ func (a *actor) arm(timer *time.Timer) {
 
 // update tells of every member that is due, and of the session.
 func (a *actor) update(now time.Time) {
-	c := &a.registry.cfg
+	c := a.registry.config()
 	for m := a.updates[notifyRound].due(now, c.UpdatedInterval); m != nil; m = a.updates[notifyRound].due(now, c.UpdatedInterval) {
 		a.tellUpdated(m)
 	}

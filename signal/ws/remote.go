@@ -6,6 +6,16 @@ import (
 	"strings"
 )
 
+// bearer returns the token that a request shows (RFC 6750 section 2.1); empty: none. Clients
+// that are no browsers can: those cannot set headers.
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
 // proxies are the networks whose X-Forwarded-For is believed.
 type proxies []netip.Prefix
 

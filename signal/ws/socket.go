@@ -42,13 +42,18 @@ func (s *hijackSpy) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // is closed.
 func (s *socket) begin() bool {
 	machine := s.handler.registry.NewSession(time.Now())
-	e, ok := s.first(machine)
+	machine.SetBearer(s.bearer)
+	s.bearer = ""
+	e, frame, ok := s.first(machine)
 	if !ok {
 		return false
 	}
 	actions := machine.Handle(nil, time.Now(), e)
+	if _, ok := e.(session.Message); ok {
+		s.handler.registry.Signaling(machine, frame)
+	}
 	if machine.State() == session.Closed {
-		s.refuse(actions)
+		s.refuse(machine, actions)
 		return false
 	}
 	s.handler.room.leave(s.raw)
@@ -72,6 +77,7 @@ func (s *socket) next() (more bool) {
 	frame, reason, gone := s.receive()
 	if reason == "" && !gone {
 		if m, ok := sora.DecodeAnswer(frame); ok {
+			s.log(frame)
 			s.recycle()
 			return s.peer.Deliver(session.Message{Message: m})
 		}
@@ -79,50 +85,60 @@ func (s *socket) next() (more bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		more = s.peer.DeliverHere(eventOf(frame, reason, gone)) && !gone
+		e := eventOf(frame, reason, gone)
+		if m, ok := e.(session.Message); ok && m.Type != sora.TypePong {
+			s.log(frame)
+		}
+		more = s.peer.DeliverHere(e) && !gone
 	}()
 	<-done
 	s.recycle()
 	return more
 }
 
+// log has a message logged.
+func (s *socket) log(frame []byte) {
+	if s.handler.registry.LogsSignaling() {
+		s.peer.Signaling(frame)
+	}
+}
+
 // first waits for the first message. A client may open several sockets and close all but
 // one without a word, which is no fault.
-func (s *socket) first(machine *session.Session) (session.Event, bool) {
+// The frame is valid until the next one is read.
+func (s *socket) first(machine *session.Session) (e session.Event, frame []byte, ok bool) {
 	closed := make(chan struct{})
 	deadline := time.AfterFunc(time.Until(machine.Deadline()), func() {
 		defer close(closed)
-		s.refuse(machine.Handle(nil, machine.Deadline(), session.Tick{}))
+		s.refuse(machine, machine.Handle(nil, machine.Deadline(), session.Tick{}))
 	})
-	e := s.read()
+	frame, reason, gone := s.receive()
+	e = eventOf(frame, reason, gone)
 	if !deadline.Stop() {
 		<-closed // the machine is the timer's until here
-		return nil, false
+		return nil, nil, false
 	}
-	if _, gone := e.(session.Vanished); gone {
+	if gone {
 		s.conn.CloseNow()
-		return nil, false
+		return nil, nil, false
 	}
-	return e, true
+	return e, frame, true
 }
 
 // refuse closes a socket whose session ended with its first event.
-func (s *socket) refuse(actions []session.Action) {
+func (s *socket) refuse(machine *session.Session, actions []session.Action) {
 	for _, a := range actions {
 		c, ok := a.(session.Close)
 		if !ok {
 			continue
 		}
-		s.handler.registry.Closes.CountClose(c.Code, c.Reason)
+		s.handler.registry.Refused(machine, c)
 		if c.Code == session.CodeError {
 			s.handler.faults.Log("connect refused", "remote", s.remote, "code", c.Code, "reason", c.Reason, "detail", c.Detail)
 		}
 		s.conn.Close(websocket.StatusCode(c.Code), c.Reason)
 	}
 }
-
-// read returns the next message as an event; Vanished when there is none any more.
-func (s *socket) read() session.Event { return eventOf(s.receive()) }
 
 // eventOf decodes a message. Reason says why a frame is none; gone, that no more will come.
 func eventOf(frame []byte, reason string, gone bool) session.Event {

@@ -167,7 +167,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.room.enter(spy.conn)
 	h.room.comesFrom(spy.conn, from)
 	conn.SetReadLimit(sora.MaxFrame)
-	s := &socket{handler: h, conn: conn, raw: spy.conn, outlet: spy.out, remote: remote}
+	s := &socket{handler: h, conn: conn, raw: spy.conn, outlet: spy.out, remote: remote, bearer: bearer(r)}
 	leave := func() {
 		h.room.leave(s.raw)
 		h.gate.Leave(time.Now(), from)
@@ -301,6 +301,7 @@ type socket struct {
 	raw     net.Conn
 	outlet  *outlet
 	remote  string
+	bearer  string  // of the request, until the first message; empty: none
 	buffer  []byte  // of the last message, if it was a short one
 	shared  *[]byte // of the one that is being read or decoded; nil: none
 	peer    *channel.Peer
