@@ -227,6 +227,21 @@ func TestSessionWithoutConnectionsHasAnEmptyList(t *testing.T) {
 	}
 }
 
+func TestTheListOfASessionIsBounded(t *testing.T) {
+	e := SessionEvent{Common: common(SessionDestroyed), Connections: make([]SessionConnection, MaxListed+1)}
+	if n := bytes.Count(e.Append(nil), []byte(`"client_id":`)); n != MaxListed {
+		t.Errorf("%d connections listed", n)
+	}
+	e.Connections = make([]SessionConnection, 100)
+	for i := range e.Connections {
+		e.Connections[i].EventMetadata = []byte(`"` + strings.Repeat("x", maxListedMetadata/64-2) + `"`)
+	}
+	b := e.Append(nil)
+	if n := bytes.Count(b, []byte(`"event_metadata":`)); n != 64 || bytes.Count(b, []byte(`"client_id":`)) != 100 {
+		t.Errorf("%d connections with metadata", n)
+	}
+}
+
 // connectionEvent gives every member, of whatever type of event.
 func connectionEvent(kind string) *ConnectionEvent {
 	return &ConnectionEvent{

@@ -20,11 +20,21 @@ type SessionEvent struct {
 	// Not of SessionCreated.
 	MaxConnections   int // most at one time
 	TotalConnections int
-	SessionMetadata  []byte // JSON that the answer to SessionCreated gave; nil: none
-	Connections      []SessionConnection
+	SessionMetadata  []byte              // JSON that the answer to SessionCreated gave; nil: none
+	Connections      []SessionConnection // the first MaxListed are told
 
 	Destroyed time.Time // of SessionDestroyed only
 }
+
+// Limits of a session's list of connections: a channel may have tens of thousands of viewers,
+// and what an application keeps with each of them may be as long as its answer.
+const (
+	// MaxListed is how many connections one body lists. TotalConnections counts the others.
+	MaxListed = 10_000
+	// maxListedMetadata bounds the EventMetadata in one body, in bytes: connections from the one
+	// that goes beyond it on are listed without theirs.
+	maxListedMetadata = 4 << 20
+)
 
 // SessionConnection is a connection of a session.
 type SessionConnection struct {
@@ -54,12 +64,13 @@ func (e *SessionEvent) Append(dst []byte) []byte {
 // size estimates the length of the body, so that a long one is not copied again and again
 // while it grows.
 func (e *SessionEvent) size() int {
-	n := 768 + len(e.SessionMetadata)
-	for i := range e.Connections {
+	n, metadata := 768+len(e.SessionMetadata), 0
+	for i := range listed(e.Connections) {
 		c := &e.Connections[i]
-		n += 720 + len(c.ClientID) + len(c.BundleID) + len(c.ConnectionID) + len(c.EventMetadata)
+		n += 720 + len(c.ClientID) + len(c.BundleID) + len(c.ConnectionID)
+		metadata += len(c.EventMetadata)
 	}
-	return n
+	return n + min(metadata, maxListedMetadata)
 }
 
 // common writes Common without LogWritten.
@@ -92,12 +103,15 @@ func (w *writer) session(e *SessionEvent) {
 	w.connections(e.Connections)
 }
 
+func listed(all []SessionConnection) []SessionConnection { return all[:min(len(all), MaxListed)] }
+
 func (w *writer) connections(list []SessionConnection) {
 	if list == nil {
 		return
 	}
+	metadata := 0
 	w.openList("connections")
-	for i := range list {
+	for i := range listed(list) {
 		c := &list[i]
 		w.element()
 		w.role(c.Role)
@@ -108,7 +122,9 @@ func (w *writer) connections(list []SessionConnection) {
 		w.media(&c.Media)
 		w.timestamp("connection_created_timestamp", c.Created)
 		w.timestampIf("connection_destroyed_timestamp", c.Destroyed)
-		w.rawIf("event_metadata", c.EventMetadata)
+		if metadata += len(c.EventMetadata); metadata <= maxListedMetadata {
+			w.rawIf("event_metadata", c.EventMetadata)
+		}
 		w.close()
 	}
 	w.closeList()
