@@ -13,6 +13,7 @@ type fileSystem interface {
 	open(path string) (file, error) // for appending; made if it is missing
 	rename(from, to string) error
 	remove(path string) error
+	exists(path string) bool
 	isAt(f file, path string) bool // whether the path still leads to this open file
 }
 
@@ -53,6 +54,11 @@ func (disk) remove(path string) error {
 	return nil
 }
 
+func (disk) exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 func (disk) isAt(f file, path string) bool {
 	there, err := os.Stat(path)
 	if err != nil {
@@ -71,5 +77,3 @@ func (f diskFile) size() (int64, error) {
 	}
 	return info.Size(), nil
 }
-
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

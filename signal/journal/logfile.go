@@ -45,7 +45,7 @@ func (f *logFile) add(line []byte, now time.Time) {
 		return
 	}
 	if rotate && len(f.pending) == 0 && f.f != nil {
-		f.rotate(now)
+		f.rotate(len(line), now)
 	}
 	f.pending = append(f.pending, line...)
 }
@@ -196,8 +196,8 @@ func (f *logFile) close() error {
 
 // rotate makes file.N-1 file.N and so on, file file.1. If it cannot, the file grows: a log
 // that is too big is better than none.
-func (f *logFile) rotate(now time.Time) {
-	if !f.look(now) { // somebody was faster
+func (f *logFile) rotate(line int, now time.Time) {
+	if !f.look(now) || !f.tooBig(line) { // somebody was faster
 		return
 	}
 	if err := f.shift(); err != nil {
@@ -214,8 +214,12 @@ func (f *logFile) shift() error {
 	if keep < 1 {
 		return fs.remove(f.path)
 	}
-	for i := keep; i > 1; i-- {
-		if err := fs.rename(f.numbered(i-1), f.numbered(i)); err != nil && !isMissing(err) {
+	free := 1 // a number that is missing is room enough
+	for free < keep && fs.exists(f.numbered(free)) {
+		free++
+	}
+	for i := free; i > 1; i-- {
+		if err := fs.rename(f.numbered(i-1), f.numbered(i)); err != nil {
 			return err
 		}
 	}
