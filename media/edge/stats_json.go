@@ -14,14 +14,30 @@ import (
 // group network, which are of the last report. What is not counted is left out.
 func (s *ConnStats) AppendJSON(dst []byte) []byte {
 	w := leaves{dst: append(dst, '{')}
-	w.group("rtp", s.appendRTP)
-	w.group("rtp_hdrext", s.appendExtensions)
-	w.group("rtcp", s.appendRTCP)
-	w.group("srtp", s.appendSRTP)
-	w.group("dtls", s.appendDTLS)
-	w.group("ice", s.appendICE)
-	w.group("turn", s.appendTURN)
-	w.group("network", s.appendNetwork)
+	w.begin("rtp")
+	s.appendRTP(&w)
+	w.end()
+	w.begin("rtp_hdrext")
+	s.appendExtensions(&w)
+	w.end()
+	w.begin("rtcp")
+	s.appendRTCP(&w)
+	w.end()
+	w.begin("srtp")
+	s.appendSRTP(&w)
+	w.end()
+	w.begin("dtls")
+	s.appendDTLS(&w)
+	w.end()
+	w.begin("ice")
+	s.appendICE(&w)
+	w.end()
+	w.begin("turn")
+	s.appendTURN(&w)
+	w.end()
+	w.begin("network")
+	s.appendNetwork(&w)
+	w.end()
 	return append(w.dst, '}')
 }
 
@@ -39,12 +55,12 @@ func (w *leaves) name(parts ...string) {
 	w.dst = append(w.dst, '"', ':')
 }
 
-func (w *leaves) group(name string, members func(*leaves)) {
-	w.name(name)
+func (w *leaves) begin(group string) {
+	w.name(group)
 	w.dst = append(w.dst, '{')
-	members(w)
-	w.dst = append(w.dst, '}')
 }
+
+func (w *leaves) end() { w.dst = append(w.dst, '}') }
 
 func (w *leaves) put(v uint64, name ...string) {
 	w.name(name...)
