@@ -1,8 +1,6 @@
 package configs
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -252,36 +250,34 @@ func TestDistance(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesAMissingAndAHugeFile(t *testing.T) {
-	dir := t.TempDir()
-	if _, _, err := Load(filepath.Join(dir, "none")); err == nil {
-		t.Error("a missing file was accepted")
-	}
-	huge := filepath.Join(dir, "huge")
-	if err := os.WriteFile(huge, make([]byte, MaxFile+1), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := Load(huge); err == nil || !strings.Contains(err.Error(), "larger") {
-		t.Errorf("a huge file: %v", err)
-	}
-}
-
+// What is read is printed as it was meant, whatever it is.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("signaling_port = 1\n# c\nlabel = x=y\r\nunknwon = 1"))
 	f.Add([]byte("websocket_signaling_ping_interval = 1_0 s\nipv4_address = 192.0.2.1, 192.0.2.2\npublic_address = stun:[::1]:1"))
+	f.Add([]byte("auth_webhook_url = http://u:p@[::1]:8080/a?b\ntoken_keys = a:HS256:b, c:ES256:d:e\ncluster = true\nlog_rotate_size = 0"))
+	f.Add([]byte("signaling_proxies = ::ffff:10.0.0.1/100\nrecording_max_expire_time = 1 h\nconnection_lifetime = 0 ms\n= x"))
+	f.Add([]byte("\xef\xbb\xbfwebhook_basic_authn_password =\u00a0x\u3000\nshard_cpus = 007\nundoc_x = \x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, warnings, err := Parse("f", data)
+		r := newReader()
+		r.file("f", data)
+		l, err := r.end()
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "f:") {
 				t.Fatalf("error without a line: %v", err)
 			}
 			return
 		}
-		if len(warnings) > strings.Count(string(data), "\n")+1 {
-			t.Fatalf("%d warnings", len(warnings))
+		c := l.Config
+		if n := strings.Count(string(data), "\n") + 1; len(l.Warnings) > min(n, maxFindings) || len(l.Warnings)+l.MoreWarnings > n {
+			t.Fatalf("%d warnings and %d more of %d lines", len(l.Warnings), l.MoreWarnings, n)
 		}
-		if c.Session.PingInterval < 100*time.Millisecond || c.Server.MaxConnections < 1 || len(c.Addresses.IPv4) > 4 {
+		if c.Session.PingInterval < 100*time.Millisecond || c.Server.MaxConnections < 1 || len(c.Addresses.IPv4) > maxAddresses {
 			t.Fatalf("out of range: %+v", c)
 		}
+		// What goes before the host in a URL is not printed.
+		if strings.Contains(string(data), "@") {
+			return
+		}
+		requireSame(t, l)
 	})
 }

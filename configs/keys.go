@@ -147,9 +147,12 @@ func (k *key) shown(c *Config) (text string, ok bool) {
 }
 
 // nearest returns the known key with the smallest edit distance, if it is small for the
-// length of the name.
+// length of the name. Two letters that have changed places make a distance of 2.
 func nearest(name string) string {
 	best, bestDistance := "", 1+len(name)/3
+	if len(name) > 3 {
+		bestDistance = max(bestDistance, 3)
+	}
 	if len(name) > 2*maxKey {
 		return ""
 	}

@@ -95,19 +95,10 @@ func TestReferenceFileSaysDefaultsAndReloads(t *testing.T) {
 	}
 }
 
-// besides is what else has to stand there for the example of a key to be valid.
-var besides = map[string]string{
-	"tls_port":                          "tls_acme_domains = turn.example.com",
-	"webhook_tls_fullchain_file":        "webhook_tls_privkey_file = a",
-	"webhook_tls_privkey_file":          "webhook_tls_fullchain_file = a",
-	"stats_exporter_tls_fullchain_file": "stats_exporter_tls_privkey_file = a",
-	"stats_exporter_tls_privkey_file":   "stats_exporter_tls_fullchain_file = a",
-}
-
 func TestExamplesOfTheReferenceFileAreValid(t *testing.T) {
 	for _, e := range reference(t) {
 		line := e.name + " = " + e.value
-		c, warnings, err := Parse("x", []byte(line+"\n"+besides[e.name]))
+		c, warnings, err := Parse("x", []byte(line+"\n"+beside(e.name)))
 		if err != nil {
 			t.Errorf("%q: %v", line, err)
 			continue
@@ -117,7 +108,7 @@ func TestExamplesOfTheReferenceFileAreValid(t *testing.T) {
 			t.Errorf("%q: warnings %v", line, warnings)
 		}
 		text, ok := byName[e.name].get(&c)
-		again, _, err := Parse("x", []byte(e.name+" = "+text+"\n"+besides[e.name]))
+		again, _, err := Parse("x", []byte(e.name+" = "+text+"\n"+beside(e.name)))
 		if !ok || err != nil || !reflect.DeepEqual(again, c) {
 			t.Errorf("%q: written as %q: %v", line, text, err)
 		}

@@ -29,6 +29,7 @@ func main() {
 var subcommands = map[string]func(args []string, stdout, stderr io.Writer) int{
 	"check-config": checkCommand,
 	"print-config": printCommand,
+	"token":        tokenCommand,
 }
 
 // run returns the exit code: 0 after an orderly end, 1 when the start or the end failed,
