@@ -105,6 +105,7 @@ func TestMembersThatAreNullCountAsNotGiven(t *testing.T) {
 	}
 }
 
+// Row AUTH-07.
 func TestFlatMembersGoBeforeThoseOfTheObject(t *testing.T) {
 	got, err := ParseAuthAnswer([]byte(allowedWith(`"audio":{"codec_type":"OPUS","bit_rate":64,"opus_params":{"ptime":10}},"audio_bit_rate":96,` +
 		`"video":{"codec_type":"VP9","bit_rate":500,"vp9_params":{"profile_id":1},"av1_params":{"profile":2}},` +
@@ -136,6 +137,7 @@ func wrongTypes(right ...string) []string {
 	return out
 }
 
+// Row AUTH-07.
 func TestAMemberOfAWrongTypeOrValueIsNamed(t *testing.T) {
 	bad := map[string][]string{
 		"client_id":                             append(wrongTypes(`"text"`), `""`, `"a\u0000"`, `"`+strings.Repeat("c", 256)+`"`, `"\u202e"`),
@@ -304,6 +306,7 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
+// Row AUTH-07.
 func TestBrokenAnswersAreErrors(t *testing.T) {
 	for name, body := range brokenBodies {
 		var e *Error
@@ -366,6 +369,7 @@ func TestMembersOfFeaturesThatAreNotThereAreKept(t *testing.T) {
 	}
 }
 
+// Row AUTH-07.
 func TestUnknownMembersAreWarnedOf(t *testing.T) {
 	a, err := ParseAuthAnswer([]byte(allowedWith(`"clientid":"x","` + strings.Repeat("あ", 30) + `":false,"k\n":1,"exp":1`)))
 	want := []string{`"clientid" is not known`, `"` + strings.Repeat("あ", 21) + `" is not known`, `"k\n" is not known`, `"exp" is not known`}
