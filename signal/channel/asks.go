@@ -31,6 +31,16 @@ func (p *Peer) authenticate(a session.Authenticate) {
 	})
 }
 
+// tellFailed tells the application of a session that ends without having been announced.
+func (p *Peer) tellFailed(end session.Close) {
+	if p.told {
+		return
+	}
+	p.told = true
+	m := p.machine.Member()
+	p.registry.failed(&m, end, statsOf(p.conn))
+}
+
 // report passes the client's statistics on to whoever wants them.
 func (p *Peer) report(stats []byte) {
 	m := p.machine.Member()

@@ -143,6 +143,8 @@ type Registry struct {
 	faults *FaultLog
 	// joinWait is the constant; a test has no time for it.
 	joinWait time.Duration
+	// maxIdling is the constant; a test has no room for it.
+	maxIdling int
 
 	running sync.WaitGroup // sessions and channel goroutines
 
@@ -161,7 +163,7 @@ func NewRegistry(cfg Config) *Registry {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Session.Fingerprint = cfg.Plane.Fingerprint()
-	r := &Registry{log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait, channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
+	r := &Registry{log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait, maxIdling: maxIdling, channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
 	r.configure(cfg)
 	return r
 }

@@ -129,7 +129,7 @@ func (a *actor) mayEnd(now time.Time) bool {
 	case a.refs > 0, s.asking && !r.closing:
 		r.mu.Unlock()
 		return false
-	case s.id != "" && r.config().SessionGrace > 0 && !r.closing && !a.graceIsOver(now) && (a.idling || r.idling < maxIdling):
+	case s.id != "" && r.config().SessionGrace > 0 && !r.closing && !a.graceIsOver(now) && (a.idling || r.idling < r.maxIdling):
 		if !a.idling {
 			a.idling = true
 			r.idling++

@@ -49,7 +49,7 @@ type Peer struct {
 	// Of the goroutine only.
 	timer   *time.Timer
 	cancel  context.CancelFunc // of the authentication; nil: nobody was asked
-	told    bool               // it has been announced
+	told    bool               // it has been announced, or the application has heard that it failed
 	due     time.Time          // what it is set to
 	conn    Conn
 	actor   *actor
@@ -346,6 +346,7 @@ func (p *Peer) do(action session.Action) {
 	case session.Update:
 		p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
 	case session.Leave:
+		p.tellFailed(a.End) // before the channel may tell that its session has ended
 		if p.actor != nil { // it may have had no room for the join
 			p.actor.mail <- command{kind: leave, peer: p, end: &a.End}
 		}
@@ -443,10 +444,7 @@ func (p *Peer) ended(c session.Close) {
 		counted = session.ReasonDenied
 	}
 	p.registry.Closes.CountClose(c.Code, counted)
-	if !p.told {
-		m := p.machine.Member()
-		p.registry.failed(&m, c, statsOf(p.conn))
-	}
+	p.tellFailed(c)
 	attributes := append(p.attributes(), "code", c.Code, "reason", c.Reason)
 	if c.Code == session.CodeError {
 		p.registry.faults.Log("session refused or aborted", append(attributes, "detail", c.Detail)...)

@@ -99,6 +99,8 @@ type message struct {
 	Minutes      *int            `json:"minutes"`
 	Data         []message       `json:"data"`
 	Metadata     json.RawMessage `json:"authn_metadata"`
+	Authz        json.RawMessage `json:"authz_metadata"`
+	Ext          json.RawMessage `json:"metadata"`
 	Transport    string          `json:"turn_transport_type"`
 	Level        int             `json:"unstable_level"`
 	Config       json.RawMessage `json:"config"`

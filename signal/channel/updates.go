@@ -86,14 +86,13 @@ func (u *updates) end(m *member) {
 // due returns a member whose turn has come, and sets its next one; nil: there is none. What was
 // missed, because the process did not run, is not made up for.
 func (u *updates) due(now time.Time, interval time.Duration) *member {
+	for interval <= 0 && len(u.members) > 0 { // from now on there are none
+		u.end(u.members[0])
+	}
 	if len(u.members) == 0 || u.at(0).at.After(now) {
 		return nil
 	}
 	m := u.members[0]
-	if interval <= 0 { // from now on there are none
-		u.end(m)
-		return m
-	}
 	t := u.at(0)
 	t.at = t.at.Add(interval)
 	if !t.at.After(now) {
