@@ -13,12 +13,6 @@ import (
 	"tsubame/signal/webhook"
 )
 
-// The close reasons of an auth webhook that did not answer as it should.
-const (
-	reasonFailure = "AUTHENTICATION-FAILURE"        // it said no, and not why
-	reasonError   = "AUTHENTICATION-INTERNAL-ERROR" // it could not be asked
-)
-
 // tokens is how tokens are looked at.
 type tokens struct {
 	verifier *token.Verifier // nil: they are not
@@ -96,9 +90,9 @@ func (h *Hooks) askApplication(ctx context.Context, to *route, r *webhook.AuthRe
 	}
 	if f != nil {
 		h.failedAt(h.auth, to, r.ID, body, f)
-		reason := reasonError
+		reason := session.ReasonAuthError
 		if f.name == failReason {
-			reason = reasonFailure
+			reason = session.ReasonAuthFailure
 		}
 		return channel.Verdict{Reason: reason, Detail: f.Error()}
 	}

@@ -1,6 +1,8 @@
 package hooks
 
 import (
+	"bytes"
+	"sync"
 	"time"
 
 	"tsubame/configs"
@@ -30,8 +32,7 @@ func (h *Hooks) create(e *webhook.SessionEvent) (*webhook.SessionAnswer, error) 
 		return &webhook.SessionAnswer{}, nil
 	}
 	h.catchUp(e.ChannelID)
-	body := e.Append(nil)
-	h.write(journal.Session, body)
+	body := h.writeBody(journal.Session, e)
 	res, f := h.session.call(h.base, to, body, sessionHeaders(e)...)
 	var answer *webhook.SessionAnswer
 	if f == nil {
@@ -77,8 +78,7 @@ func (h *Hooks) Session(e *webhook.SessionEvent) {
 		return
 	}
 	h.fill(&e.Common)
-	body := e.Append(nil)
-	h.write(journal.Session, body)
+	body := h.writeBody(journal.Session, e)
 	if ignored(h.settings.Load(), e.Type) {
 		h.session.counters.ignored.Add(1)
 		return
@@ -129,16 +129,12 @@ func (h *Hooks) Stats(e *webhook.StatsEvent, export bool) {
 
 // Ended implements channel.Hooks.
 func (h *Hooks) Ended(l *webhook.ConnectionLog) {
-	if h.cfg.Journal != nil {
-		h.cfg.Journal.Write(journal.Connection, l.Append(nil))
-	}
+	h.writeLine(journal.Connection, l)
 }
 
 // SessionEnded implements channel.Hooks.
 func (h *Hooks) SessionEnded(l *webhook.SessionLog) {
-	if h.cfg.Journal != nil {
-		h.cfg.Journal.Write(journal.SessionLog, l.Append(nil))
-	}
+	h.writeLine(journal.SessionLog, l)
 }
 
 // Signaling implements channel.Hooks.
@@ -167,19 +163,59 @@ func ignored(w *configs.Webhooks, typ string) bool {
 	return false
 }
 
+// appender is what the structs of package webhook are.
+type appender interface{ Append(dst []byte) []byte }
+
+// scratch are buffers in which bodies and lines are made: what waits in a queue is then no
+// longer than it is.
+var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxScratch is the largest buffer that is kept, in bytes.
+const maxScratch = 64 << 10
+
+func giveBack(b *[]byte) {
+	if cap(*b) <= maxScratch {
+		scratch.Put(b)
+	}
+}
+
 // write writes a line, if there are log files.
 func (h *Hooks) write(k journal.Kind, line []byte) bool {
 	return h.cfg.Journal != nil && h.cfg.Journal.Write(k, line)
 }
 
-// writeEvent writes an event's line and returns its body, which says whether that was done.
-func (h *Hooks) writeEvent(k journal.Kind, written *bool, e interface{ Append([]byte) []byte }) []byte {
-	*written = h.cfg.Journal != nil
-	body := e.Append(nil)
-	if *written && !h.cfg.Journal.Write(k, body) {
-		*written = false
-		body = e.Append(body[:0])
+// writeLine writes what has no other use than as a line.
+func (h *Hooks) writeLine(k journal.Kind, l appender) {
+	if h.cfg.Journal == nil {
+		return
 	}
+	b := scratch.Get().(*[]byte)
+	*b = l.Append((*b)[:0])
+	h.cfg.Journal.Write(k, *b)
+	giveBack(b)
+}
+
+// writeBody writes a body as the line of a webhook and returns it.
+func (h *Hooks) writeBody(k journal.Kind, e appender) []byte {
+	b := scratch.Get().(*[]byte)
+	*b = e.Append((*b)[:0])
+	h.write(k, *b)
+	body := bytes.Clone(*b)
+	giveBack(b)
+	return body
+}
+
+// writeEvent is writeBody for a body that says whether its line was written.
+func (h *Hooks) writeEvent(k journal.Kind, written *bool, e appender) []byte {
+	b := scratch.Get().(*[]byte)
+	*written = h.cfg.Journal != nil
+	*b = e.Append((*b)[:0])
+	if *written && !h.cfg.Journal.Write(k, *b) {
+		*written = false
+		*b = e.Append((*b)[:0])
+	}
+	body := bytes.Clone(*b)
+	giveBack(b)
 	return body
 }
 
