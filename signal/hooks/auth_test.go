@@ -252,7 +252,7 @@ func TestAClientThatHasGoneFreesItsPlace(t *testing.T) {
 }
 
 func TestASlowApplicationIsAskedBySeveralHundredAtATime(t *testing.T) {
-	const n = 300
+	const n = 200
 	var now atomic.Int32
 	all := make(chan struct{})
 	url := application(t, func(w http.ResponseWriter, r *http.Request) {

@@ -14,11 +14,13 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"tsubame/signal/webhook"
 )
 
 const (
 	// maxAnswer is how much of an answer is read, in bytes, and how much its headers may have.
-	maxAnswer = 64 << 10
+	maxAnswer = webhook.MaxAnswer
 	// idleTimeout is how long a connection without a request is kept. Servers close theirs
 	// after 5 s (Node.js) to 75 s (nginx); which of the two ends is first does not matter, see
 	// maxTries.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"tsubame/signal/channel"
 	"tsubame/signal/sora"
@@ -51,7 +52,7 @@ func (l *line) appendTo(dst []byte) []byte {
 // appendAnswer appends what an application has answered: as it is, or as a text if it is
 // no JSON.
 func appendAnswer(dst, answer []byte) []byte {
-	if json.Valid(answer) {
+	if utf8.Valid(answer) && json.Valid(answer) { // package json does not look at UTF-8
 		return sora.AppendBlanked(dst, answer)
 	}
 	return sora.AppendString(dst, string(answer[:min(len(answer), maxUnreadable)]))
