@@ -179,6 +179,8 @@ type LogFiles struct {
 	Dir      string // folder; empty: no files
 	MaxBytes int64  // a longer file is put aside; 0: never
 	Keep     int    // files put aside of each log that are kept; 0: all
+
+	Signaling bool // messages of clients, and to them, are logged
 }
 
 // Webhooks is for what an application is asked and told over HTTP.
@@ -196,6 +198,7 @@ type Webhooks struct {
 	Workers     int // that send events, each its share of the channels
 	QueueEvents int // events that wait, in all
 
+	SessionGrace      time.Duration // how long a session outlives its last connection
 	ConnectionUpdated time.Duration // between events connection.updated
 	SessionUpdated    time.Duration // between events session.updated
 

@@ -15,6 +15,7 @@ var processKeys = []key{
 	setting("log_format", "text", oneOf("text", "json"), func(c *Config) *string { return &c.Log.Format }),
 	setting("log_level", "info", oneOf("debug", "info", "warn", "error"), func(c *Config) *string { return &c.Log.Level }).live(),
 	setting("log_dir", "", file, func(c *Config) *string { return &c.LogFiles.Dir }),
+	setting("signaling_log", "true", boolean, func(c *Config) *bool { return &c.LogFiles.Signaling }).live(),
 	setting("log_rotate_size", "0", number[int64](64<<10, 1<<40, 1, true), func(c *Config) *int64 { return &c.LogFiles.MaxBytes }),
 	setting("log_rotate_keep", "10", integer(0, 10_000), func(c *Config) *int { return &c.LogFiles.Keep }),
 }

@@ -18,6 +18,7 @@ var webhookKeys = []key{
 	setting("webhook_tls_privkey_file", "", file, func(c *Config) *string { return &c.Webhooks.KeyFile }).holds(privateKey).live(),
 	setting("event_webhook_worker_number", "10", integer(1, 1000), func(c *Config) *int { return &c.Webhooks.Workers }),
 	setting("event_webhook_queue", "100000", integer(1, 10_000_000), func(c *Config) *int { return &c.Webhooks.QueueEvents }),
+	setting("session_destroyed_after", "10 s", intervalOrZero("1 s", "10 min"), func(c *Config) *time.Duration { return &c.Webhooks.SessionGrace }).live(),
 	setting("connection_updated_webhook_interval", "1 min", interval("1 s", "24 h"), func(c *Config) *time.Duration { return &c.Webhooks.ConnectionUpdated }).live(),
 	setting("session_updated_webhook_interval", "1 min", interval("1 s", "24 h"), func(c *Config) *time.Duration { return &c.Webhooks.SessionUpdated }).live(),
 	setting("ignore_connection_created_webhook", "false", boolean, func(c *Config) *bool { return &c.Webhooks.IgnoreConnectionCreated }).live(),

@@ -1,19 +1,28 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
+	"tsubame/configs"
 	"tsubame/signal/candidate"
+	"tsubame/signal/session"
+	"tsubame/signal/sora"
 	"tsubame/signal/turnurl"
 	"tsubame/turnsrv"
 )
 
-// advertised is how clients are told to reach us.
+// advertised is how clients are told to reach us, and what that was made of. It does not change.
 type advertised struct {
 	candidates []string // values of the a=candidate lines
 	turnURLs   []string
+
+	addresses []netip.Addr
+	turn      configs.TURN
+	ice       bool // candidates over TCP too
 }
 
 // advertise decides it, and tells media which addresses relayed media may go to.
@@ -22,12 +31,8 @@ func (s *server) advertise() error {
 	if err != nil {
 		return err
 	}
-	a := &advertised{turnURLs: s.turnURLs(addresses)}
-	tcp := uint16(0)
-	if s.cfg.TCP.ICE && !s.relayOnly() { // no relay leads to a TCP port of ours
-		tcp = s.tcp.seen()
-	}
-	a.candidates = candidate.Values(addresses, uint16(s.plane.Port()), tcp)
+	a := &advertised{addresses: addresses, turn: s.cfg.TURN, ice: s.cfg.TCP.ICE}
+	a.candidates, a.turnURLs = s.ways(a)
 	s.plane.SetAddresses(addresses)
 	s.advertised.Store(a)
 	s.log.Info("addresses advertised", "addresses", addressStrings(addresses), "turn_urls", a.turnURLs)
@@ -54,14 +59,50 @@ func (s *server) addresses() ([]netip.Addr, error) {
 	return candidate.Choose(c, interfaces)
 }
 
-// turnURLs returns what clients are told of our TURN server; none: they are told of none.
-func (s *server) turnURLs(addresses []netip.Addr) []string {
-	t := &s.cfg.TURN
+// ways returns the candidates and the URLs of our TURN server that a stands for; no URLs: clients are
+// told of no such server.
+func (s *server) ways(a *advertised) (candidates, turnURLs []string) {
+	tcp := uint16(0)
+	if a.ice && !relayOnly(&a.turn) { // no relay leads to a TCP port of ours
+		tcp = s.tcp.seen()
+	}
+	return candidate.Values(a.addresses, uint16(s.plane.Port()), tcp), s.turnURLs(&a.turn, a.addresses)
+}
+
+// reach is how a client is told to reach us whom the application has told apart: at other
+// addresses, or through TURN by other names and ways. Any goroutine may call it.
+func (s *server) reach(r session.Reach) (candidates, turnURLs []string) {
+	a := *s.advertised.Load()
+	a.addresses = slices.Concat(instead(r.IPv4, a.addresses, netip.Addr.Is4), instead(r.IPv6, a.addresses, netip.Addr.Is6))
+	a.turn.FQDN, a.turn.TLSFQDN = cmp.Or(r.TURNFQDN, a.turn.FQDN), cmp.Or(r.TURNTLSFQDN, a.turn.TLSFQDN)
+	if r.TURNTCPOnly != sora.Unset {
+		a.turn.TCPOnly = r.TURNTCPOnly == sora.True
+	}
+	if r.TURNTLSOnly != sora.Unset {
+		a.turn.TLSOnly = r.TURNTLSOnly == sora.True
+	}
+	return s.ways(&a)
+}
+
+// instead returns the addresses of one family, or the one that is to be told instead of them.
+func instead(one netip.Addr, all []netip.Addr, family func(netip.Addr) bool) (of []netip.Addr) {
+	if one.IsValid() {
+		return []netip.Addr{one}
+	}
+	for _, a := range all {
+		if family(a) {
+			of = append(of, a)
+		}
+	}
+	return of
+}
+
+func (s *server) turnURLs(t *configs.TURN, addresses []netip.Addr) []string {
 	if !t.On {
 		return nil
 	}
 	c := turnurl.Config{FQDN: t.FQDN, TLSFQDN: t.TLSFQDN, TCPOnly: t.TCPOnly, TLSOnly: t.TLSOnly}
-	if s.relayOnly() {
+	if relayOnly(t) {
 		// TURN over UDP goes to the address and port that direct media goes to, so that it helps
 		// nobody who may send media directly. And libwebrtc takes whatever comes from the address
 		// of a TURN server for TURN: a client told of both would never be sent anything directly.
@@ -79,8 +120,7 @@ func (s *server) turnURLs(addresses []netip.Addr) []string {
 // relayOnly reports whether clients are told to send all media through TURN. Whoever lets them
 // know of one kind of URL only wants to see that kind at work, which would not be if they could
 // send media directly.
-func (s *server) relayOnly() bool {
-	t := &s.cfg.TURN
+func relayOnly(t *configs.TURN) bool {
 	return t.RelayOnly || t.On && (t.TCPOnly || t.TLSOnly)
 }
 

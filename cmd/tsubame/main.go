@@ -85,21 +85,26 @@ func parseFlags(flags *flag.FlagSet, args []string) (code int, ok bool) {
 func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int {
 	cfg, level := loaded.Config, new(slog.LevelVar)
 	level.Set(logLevel(cfg.Log))
-	log := newLogger(cfg.Log, level, stderr)
+	files, log, err := openLogFiles(cfg, newLogger(cfg.Log, level, stderr), level)
+	if err != nil {
+		fmt.Fprintf(stderr, "tsubame: %v\n", err)
+		return 1
+	}
+	defer closeLogFiles(files, log)
 	logWarnings(log, loaded)
 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 
-	s, err := start(cfg, log)
+	s, err := start(cfg, files, log)
 	if err != nil {
 		log.Error("cannot start", "err", err)
 		fmt.Fprintf(stderr, "tsubame: %v\n", err)
 		return 1
 	}
 	s.ready()
-	settings := reloader{source: source, running: cfg, log: log, targets: []reloadable{levelSetter{level}, s}}
+	settings := reloader{source: source, running: cfg, log: log, targets: []reloadable{levelSetter{level}, s, s.app}}
 	for {
 		select {
 		case err := <-s.failed:
@@ -109,8 +114,10 @@ func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int 
 		case sig := <-signals:
 			switch sig {
 			case syscall.SIGUSR1:
+				files.Reopen()
 				s.logCounters()
 			case syscall.SIGHUP:
+				files.Reopen()
 				settings.reload()
 				s.reload()
 			default:

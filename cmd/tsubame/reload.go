@@ -75,4 +75,5 @@ func (l levelSetter) Reconfigure(c configs.Config) { l.level.Set(logLevel(c.Log)
 func (s *server) Reconfigure(c configs.Config) {
 	c.Media.Shards = s.cfg.Media.Shards // as many as there are
 	s.cfg = c
+	s.registry.Reconfigure(s.channelConfig())
 }

@@ -82,7 +82,12 @@ func runServer(t *testing.T, lines ...string) *running {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	r := &running{t: t, log: new(logBuffer)}
-	s, err := start(settings(t, lines...), slog.New(slog.NewTextHandler(r.log, nil)))
+	cfg := settings(t, lines...)
+	files, log, err := openLogFiles(cfg, slog.New(slog.NewTextHandler(r.log, nil)), slog.LevelInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := start(cfg, files, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +98,7 @@ func runServer(t *testing.T, lines ...string) *running {
 		if err := s.stop(ctx); err != nil {
 			t.Errorf("stop: %v", err)
 		}
+		closeLogFiles(files, log)
 		http.DefaultClient.CloseIdleConnections()
 		// That one looks every 5 s whether its file is gone.
 		goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
@@ -105,7 +111,13 @@ func runServer(t *testing.T, lines ...string) *running {
 func refused(t *testing.T, log io.Writer, lines ...string) string {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	s, err := start(settings(t, lines...), slog.New(slog.NewTextHandler(log, nil)))
+	cfg := settings(t, lines...)
+	files, logger, err := openLogFiles(cfg, slog.New(slog.NewTextHandler(log, nil)), slog.LevelInfo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeLogFiles(files, logger)
+	s, err := start(cfg, files, logger)
 	if err == nil {
 		s.stop(context.Background())
 		t.Fatalf("%v: it started", lines)

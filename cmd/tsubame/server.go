@@ -17,8 +17,10 @@ import (
 	"tsubame/media/edge"
 	"tsubame/netio"
 	"tsubame/signal/channel"
+	"tsubame/signal/journal"
 	"tsubame/signal/session"
 	"tsubame/signal/web"
+	"tsubame/signal/webhook"
 	"tsubame/signal/ws"
 	"tsubame/turnsrv"
 )
@@ -30,6 +32,9 @@ const stunTimeout = 5 * time.Second
 type server struct {
 	cfg      configs.Config
 	log      *slog.Logger
+	journal  *journal.Journal
+	app      *application
+	registry *channel.Registry
 	plane    *edge.Plane
 	tcp      *tcpPorts
 	http     *http.Server
@@ -44,8 +49,8 @@ type server struct {
 }
 
 // start brings everything up, in the order in which it depends on each other: what fails
-// first has opened nothing that others could already use.
-func start(cfg configs.Config, log *slog.Logger) (*server, error) {
+// first has opened nothing that others could already use. The journal is the caller's.
+func start(cfg configs.Config, files *journal.Journal, log *slog.Logger) (*server, error) {
 	shards, cpus := cfg.Media.Shards, runtime.GOMAXPROCS(0) // follows affinity and the cgroup's quota
 	if shards == 0 {
 		shards = cpus
@@ -55,21 +60,14 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	// signaling, handshakes and the collector have as many slots beside them as there are CPUs.
 	runtime.GOMAXPROCS(shards + max(2, cpus))
 
-	s := &server{cfg: cfg, log: log, failed: make(chan error, 2)}
+	s := &server{cfg: cfg, log: log, journal: files, failed: make(chan error, 2)}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.abandon())
 	}
 	s.warnOfTests()
 	s.load = watchLoad(s.plane.LoadMeter())
-	registry := channel.NewRegistry(channel.Config{
-		Plane:      plane{s.plane},
-		Candidates: func() []string { return s.advertised.Load().candidates },
-		TURNURLs:   func() []string { return s.advertised.Load().turnURLs },
-		Session:    sessionConfig(cfg, s.relayOnly()), Notify: cfg.Session.Notify,
-		MaxConnections: cfg.Server.MaxConnections, MaxJoining: cfg.Signaling.MaxJoining,
-		UpdatedInterval: cfg.Session.UpdatedInterval, Log: log,
-	})
-	s.sockets = ws.NewHandler(registry, ws.Config{
+	s.registry = channel.NewRegistry(s.channelConfig())
+	s.sockets = ws.NewHandler(s.registry, ws.Config{
 		ConnectTimeout: cfg.Signaling.ConnectTimeout,
 		MaxHalfOpen:    cfg.Signaling.MaxHalfOpen, MaxHalfOpenPer: cfg.Signaling.MaxHalfOpenPer,
 		MaxPerAddress: cfg.Signaling.MaxPerAddress, RatePerAddress: cfg.Signaling.RatePerAddress,
@@ -82,7 +80,7 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	routes.Handle("/.ok", ws.OK(s.sockets))
 	routes.Handle("/", web.Handler())
 	s.http = ws.NewServer(s.sockets, routes)
-	s.garbage = watchGarbage(registry.Joining)
+	s.garbage = watchGarbage(s.registry.Joining)
 	s.debug = serveDebug(cfg.Debug.Listen, s.plane.Networks, log)
 	s.serveHTTP(s.listener)
 	if l := s.tcp.http(); l != nil {
@@ -92,8 +90,38 @@ func start(cfg configs.Config, log *slog.Logger) (*server, error) {
 	return s, nil
 }
 
+// channelConfig is what the configuration, as it is now, says of channels and their sessions.
+func (s *server) channelConfig() channel.Config {
+	cfg := s.cfg
+	return channel.Config{
+		Plane:      plane{s.plane},
+		Candidates: func() []string { return s.advertised.Load().candidates },
+		TURNURLs:   func() []string { return s.advertised.Load().turnURLs },
+		Reach:      s.reach,
+		Session:    sessionConfig(cfg, relayOnly(&cfg.TURN)), Notify: cfg.Session.Notify,
+		MaxConnections: cfg.Server.MaxConnections, MaxJoining: cfg.Signaling.MaxJoining,
+		UpdatedInterval: cfg.Session.UpdatedInterval,
+
+		Hooks: s.app, HookTimeout: cfg.Webhooks.Timeout + hookMargin,
+		SessionGrace:         cfg.Webhooks.SessionGrace,
+		ConnectionUpdated:    cfg.Webhooks.ConnectionUpdated,
+		SessionUpdated:       cfg.Webhooks.SessionUpdated,
+		LegacySignalingError: cfg.Webhooks.LegacySignalingError,
+		StatsWanted:          cfg.Webhooks.StatsURL != "" || cfg.Exporter.URL != "",
+		LogSignaling:         cfg.LogFiles.Dir != "" && cfg.LogFiles.Signaling,
+		Log:                  s.log,
+	}
+}
+
+// hookMargin is how much longer than webhook_response_timeout a session waits for a verdict: the
+// request may have waited for its turn, and its own end is to be heard of first.
+const hookMargin = 2 * time.Second
+
 // open opens every port and decides what clients are told of them.
 func (s *server) open() (err error) {
+	if s.app, err = openApplication(s.cfg, s.journal, s.log); err != nil {
+		return err
+	}
 	if s.listener, err = listenSignaling(s.cfg.Signaling); err != nil {
 		return err
 	}
@@ -114,10 +142,11 @@ func (s *server) abandon() error {
 	if s.tcp != nil {
 		s.tcp.close()
 	}
+	var err error
 	if s.plane != nil {
-		return s.plane.Close(context.Background())
+		err = s.plane.Close(context.Background())
 	}
-	return nil
+	return errors.Join(err, s.app.close(context.Background()))
 }
 
 // serveHTTP serves signaling and the page on a listener.
@@ -143,7 +172,7 @@ func shedAt(c configs.Config) float64 {
 func sessionConfig(c configs.Config, relayOnly bool) session.Config {
 	return session.Config{
 		RelayOnly:      relayOnly,
-		Version:        "tsubame " + buildVersion(),
+		Version:        serverVersion(),
 		ConnectTimeout: c.Signaling.ConnectTimeout,
 		AnswerTimeout:  c.Session.AnswerTimeout, CreatedTimeout: c.Session.CreatedTimeout,
 		PingInterval: c.Session.PingInterval, PongTimeout: c.Session.PongTimeout,
@@ -151,6 +180,7 @@ func sessionConfig(c configs.Config, relayOnly bool) session.Config {
 		Allow: session.Allow(c.Session.Allow),
 		Defaults: session.Defaults{
 			VideoCodec: session.VideoCodec(c.Session.DefaultCodec), AudioBitrate: c.Session.DefaultAudioBPS, VideoBitrate: c.Session.DefaultVideoBPS,
+			NotifyICEState: c.Session.NotifyICEState, Lifetime: c.Session.ConnectionLifetime,
 		},
 	}
 }
@@ -162,6 +192,7 @@ func (s *server) ready() {
 	attrs := []any{"page", page, "signaling", "ws" + page[len("http"):] + "signaling", "signaling_port", port, "udp_port", s.plane.Port()}
 	attrs = append(attrs, s.tcp.describe()...)
 	s.log.Info("ready", append(attrs, "shards", s.plane.Shards(), "candidates", s.advertised.Load().candidates)...)
+	s.app.invite(page)
 }
 
 // reload asks for our addresses again: an interface may have come, or the public address
@@ -180,6 +211,7 @@ func (s *server) stop(ctx context.Context) error {
 	s.listener.Close()
 	s.tcp.refuse()
 	err := s.sockets.Shutdown(ctx)
+	err = errors.Join(err, s.app.close(ctx)) // what the sessions' ends have to tell
 	// It closes the listener once more if it has not yet seen that it is closed.
 	if e := s.http.Shutdown(ctx); !errors.Is(e, net.ErrClosed) {
 		err = errors.Join(err, e)
@@ -193,8 +225,26 @@ func (s *server) stop(ctx context.Context) error {
 	return err
 }
 
+// serverVersion is what clients and applications are told.
+func serverVersion() string { return "tsubame " + buildVersion() }
+
 // plane gives signaling what it needs of the media plane, in its own words.
 type plane struct{ *edge.Plane }
+
+// mediaConn is one connection of it.
+type mediaConn struct{ *edge.Conn }
+
+// Stats implements channel.Counted.
+func (c mediaConn) Stats() webhook.LocalStats {
+	s := c.Conn.Stats()
+	in, out := s.Received(), s.Sent()
+	return webhook.LocalStats{
+		Received: webhook.Traffic{Bytes: in.Bytes, Packets: in.Packets},
+		Sent:     webhook.Traffic{Bytes: out.Bytes, Packets: out.Packets},
+		ICE:      webhook.ICEDurations{Checking: s.Checking, Disconnected: s.Disconnected},
+		Detail:   &s,
+	}
+}
 
 var mediaKinds = map[edge.EventKind]channel.MediaKind{
 	edge.Established: channel.MediaEstablished, edge.Closed: channel.MediaClosed, edge.TransportChanged: channel.MediaMoved,
@@ -212,7 +262,7 @@ func (p plane) Open(notify func(channel.MediaEvent)) (channel.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return mediaConn{c}, nil
 }
 
 // listenSignaling opens the TCP port of signaling and the page.
@@ -261,6 +311,7 @@ func (s *server) logCounters() {
 	counters := s.plane.Counters()
 	maps.Copy(counters, s.sockets.Counters())
 	maps.Copy(counters, s.tcp.counters())
+	maps.Copy(counters, s.app.Counters())
 	maps.Copy(counters, runtimeCounters())
 	counters["net_threads"] = uint64(s.plane.Threads())
 	attrs := make([]any, 0, 2*len(counters))
