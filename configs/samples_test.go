@@ -87,7 +87,6 @@ var samples = map[string][]string{
 	"session_destroyed_after":                {"0 s", "10 min"},
 	"event_webhook_queue":                    {"1"},
 	"connection_updated_webhook_interval":    {"1 s"},
-	"session_destroyed_after":                {"0 s", "10 min"},
 	"session_updated_webhook_interval":       {"24 h"},
 	"stats_collector_url":                    {"http://192.0.2.10:5890/collector"},
 	"stats_exporter_number":                  {"1"},
