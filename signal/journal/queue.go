@@ -26,11 +26,12 @@ type entry struct {
 }
 
 // keepBytes is what an empty batch may hold on to. A burst that filled the whole queue
-// should not cost its memory for ever.
+// should not cost its memory for ever: it goes with the first batch that uses less than a
+// quarter of it.
 const keepBytes = 1 << 20
 
 func (b *batch) reset() {
-	if cap(b.data) > keepBytes || cap(b.lines) > keepBytes/64 {
+	if cap(b.data) > keepBytes && len(b.data) < cap(b.data)/4 {
 		*b = batch{}
 		return
 	}
