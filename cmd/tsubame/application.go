@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -135,20 +136,19 @@ const (
 	devTime    = 24 * time.Hour
 )
 
-// invite shows what lets somebody join: for development only, since a log is no place for it.
-func (a *application) invite(page string) {
+// invite shows on w what lets somebody join: for development only, and in no log file.
+func (a *application) invite(w io.Writer, page string) error {
 	if a.dev == nil {
-		return
+		return nil
 	}
 	now := time.Now()
 	text, _, err := a.dev.Sign(token.Grant{
 		Channels: []string{devChannel}, Roles: []sora.Role{sora.SendRecv, sora.SendOnly, sora.RecvOnly}, Issued: now, Ends: now.Add(devTime),
 	})
 	if err != nil {
-		a.log.Error("no token for development", "err", err)
-		return
+		return fmt.Errorf("a token for development: %w", err)
 	}
-	a.log.Info("development: this token joins", "channel_id", devChannel, "valid_for", devTime.String(),
-		"key_id", a.dev.ID, "alg", a.dev.Alg, "key", a.dev.secret, "token", text,
-		"url", token.DevURL(page, devChannel, sora.SendRecv, text)+"&auto=1")
+	_, err = fmt.Fprintf(w, "\nFor development, until this server ends:\n  key    %s (%s, key id %s)\n  token  %s\n         channel %s, any role, %v\n  join   %s\n\n",
+		a.dev.secret, a.dev.Alg, a.dev.ID, text, devChannel, devTime, token.DevURL(page, devChannel, sora.SendRecv, text)+"&auto=1")
+	return err
 }

@@ -104,6 +104,10 @@ func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int 
 		return 1
 	}
 	s.ready()
+	page, _ := s.page()
+	if err := s.app.invite(stderr, page); err != nil {
+		log.Error("development", "err", err)
+	}
 	settings := reloader{source: source, running: cfg, log: log, targets: []reloadable{levelSetter{level}, s, s.app}}
 	for {
 		select {

@@ -185,14 +185,18 @@ func sessionConfig(c configs.Config, relayOnly bool) session.Config {
 	}
 }
 
+// page returns where the page is, for who is on this machine, and the port of it.
+func (s *server) page() (url string, port int) {
+	port = s.listener.Addr().(*net.TCPAddr).Port
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) + "/", port
+}
+
 // ready tells the operator, and whoever waits for the log line, where to go.
 func (s *server) ready() {
-	port := s.listener.Addr().(*net.TCPAddr).Port
-	page := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) + "/"
+	page, port := s.page()
 	attrs := []any{"page", page, "signaling", "ws" + page[len("http"):] + "signaling", "signaling_port", port, "udp_port", s.plane.Port()}
 	attrs = append(attrs, s.tcp.describe()...)
 	s.log.Info("ready", append(attrs, "shards", s.plane.Shards(), "candidates", s.advertised.Load().candidates)...)
-	s.app.invite(page)
 }
 
 // reload asks for our addresses again: an interface may have come, or the public address
