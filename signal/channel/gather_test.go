@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"tsubame/signal/session"
+	"tsubame/signal/sora"
 )
 
 // crew is a channel whose time is the test's: nobody runs it, nor its members' sessions.
 type crew struct {
-	t *testing.T
+	t testing.TB
 	a *actor
 }
 
-func newCrew(t *testing.T) *crew {
+func newCrew(t testing.TB) *crew {
 	r := quietRegistry()
 	r.config().Session.Gather = 100 * time.Millisecond
 	return &crew{t, newActor(r, "room")}
@@ -23,7 +24,7 @@ func newCrew(t *testing.T) *crew {
 // enter adds a member of a bundle, established.
 func (c *crew) enter(bundle string) *member {
 	p := newPeer(c.a.registry, c.a.registry.NewSession(time.Now()), quiet{}, "")
-	c.a.join(command{kind: join, peer: p, member: &session.Member{BundleID: bundle, Notify: true}})
+	c.a.join(command{kind: join, peer: p, member: &session.Member{BundleID: bundle, Role: sora.RecvOnly, Notify: true}})
 	c.a.announce(p.member, nil)
 	p.take()
 	return p.member

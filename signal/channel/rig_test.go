@@ -122,6 +122,7 @@ type client struct {
 	code   int
 	reason string
 	block  chan struct{} // if set, Send waits for it
+	onSend func(message) // if set, called by Send
 }
 
 // Send implements channel.Transport.
@@ -131,7 +132,7 @@ func (c *client) Send(b []byte) bool {
 		c.t.Errorf("%s: %v", b, err)
 	}
 	c.mu.Lock()
-	block := c.block
+	block, onSend := c.block, c.onSend
 	if c.full {
 		c.mu.Unlock()
 		return false
@@ -139,6 +140,9 @@ func (c *client) Send(b []byte) bool {
 	c.inbox = append(c.inbox, m)
 	c.mu.Unlock()
 	c.signal()
+	if onSend != nil {
+		onSend(m)
+	}
 	if block != nil {
 		<-block
 	}
@@ -251,4 +255,14 @@ func (c *client) leave() {
 	c.t.Helper()
 	c.deliver(`{"type":"disconnect"}`)
 	c.expectClosed(1000, "TYPE-DISCONNECT")
+}
+
+// connectMessage reads a connect.
+func connectMessage(t *testing.T, frame string) session.Event {
+	t.Helper()
+	m, err := sora.Decode([]byte(frame))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session.Message{Message: m}
 }

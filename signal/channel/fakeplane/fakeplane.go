@@ -10,6 +10,7 @@ import (
 
 	"tsubame/media/param"
 	"tsubame/signal/channel"
+	"tsubame/signal/webhook"
 )
 
 // Plane implements channel.Plane. Its fields are set before use.
@@ -76,6 +77,22 @@ type Conn struct {
 	Subscribed map[uint32]param.Subscribe
 	Closed     bool
 	Restarts   int // of ICE; each has credentials of its own
+
+	stats webhook.LocalStats
+}
+
+// Count sets what the connection says that it has counted.
+func (c *Conn) Count(s webhook.LocalStats) {
+	c.plane.mu.Lock()
+	defer c.plane.mu.Unlock()
+	c.stats = s
+}
+
+// Stats implements channel.Counted.
+func (c *Conn) Stats() webhook.LocalStats {
+	c.plane.mu.Lock()
+	defer c.plane.mu.Unlock()
+	return c.stats
 }
 
 // Notify plays an event of media.

@@ -1,0 +1,63 @@
+package channel
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"tsubame/signal/session"
+	"tsubame/signal/sora"
+	"tsubame/signal/webhook"
+)
+
+// last is an application that keeps the last event about a session.
+type last struct {
+	Hooks
+	event *webhook.SessionEvent
+}
+
+func (*last) Connection(*webhook.ConnectionEvent) {}
+func (*last) Ended(*webhook.ConnectionLog)        {}
+func (*last) SessionEnded(*webhook.SessionLog)    {}
+func (l *last) Session(e *webhook.SessionEvent)   { l.event = e }
+func (*last) SessionCreated(e *webhook.SessionEvent, done func(*webhook.SessionAnswer, error)) {
+	done(&webhook.SessionAnswer{}, nil)
+}
+
+// Row SIG-10.
+func TestTheConnectionsThatASessionRemembersAreBounded(t *testing.T) {
+	c, app := newCrew(t), &last{}
+	c.enter("stays") // and the session has begun
+	c.a.registry.config().Hooks = app
+	for i := range maxEnded + 5 {
+		c.a.leave(c.enter(fmt.Sprint(i)), &session.Close{Reason: session.ReasonDisconnect})
+	}
+	c.a.endSession(time.Now())
+	if e := app.event; len(e.Connections) != maxEnded || e.TotalConnections != maxEnded+6 || e.MaxConnections != 2 {
+		t.Errorf("%d connections of %d, %d at a time", len(e.Connections), e.TotalConnections, e.MaxConnections)
+	}
+	if first := app.event.Connections[0]; first.BundleID != "0" {
+		t.Errorf("the first is %+v", first)
+	}
+}
+
+// thousand is a channel of a thousand, and one who is among them.
+func thousand(t testing.TB) (*actor, *member) {
+	c := newCrew(t)
+	var m *member
+	for range 1000 {
+		m = c.enter(sora.NewID())
+	}
+	return c.a, m
+}
+
+// What the newcomer to a channel of a thousand is sent.
+func BenchmarkCreatedForTheThousandth(b *testing.B) {
+	a, m := thousand(b)
+	e := a.event(sora.EventCreated, m)
+	b.ReportAllocs()
+	for b.Loop() {
+		e.Data = a.present(m)
+		e.Append(nil)
+	}
+}
