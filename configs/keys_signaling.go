@@ -7,7 +7,7 @@ import (
 
 // processKeys are for the process as a whole.
 var processKeys = []key{
-	setting("label", "Tsubame", text(255), func(c *Config) *string { return &c.Server.Label }).live(),
+	setting("label", "Tsubame", text(255), func(c *Config) *string { return &c.Server.Label }),
 	setting("node_name", "tsubame@127.0.0.1", nodeName, func(c *Config) *string { return &c.Server.NodeName }),
 	setting("dev", "false", boolean, func(c *Config) *bool { return &c.Server.Dev }),
 	setting("max_connections", "10000", integer(1, 1_000_000), func(c *Config) *int { return &c.Server.MaxConnections }),

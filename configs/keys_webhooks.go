@@ -17,7 +17,7 @@ var webhookKeys = []key{
 	setting("webhook_tls_fullchain_file", "", file, func(c *Config) *string { return &c.Webhooks.CertFile }).holds(certificateChain).live(),
 	setting("webhook_tls_privkey_file", "", file, func(c *Config) *string { return &c.Webhooks.KeyFile }).holds(privateKey).live(),
 	setting("event_webhook_worker_number", "10", integer(1, 1000), func(c *Config) *int { return &c.Webhooks.Workers }),
-	setting("event_webhook_queue", "100000", integer(1, 10_000_000), func(c *Config) *int { return &c.Webhooks.QueueEvents }),
+	setting("event_webhook_queue", "100000", integer(1, 10_000_000), func(c *Config) *int { return &c.Webhooks.QueueEvents }).live(),
 	setting("session_destroyed_after", "10 s", intervalOrZero("1 s", "10 min"), func(c *Config) *time.Duration { return &c.Webhooks.SessionGrace }).live(),
 	setting("connection_updated_webhook_interval", "1 min", interval("1 s", "24 h"), func(c *Config) *time.Duration { return &c.Webhooks.ConnectionUpdated }).live(),
 	setting("session_updated_webhook_interval", "1 min", interval("1 s", "24 h"), func(c *Config) *time.Duration { return &c.Webhooks.SessionUpdated }).live(),
@@ -37,11 +37,11 @@ var webhookKeys = []key{
 
 // exporterKeys are for the statistics exporter.
 var exporterKeys = []key{
-	setting("stats_collector_url", "", httpURL, func(c *Config) *string { return &c.Exporter.URL }).holdsPassword().live(),
+	setting("stats_collector_url", "", httpURL, func(c *Config) *string { return &c.Exporter.URL }).holdsPassword(),
 	setting("stats_exporter_number", "5", integer(1, 100), func(c *Config) *int { return &c.Exporter.Number }),
-	setting("stats_exporter_tls_fullchain_file", "", file, func(c *Config) *string { return &c.Exporter.CertFile }).holds(certificateChain).live(),
-	setting("stats_exporter_tls_privkey_file", "", file, func(c *Config) *string { return &c.Exporter.KeyFile }).holds(privateKey).live(),
-	setting("stats_exporter_tls_verify_cacert_file", "", file, func(c *Config) *string { return &c.Exporter.CAFile }).holds(authorities).live(),
+	setting("stats_exporter_tls_fullchain_file", "", file, func(c *Config) *string { return &c.Exporter.CertFile }).holds(certificateChain),
+	setting("stats_exporter_tls_privkey_file", "", file, func(c *Config) *string { return &c.Exporter.KeyFile }).holds(privateKey),
+	setting("stats_exporter_tls_verify_cacert_file", "", file, func(c *Config) *string { return &c.Exporter.CAFile }).holds(authorities),
 }
 
 // joinKeys are for tokens.

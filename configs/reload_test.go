@@ -48,10 +48,10 @@ func TestEveryKeyIsTakenOverOrNeedsARestart(t *testing.T) {
 }
 
 func TestChangesSayTheOldAndTheNewValue(t *testing.T) {
-	old := parse(t, "label = a\nauth_webhook_url = http://u:p@a.example/\nshards = 1\nwebhook_basic_authn_password = x")
-	wanted := parse(t, "label = b\nshards = 2\nturn_fqdn = a.example\nwebhook_basic_authn_password = y\nwebhook_response_timeout = 5_000 ms")
+	old := parse(t, "log_level = warn\nauth_webhook_url = http://u:p@a.example/\nshards = 1\nwebhook_basic_authn_password = x")
+	wanted := parse(t, "log_level = error\nshards = 2\nturn_fqdn = a.example\nwebhook_basic_authn_password = y\nwebhook_response_timeout = 5_000 ms")
 	want := []Change{
-		{Key: "label", Old: "a", New: "b", Reload: true},
+		{Key: "log_level", Old: "warn", New: "error", Reload: true},
 		{Key: "shards", Old: "1", New: "2"},
 		{Key: "turn_fqdn", New: "a.example", Reload: true},
 		{Key: "auth_webhook_url", Old: "http://***@a.example/", Reload: true},
@@ -67,7 +67,7 @@ func TestChangesSayTheOldAndTheNewValue(t *testing.T) {
 
 func TestWhatGoesAgainstWhatHasToStayIsRefused(t *testing.T) {
 	running := parse(t, "turn_tls = true\nturn_fqdn = a.example")
-	wanted := parse(t, "label = b") // without turn_tls, which needs a restart, it needs no name
+	wanted := parse(t, "log_level = debug") // without turn_tls, which needs a restart, it needs no name
 	merged, err := Merge(running, wanted)
 	var f *Faults
 	if !errors.As(err, &f) || !strings.HasPrefix(err.Error(), "reload: turn_tls: needs turn_tls_fqdn or turn_fqdn") {
@@ -79,9 +79,9 @@ func TestWhatGoesAgainstWhatHasToStayIsRefused(t *testing.T) {
 }
 
 func TestMergingLeavesBothAsTheyWere(t *testing.T) {
-	running, wanted := parse(t, "label = a\ncluster = false"), loaded(t, "label = b\ncluster = true\nwhip = true").Config
+	running, wanted := parse(t, "log_level = warn\ncluster = false"), loaded(t, "log_level = debug\ncluster = true\nwhip = true").Config
 	merged, err := Merge(running, wanted)
-	if err != nil || len(running.Idle) != 0 || len(wanted.Idle) != 2 || running.Server.Label != "a" || merged.Server.Label != "b" {
+	if err != nil || len(running.Idle) != 0 || len(wanted.Idle) != 2 || running.Log.Level != "warn" || merged.Log.Level != "debug" {
 		t.Errorf("%v\n%+v\n%+v\n%+v", err, running, wanted, merged)
 	}
 }
