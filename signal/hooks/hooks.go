@@ -143,7 +143,7 @@ func New(cfg Config) (*Hooks, error) {
 	if err := h.Reconfigure(cfg.Webhooks); err != nil {
 		return nil, err
 	}
-	if err := h.setExporter(cfg.Exporter, timeoutOf(cfg.Webhooks)); err != nil {
+	if err := h.ReconfigureExporter(cfg.Exporter); err != nil {
 		return nil, err
 	}
 	for _, q := range []*queue{h.events, h.reports, h.exports} {
@@ -203,12 +203,14 @@ func timeoutOf(w configs.Webhooks) time.Duration {
 	return w.Timeout
 }
 
-func (h *Hooks) setExporter(e configs.Exporter, timeout time.Duration) error {
+// ReconfigureExporter is Reconfigure for the statistics exporter. The number of exporters
+// stays what it was at the start, and the timeout is that of the webhooks.
+func (h *Hooks) ReconfigureExporter(e configs.Exporter) error {
 	m, err := trust{ca: e.CAFile, chain: e.CertFile, key: e.KeyFile}.load()
 	if err != nil {
 		return fmt.Errorf("statistics exporter: %w", err)
 	}
-	r, err := h.export.plan(target{url: e.URL, timeout: timeout}, m)
+	r, err := h.export.plan(target{url: e.URL, timeout: timeoutOf(*h.settings.Load())}, m)
 	if err != nil {
 		return fmt.Errorf("statistics exporter: %w", err)
 	}

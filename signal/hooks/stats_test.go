@@ -140,3 +140,19 @@ func TestStatisticsThatNobodyWantsCostNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAnotherCollectorIsTakenUp(t *testing.T) {
+	coll := newRecords("")
+	h, _ := begin(t, Config{})
+	if err := h.ReconfigureExporter(configs.Exporter{URL: "http://a b"}); err == nil {
+		t.Error("a URL with a space is taken")
+	}
+	h.Stats(statistics("ONE"), true)
+	if err := h.ReconfigureExporter(configs.Exporter{URL: collector(t, coll).URL}); err != nil {
+		t.Fatal(err)
+	}
+	h.Stats(statistics("TWO"), true)
+	if got := coll.wait(t, 1); got[0].body["connection_id"] != "TWO" {
+		t.Errorf("%v", got)
+	}
+}
