@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -59,5 +60,36 @@ func BenchmarkCreatedForTheThousandth(b *testing.B) {
 	for b.Loop() {
 		e.Data = a.present(m)
 		e.Append(nil)
+	}
+}
+
+// counting is a plane that counts what is opened.
+type counting struct {
+	nullPlane
+	opened int
+}
+
+func (c *counting) Open(func(MediaEvent)) (Conn, error) {
+	c.opened++
+	return nullConn{}, nil
+}
+
+// verdicts is an application that leaves its answers to the test.
+type verdicts struct{ last }
+
+func (*verdicts) Authenticate(context.Context, *webhook.AuthRequest, string, func(Verdict)) {}
+
+func TestNoMediaIsOpenedForWhoVanishesWithTheVerdict(t *testing.T) {
+	plane := &counting{}
+	r := NewRegistry(Config{Plane: plane, Candidates: func() []string { return nil }, Hooks: &verdicts{}, HookTimeout: time.Minute})
+	m, _ := sora.Decode([]byte(`{"type":"connect","role":"recvonly","channel_id":"room"}`))
+	s := r.NewSession(time.Now())
+	actions := s.Handle(nil, time.Now(), session.Message{Message: m})
+	p := newPeer(r, s, quiet{reason: make(chan string, 1)}, "")
+	p.actions = actions
+	p.carryOut()
+	p.handle(session.Authenticated{Answer: &webhook.AuthAnswer{Allowed: true}}, session.Vanished{})
+	if plane.opened != 0 || s.State() != session.Closed {
+		t.Errorf("%d opened, state %v", plane.opened, s.State())
 	}
 }

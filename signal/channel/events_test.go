@@ -115,6 +115,7 @@ func TestWhoeverIsNeverEstablishedHasFailed(t *testing.T) {
 		synctest.Wait()
 		r.connect("room", "recvonly", `,"client_id":"crowd"`).expectClosed(4490, "SERVER-FULL") // media is full
 		r.plane.MaxConns = 0
+		pass(time.Second)
 		r.connect("room", "recvonly", `,"client_id":"waits"`)
 		synctest.Wait()
 		r.connect("room", "recvonly", `,"client_id":"refused"`).expectClosed(4490, "SERVER-FULL") // too many sessions

@@ -322,7 +322,10 @@ func (p *Peer) do(action session.Action) {
 	case session.Report:
 		p.report(a.JSON)
 	case session.OpenMedia:
-		p.result(p.open(a.Reach))
+		// What came together with the verdict may have ended the session: then nobody closes media.
+		if p.machine.State() == session.Opening {
+			p.result(p.open(a.Reach))
+		}
 	case session.SetRemote:
 		p.conn.SetRemote(a.Remote)
 	case session.RestartICE:
