@@ -3,9 +3,12 @@ package edge
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"tsubame/media/param"
 )
 
 // simCarrier is how a peer reaches the server.
@@ -223,7 +226,7 @@ func (s *sim) begin() {
 			if p := s.who(d.Peer); p != nil {
 				s.do(p, d)
 				if d.What == simUnwatch || d.What == simMove {
-					s.whilePaced(d, 500)
+					s.whilePaced(d, 2000)
 				}
 			}
 		})
@@ -237,11 +240,16 @@ func (s *sim) begin() {
 
 // whilePaced does a deed once more as soon as something waits in a pacer, if that comes about within
 // so many milliseconds: what waits has to be let go of, or to go another way.
+//
+// What is not watched any more is of a peer for whom something waits, whoever that is: all of its
+// videos, since only videos wait.
 func (s *sim) whilePaced(d *simDeed, ms int) {
-	waits := slices.ContainsFunc(s.p.shards, func(sh *shard) bool { return sh.env.Waiting.Lent() > 0 })
+	waits := slices.IndexFunc(s.peers, func(p *simPeer) bool { return p.waiting() > 0 })
 	switch p := s.who(d.Peer); {
 	case p == nil || ms == 0 || s.now >= s.heals:
-	case waits:
+	case waits >= 0 && d.What == simUnwatch:
+		s.unwatch(s.peers[waits], d, func(v *simView) bool { return v.src.kind == param.Video })
+	case waits >= 0:
 		s.do(p, d)
 	default:
 		s.after(time.Millisecond, func() { s.whilePaced(d, ms-1) })
@@ -312,19 +320,42 @@ func (s *sim) do(p *simPeer, d *simDeed) {
 			s.when(min(s.now.Add(d.For), s.heals), func() { src.paused = false })
 		}
 	case simUnwatch:
-		var was []*simSource
-		for i := len(p.views) - 1; i >= 0; i-- {
-			if src := p.views[i].src; s.chance(0.5) {
-				was = append(was, src)
-				p.unwatch(src)
+		s.unwatch(p, d, func(*simView) bool { return s.chance(0.5) })
+	}
+}
+
+// unwatch ends those of a peer's subscriptions that which says, for some time.
+func (s *sim) unwatch(p *simPeer, d *simDeed, which func(*simView) bool) {
+	var was []*simSource
+	for i := len(p.views) - 1; i >= 0; i-- {
+		if v := p.views[i]; which(v) {
+			was = append(was, v.src)
+			p.unwatch(v.src)
+		}
+	}
+	s.when(min(s.now.Add(d.For), s.heals), func() {
+		for _, src := range was {
+			if !p.left && !src.p.left && p.view(src) == nil {
+				p.watch(src)
 			}
 		}
-		s.when(min(s.now.Add(d.For), s.heals), func() {
-			for _, src := range was {
-				if !p.left && !src.p.left && p.view(src) == nil {
-					p.watch(src)
-				}
-			}
-		})
+	})
+}
+
+// waiting returns how many packets wait for their turn in the peer's pacer. The shards are not
+// asked, who have no business with it.
+func (p *simPeer) waiting() int {
+	owner, owned := p.c.owner()
+	if !owned || owner == nobody {
+		return 0
 	}
+	l := p.s.p.shards[owner].live[p.c.index]
+	if l == nil || l.handle != p.c {
+		return 0
+	}
+	out := reflect.ValueOf(l.Conn).Elem().FieldByName("out")
+	if out.IsNil() {
+		return 0
+	}
+	return int(out.Elem().FieldByName("pace").FieldByName("n").Int())
 }
