@@ -258,16 +258,19 @@ func decodeAny64(text string) ([]byte, error) {
 	return nil, errors.New("is not base64")
 }
 
-// DevKey makes a secret that lives as long as the process: for trying things out.
+// DevKey makes a secret that lives as long as the process, called "dev", for trying things
+// out. Nobody can see it; one to be shown comes from NewKeyFiles.
 func DevKey() Key {
-	secret := make([]byte, MinSecret)
-	rand.Read(secret)
-	k, err := newSecret("dev", secret)
+	k, err := newSecret("dev", []byte(newSecretText()))
 	if err != nil {
 		panic("token: " + err.Error())
 	}
 	return k
 }
+
+// newSecretText makes 260 random bits, as text, so that every library takes it as it
+// stands.
+func newSecretText() string { return rand.Text() + rand.Text() }
 
 // KeyFiles are the contents of the files of a new key.
 type KeyFiles struct {
@@ -275,12 +278,11 @@ type KeyFiles struct {
 	Public  []byte // to verify with: a PKIX public key; nil for HS256, whose secret does both
 }
 
-// NewKeyFiles makes a key for HS256 or ES256. The secret is text, so that every library
-// takes it as it stands.
+// NewKeyFiles makes a key for HS256 or ES256.
 func NewKeyFiles(alg string) (KeyFiles, error) {
 	switch alg {
 	case HS256:
-		return KeyFiles{Signing: []byte(rand.Text() + rand.Text() + "\n")}, nil // 260 bits
+		return KeyFiles{Signing: []byte(newSecretText() + "\n")}, nil
 	case ES256:
 		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
