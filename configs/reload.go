@@ -37,7 +37,7 @@ func Merge(running, wanted Config) (Config, error) {
 	}
 	var faults findings
 	for _, x := range merged.contradictions() {
-		faults.add(Finding{Origin: Origin{File: "reload"}, Key: x.key, Problem: x.problem + ", with what needs a restart"})
+		faults.add(Finding{Origin: Origin{File: "reload"}, Key: x.key, Problem: x.problem + " (beside what needs a restart)"})
 	}
 	if len(faults.list) > 0 {
 		return running, &Faults{List: faults.list, More: faults.more}
