@@ -45,6 +45,8 @@ type rig struct {
 	edge           Config
 	maxConnections int
 	maxJoining     int // of the registry
+	hooks          channel.Hooks
+	logSignaling   bool
 }
 
 func newRig(t *testing.T) *rig {
@@ -60,7 +62,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) start() *rig {
 	r.t.Helper()
 	r.registry = channel.NewRegistry(channel.Config{Plane: r.plane, Session: r.session, Notify: true, MaxConnections: r.maxConnections,
-		MaxJoining: r.maxJoining, JoiningFor: time.Hour,
+		MaxJoining: r.maxJoining, Hooks: r.hooks, HookTimeout: time.Minute, LogSignaling: r.logSignaling, JoiningFor: time.Hour,
 		Candidates: func() []string { return []string{"1 1 udp 2130706431 127.0.0.1 3478 typ host"} }})
 	r.handler = NewHandler(r.registry, r.edge)
 	mux := http.NewServeMux()
