@@ -130,7 +130,14 @@ func TestTheLogOfAuthCanBeSwitchedOffButForErrors(t *testing.T) {
 // keys makes a verifier, and what signs for it.
 func keys(t *testing.T) (*token.Verifier, token.Key) {
 	t.Helper()
-	key := token.DevKey()
+	files, err := token.NewKeyFiles("HS256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := token.ParseSigningKey("one", files.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
 	v, err := token.New([]token.Key{key})
 	if err != nil {
 		t.Fatal(err)
