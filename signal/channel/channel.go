@@ -1,12 +1,15 @@
 // Package channel brings sessions together: a registry of channels, one goroutine per
 // channel that owns its membership, and one per session, there only while something happens
-// to it, that carries out what the session's state machine asks for. It never touches a socket, a datagram or an SDP. Every exported
-// method may be called from any goroutine; none of them may be called from a shard, since
-// they may wait.
+// to it, that carries out what the session's state machine asks for. It keeps the sessions of
+// channels, which are what applications know, and has the application asked and told (Hooks). It
+// never touches a socket, a datagram, an SDP or the wire form of a webhook. Every exported method
+// may be called from any goroutine; none of them may be called from a shard, since they may
+// wait.
 //
 // Who waits for whom: a session waits for its channel, a channel for nobody, so there is no
-// circle. What a channel tells a session goes into a bounded queue; a session whose queue
-// is full is ended, not waited for.
+// circle. For the application nobody waits: its answers come as events, and only what depends
+// on one is held up by it. What a channel tells a session goes into a bounded queue; a session
+// whose queue is full is ended, not waited for.
 package channel
 
 import (

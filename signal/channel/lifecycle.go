@@ -128,6 +128,7 @@ func (a *actor) mayEnd(now time.Time) bool {
 	switch {
 	case a.refs > 0, s.asking && !r.closing:
 		r.mu.Unlock()
+		s.endAt = time.Time{} // who has come is on the way; with the last one this is asked again
 		return false
 	case s.id != "" && r.config().SessionGrace > 0 && !r.closing && !a.graceIsOver(now) && (a.idling || r.idling < r.maxIdling):
 		if !a.idling {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tsubame/signal/sora"
+	"tsubame/signal/token"
 	"tsubame/signal/webhook"
 )
 
@@ -375,5 +376,20 @@ media: opened
 	}
 	if l := SessionLayer(&webhook.SessionAnswer{MaxConnections: 1}); l != nil {
 		t.Errorf("layer %+v", l)
+	}
+}
+
+// Whoever counts reasons counts ours by name, and all others as one.
+func TestOnlyTextsOfOthersAreForeign(t *testing.T) {
+	for reason, foreign := range map[string]bool{
+		"": false, "AUTHENTICATION-INTERNAL-ERROR": false, "SERVER-BUSY": false, "PLEASE-PAY": true,
+		token.ReasonRequired: false, token.ReasonInvalid: false, token.ReasonExpired: false, token.ReasonNotYetValid: false,
+		token.ReasonWrongChannel: false, token.ReasonWrongRole: false,
+	} {
+		p := play(t, askingConfig(), asked)
+		actions := p.s.Handle(nil, p.now, Denied{Reason: reason})
+		if c := actions[len(actions)-1].(Close); c.Foreign != foreign {
+			t.Errorf("%s: %v", reason, c.Foreign)
+		}
 	}
 }

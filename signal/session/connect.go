@@ -61,7 +61,7 @@ func (s *Session) denied(e Denied) {
 		e.Reason = strings.ToValidUTF8(e.Reason[:maxDenied], "")
 	}
 	s.state = Opening // nobody is being asked any more
-	s.end(Close{Code: CodeError, Reason: e.Reason, Detail: e.Detail, Foreign: true})
+	s.end(Close{Code: CodeError, Reason: e.Reason, Detail: e.Detail, Foreign: !denials[e.Reason]})
 }
 
 // admit goes on with a client who may connect. Who it is and what holds for it is decided here

@@ -40,6 +40,13 @@ const (
 	ReasonConnectionLimit = "CONNECTION-LIMIT"              // the session has as many connections as it may
 )
 
+// denials are the reasons of Denied that are our own, those of package token among them.
+var denials = map[string]bool{
+	ReasonAuthFailure: true, ReasonAuthError: true, ReasonServerBusy: true, ReasonShutdown: true,
+	"TOKEN-REQUIRED": true, "TOKEN-INVALID": true, "TOKEN-EXPIRED": true, "TOKEN-NOT-YET-VALID": true,
+	"TOKEN-WRONG-CHANNEL": true, "TOKEN-WRONG-ROLE": true,
+}
+
 // What is worth a line of log, though nothing ends over it. Each comes a few times in a
 // session at most, but for the last two, which come with a network that goes and comes.
 const (

@@ -6,8 +6,9 @@
 // belongs to the caller.
 //
 // What a client asks for is first held against what there is and what is allowed
-// (refuse.go), then mixed with what others say about it (settings.go); from then on only the
-// Settings count. Tests are transcripts: join_test.go shows a whole session, and
+// (refuse.go). Then the application is asked about it, if there is one (connect.go), and what it
+// says is mixed with what the client and configuration say (settings.go); from then on only
+// the Settings count. Tests are transcripts: join_test.go shows a whole session, and
 // transcript_test.go says how to read one.
 package session
 
