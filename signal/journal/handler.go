@@ -19,6 +19,9 @@ import (
 // Logger.With is that member instead of "sora". Options are those of [slog.JSONHandler];
 // ReplaceAttr sees the attributes, not the members.
 //
+// A value whose Error or MarshalJSON method logs by this handler waits for itself; one whose
+// LogValue does may.
+//
 // What the queue has no room for is dropped and counted as for Write; Handle returns no
 // error for it, because nobody could do anything about it.
 func (j *Journal) Handler(opts slog.HandlerOptions) slog.Handler {

@@ -78,7 +78,7 @@ type Config struct {
 	// MaxBytes is the size in bytes at which a file becomes file.1, and file.1 file.2, and
 	// so on; 0: files grow, as those of Sora do, and are moved away by somebody else.
 	MaxBytes int64
-	Keep     int // how many rotated files of each kind are kept; 0: none
+	Keep     int // how many rotated files of each kind are kept; 0: none. Those of a larger Keep before stay
 
 	// What waits to be written, at most. The memory is twice that: one queue is filled
 	// while the other one is written. A quarter is not for Signaling and RTCStats, which
