@@ -70,7 +70,7 @@ type Session struct {
 	// ConnectionLifetime is how long a connection may last; 0: as long as it likes.
 	ConnectionLifetime      time.Duration
 	NotifyICEState          bool   // clients are told of each other's ICE states
-	NotifyMetadataExt       bool   // notifications carry the extended metadata
+	NotifyMetadataExt       bool   // the extended metadata of notifications can be changed
 	ForwardingFilterAllowed bool   // clients may send forwarding filters
 	DefaultCodec            string // of video: VP8, VP9, AV1, H264 or H265
 	DefaultAudioBPS         uint64 // bits per second; 0: the client's choice
