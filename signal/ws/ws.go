@@ -22,6 +22,7 @@
 //	sources remembered            65,536   package admission       the longest idle is forgotten
 //	sessions that are joining     1,000    Config.MaxJoining       503, Retry-After; after the
 //	 (in their first 5 s)                                          upgrade 4490 SERVER-BUSY
+//	authentications under way     1,000    Config.MaxJoining       as sessions that are joining
 //	share of a shard's time       90 %     Config.ShedAt           503, Retry-After
 //	sessions                      10,000   package channel         4490 SERVER-FULL
 //	one message                   1 MiB    sora.MaxFrame           1009
