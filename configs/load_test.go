@@ -148,3 +148,25 @@ func TestFilesThatAreNoConfigurationAreRefused(t *testing.T) {
 	}
 	read(t, write(t, "largest", strings.Repeat("\n", MaxFile)))
 }
+
+// Whatever a variable says: it is refused by its name, or has a meaning that a file could have too.
+func FuzzEnvironment(f *testing.F) {
+	f.Add("LABEL", " x = # ")
+	f.Add("webhook_tls_verify_cacert_path", "a")
+	f.Add("UNDOC_", "")
+	f.Add("SHARD_CPUS", "1\n2")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		r := newReader()
+		r.environment([]string{prefix + name + "=" + value})
+		l, err := r.end()
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "environment "+prefix) {
+				t.Fatalf("error without a variable: %v", err)
+			}
+			return
+		}
+		if !strings.Contains(value, "@") {
+			requireSame(t, l)
+		}
+	})
+}
