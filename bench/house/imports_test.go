@@ -86,6 +86,7 @@ var libraries = map[string][]string{
 	"github.com/coder/websocket":   {"signal/ws"},
 	"github.com/pires":             {"netio/stream/entry"},
 	"github.com/caddyserver":       {"netio/stream/acme"},
+	"github.com/golang-jwt":        {"signal/token"},
 	"golang.org/x/net/bpf":         {"netio/steer"},
 }
 

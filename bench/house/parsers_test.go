@@ -31,6 +31,11 @@ var parsers = map[string]string{
 	"signal/offer.State.Answer":           "FuzzParseAnswer",
 	"signal/sora.Decode":                  "FuzzDecode",
 	"signal/sora.DecodeAnswer":            "FuzzReadAnswer",
+	"signal/token.ParseKey":               "FuzzParseKey",
+	"signal/token.ParseSigningKey":        "FuzzParseKey",
+	"signal/webhook.ParseAuthAnswer":      "FuzzAuthAnswer",
+	"signal/webhook.ParseGrants":          "FuzzAuthAnswer",
+	"signal/webhook.ParseSessionAnswer":   "FuzzSessionAnswer",
 }
 
 // notParsers have such a name, but what they read is our own or was parsed before.

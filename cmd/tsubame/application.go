@@ -75,10 +75,14 @@ func openApplication(c configs.Config, j *journal.Journal, log *slog.Logger) (*a
 	if err != nil {
 		return nil, err
 	}
+	var lines hooks.Journal
+	if c.LogFiles.Dir != "" {
+		lines = j
+	}
 	a.Hooks, err = hooks.New(hooks.Config{
 		Webhooks: c.Webhooks, Exporter: c.Exporter, Tokens: tokens, RequireToken: c.Tokens.Require,
 		Version: serverVersion(), Label: c.Server.Label, NodeName: c.Server.NodeName,
-		Journal: j, StateDir: c.LogFiles.Dir, MaxAsking: c.Signaling.MaxJoining, Log: log,
+		Journal: lines, StateDir: c.LogFiles.Dir, MaxAsking: c.Signaling.MaxJoining, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
@@ -113,6 +117,9 @@ func (a *application) verifier(c configs.Tokens) (*token.Verifier, error) {
 func (a *application) Reconfigure(c configs.Config) {
 	if err := a.Hooks.Reconfigure(c.Webhooks); err != nil {
 		a.log.Error("reload: webhooks stay as they were", "err", err)
+	}
+	if err := a.ReconfigureExporter(c.Exporter); err != nil {
+		a.log.Error("reload: the statistics exporter stays as it was", "err", err)
 	}
 	tokens, err := a.verifier(c.Tokens)
 	if err != nil {

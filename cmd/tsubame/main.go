@@ -93,6 +93,7 @@ func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int 
 	defer closeLogFiles(files, log)
 	logWarnings(log, loaded)
 
+	signal.Ignore(syscall.SIGPIPE) // whoever reads our log may go away; calls stay
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)

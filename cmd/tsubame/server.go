@@ -310,12 +310,21 @@ func mediaConfig(c configs.Config, log *slog.Logger) edge.Config {
 	}
 }
 
+// fileCounters names what the log files count.
+func fileCounters(c journal.Counters) map[string]uint64 {
+	return map[string]uint64{
+		"log_written": c.Written, "log_written_bytes": c.WrittenBytes, "log_dropped": c.Dropped, "log_lost": c.Lost,
+		"log_failures": c.Failures, "log_failing": uint64(c.Failing), "log_reopened": c.Reopened, "log_rotated": c.Rotated,
+	}
+}
+
 // logCounters writes every counter as one line.
 func (s *server) logCounters() {
 	counters := s.plane.Counters()
 	maps.Copy(counters, s.sockets.Counters())
 	maps.Copy(counters, s.tcp.counters())
 	maps.Copy(counters, s.app.Counters())
+	maps.Copy(counters, fileCounters(s.journal.Counters()))
 	maps.Copy(counters, runtimeCounters())
 	counters["net_threads"] = uint64(s.plane.Threads())
 	attrs := make([]any, 0, 2*len(counters))
