@@ -47,6 +47,11 @@ const (
 	// waits for a key frame instead, which is then one for all of them.
 	feedShard = 256
 
+	// feedUnpaced is how many packets leave at once where there is no pacer. Then freshRate is the
+	// rate: without feedback nothing tells what the way takes, and a burst at the rate of the
+	// server's own link would be lost in the viewer's.
+	feedUnpaced = 8
+
 	// ReplayTime is how long a replay may take. A viewer whose way takes no more than the live
 	// packets would never catch up; it goes on with a key frame of its own.
 	ReplayTime = 2 * time.Second
@@ -57,6 +62,7 @@ type replay struct {
 	next  uint64    // what is next to be sent of it: live packets from here on are left to the replay
 	until mono.Time // when it is given up
 	over  bool      // something between us and the viewer has refused a packet
+	free  mono.Time // without a pacer: when what was sent will have passed, at freshRate
 }
 
 // cached takes a packet of video that the ring has taken. One that begins a key frame begins
@@ -116,8 +122,11 @@ func (e *Env) since(now mono.Time, info *router.Info, seq uint64) time.Duration 
 // with what is held of its track. It returns false if that is of no use: the publisher is to be
 // asked for a key frame then.
 func (c *Conn) replay(env *Env, now mono.Time, slot uint32, s *subscriber) bool {
+	if env.feedRoom(now) == 0 { // before all of the ring is looked at, for each of a crowd
+		return false
+	}
 	first, ok := env.replayable(now, &s.info)
-	if !ok || env.feedRoom(now) == 0 {
+	if !ok {
 		return false
 	}
 	env.Count.Replays.Inc()
@@ -139,18 +148,20 @@ func (c *Conn) feed(env *Env, now mono.Time, slot uint32, s *subscriber) {
 		c.abandon(env, s)
 		return
 	}
-	room := min(feedPackets, env.feedRoom(now))
+	room, most := min(feedPackets, env.feedRoom(now)), router.MaxRun
 	if c.out != nil {
 		room -= c.out.pace.Len()
+	} else {
+		most = min(most, feedUnpaced)
 	}
-	for s.replays && room > 0 {
-		n, more := c.feedRun(env, now, slot, s, min(room, router.MaxRun))
+	for s.replays && room > 0 && r.free <= now.Add(feedInterval) {
+		n, more := c.feedRun(env, now, slot, s, min(room, most))
 		s.replays = more && !r.over
 		room -= n
 		env.feedLeft -= n
 	}
 	if s.replays {
-		c.retry = mono.Earliest(c.retry, now.Add(feedInterval))
+		c.retry = mono.Earliest(c.retry, max(now, r.free.Add(-2*feedInterval)).Add(feedInterval))
 	}
 }
 
@@ -183,12 +194,25 @@ func (c *Conn) feedRun(env *Env, now mono.Time, slot uint32, s *subscriber, limi
 		return 0, more
 	}
 	s.replays = false // so that Send does not leave these to the replay
-	c.Send(env, now, slot, env.Resolve(run))
+	packets := env.Resolve(run)
+	if c.out == nil {
+		r.spend(now, packets)
+	}
+	c.Send(env, now, slot, packets)
 	for _, ref := range run.Refs[:run.N] {
 		env.Mag.Release(ref)
 	}
 	env.Count.ReplayedPackets.Add(uint64(run.N))
 	return int(run.N), more
+}
+
+// spend notes what leaves without a pacer.
+func (r *replay) spend(now mono.Time, packets []Packet) {
+	size := 0
+	for i := range packets {
+		size += len(packets[i].Body) + sealedSize
+	}
+	r.free = max(r.free, now).Add(time.Duration(uint64(size) * 8 * uint64(time.Second) / freshRate))
 }
 
 // abandon gives a replay up: what comes next has gone from the ring, or the viewer does not catch

@@ -47,3 +47,29 @@ func TestPublisherThatIgnoresRequestsIsLoggedOnce(t *testing.T) {
 	}
 	c.finish()
 }
+
+func TestPublisherThatIgnoresRequestsNowAndThenIsLoggedOnceAMinute(t *testing.T) {
+	var log bytes.Buffer
+	r := newRig(t, 1, func(cfg *Config) { cfg.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	p := r.open(0, pathA)
+	p.establish()
+	logged := func() int { return strings.Count(log.String(), "ignores requests for a key frame") }
+	again := func() {
+		p.c.ignoring(true)
+		r.settle()
+		p.c.ignoring(false)
+		r.settle()
+	}
+	for range 5 {
+		again()
+	}
+	if n := logged(); n != 1 {
+		t.Errorf("logged %d times at once", n)
+	}
+	p.c.quiet = p.c.quiet.Add(-deafEvery) // a minute later
+	again()
+	if n := logged(); n != 2 {
+		t.Errorf("logged %d times after a minute", n)
+	}
+	r.finish()
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"tsubame/media/conn"
 	"tsubame/media/ice"
@@ -94,6 +95,7 @@ type Conn struct {
 	deaf   atomic.Uint32 // 1: conn.Conn.IgnoresRequests
 	happen atomic.Uint32 // events not yet delivered: bit Established, and a reason above
 	said   said          // what was told last; dispatcher only
+	quiet  mono.Time     // until then logDeaf says nothing; dispatcher only
 	told   bool          // Established was delivered; dispatcher only
 	over   bool          // Closed was delivered; dispatcher only
 	freed  bool          // released; dispatcher only
@@ -307,13 +309,21 @@ func (c *Conn) tellChanges() {
 		tell(Event{Kind: NetworkChanged, Unstable: uint8(now.level)})
 	}
 	if now.deaf > was.deaf {
-		c.logDeaf()
+		c.logDeaf(netio.Now())
 	}
 }
 
+// deafEvery is how often at most a publisher is logged that sends a key frame now and then, but not
+// when it is asked. What is counted is counted each time.
+const deafEvery = time.Minute
+
 // logDeaf says, once until a key frame comes, what the people who see no picture would ask. Signaling
 // is not told: there is nothing it could do.
-func (c *Conn) logDeaf() {
+func (c *Conn) logDeaf(now mono.Time) {
+	if now < c.quiet {
+		return
+	}
+	c.quiet = now.Add(deafEvery)
 	n := c.name.Load()
 	if n == nil {
 		n = new(name)

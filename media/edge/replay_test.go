@@ -439,3 +439,41 @@ func TestCrowdWaitsForOneKeyFrame(t *testing.T) {
 	}
 	c.finish()
 }
+
+// A viewer who tells nothing of what it gets has no pacer. What it begins with is not sent at the
+// rate of the server's link either: freshRate, 20 Mbps, and some packets at once.
+func TestReplayWithoutAPacerKeepsToARate(t *testing.T) {
+	c := newCached(t, 1, cacheOf(1<<20))
+	c.large = true
+	c.play(true, 0)
+	for range 400 {
+		c.frame(false, false)
+		c.advance(time.Millisecond)
+	}
+	c.take()
+	begun := c.now
+	v := c.join(0)
+	total, most := 0, 0
+	for range 400 {
+		sent := 0
+		for step := 0; step < 10; step++ {
+			for _, d := range c.take() {
+				if d.key == v.key && d.bytes[0]>>6 == 2 && d.bytes[1]&0x7f == 96 {
+					sent += len(d.bytes)
+				}
+			}
+			c.advance(time.Millisecond)
+		}
+		total, most = total+sent, max(most, sent)
+		if sent == 0 {
+			break
+		}
+	}
+	if most > 25_000+2*8*1100 {
+		t.Errorf("%d bytes within 10 ms, which is %d Mbps", most, most*8/10_000)
+	}
+	if took := c.now.Sub(begun); total < 400*1000 || took > 300*time.Millisecond {
+		t.Errorf("%d bytes within %v", total, took)
+	}
+	c.finish()
+}

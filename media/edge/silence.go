@@ -88,7 +88,7 @@ func (s *shard) checked(now, before mono.Time, l *live) {
 	}
 	if l.returned(now.Sub(before)) && l.Established() {
 		s.watch(now, l)
-		l.Returned(&s.env)
+		l.Returned(&s.env, now)
 	}
 }
 
