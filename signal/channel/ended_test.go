@@ -42,6 +42,37 @@ func TestTheConnectionsThatASessionRemembersAreBounded(t *testing.T) {
 	}
 }
 
+func TestEventMetadataInAListIsBounded(t *testing.T) {
+	const each = 64 << 10
+	c, app := newCrew(t), &last{}
+	c.enter("stays")
+	c.a.registry.config().Hooks, c.a.registry.config().SessionUpdated = app, time.Minute
+	for i := range 100 {
+		m := c.enter(fmt.Sprint(i))
+		m.EventMetadata = make([]byte, each)
+	}
+	with := func(e *webhook.SessionEvent) (n int) {
+		for _, c := range e.Connections {
+			if c.EventMetadata != nil {
+				n++
+			}
+		}
+		return n
+	}
+	c.a.session.updateAt = time.Now()
+	c.a.updateSession(time.Now())
+	if n := with(app.event); n != maxListMetadata/each || len(app.event.Connections) != 101 {
+		t.Errorf("updated: %d of %d with metadata", n, len(app.event.Connections))
+	}
+	for len(c.a.members) > 0 {
+		c.a.leave(c.a.members[0], &session.Close{})
+	}
+	c.a.endSession(time.Now())
+	if n := with(app.event); n != maxListMetadata/each || len(app.event.Connections) != 101 {
+		t.Errorf("destroyed: %d of %d with metadata", n, len(app.event.Connections))
+	}
+}
+
 // thousand is a channel of a thousand, and one who is among them.
 func thousand(t testing.TB) (*actor, *member) {
 	c := newCrew(t)

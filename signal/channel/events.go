@@ -28,10 +28,8 @@ func (a *actor) tellEnd(m *member, end *session.Close) {
 		return
 	}
 	now, s := time.Now(), &a.session
-	if len(s.ended) < maxEnded {
-		c := m.sessionConnection()
-		c.Destroyed = now
-		s.ended = append(s.ended, c)
+	if len(s.ended.list) < maxEnded {
+		s.ended.add(m, now)
 	}
 	e := a.connectionEvent(webhook.ConnectionDestroyed, m, now)
 	e.Destroyed, e.Reason = now, end.Reason

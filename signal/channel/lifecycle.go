@@ -17,6 +17,10 @@ const (
 	// maxEnded is how many connections that have ended a session remembers, for the list in
 	// session.destroyed; more are counted and not listed. They take some 3 MB.
 	maxEnded = 10_000
+	// maxListMetadata bounds the event_metadata in one list of connections, in bytes: those that
+	// go beyond it are listed without theirs. An application that hands out as much as it may
+	// would otherwise make events of hundreds of megabytes.
+	maxListMetadata = 4 << 20
 	// maxIdling is how many channels without anybody wait for their end; beyond it they end
 	// at once. Each takes some 6 KiB, and what it remembers.
 	maxIdling = 10_000
@@ -36,10 +40,10 @@ type channelSession struct {
 	metadata       []byte
 	groupID        string
 
-	total, peak int                         // connections, and most of them at one time
-	ended       []webhook.SessionConnection // at most maxEnded
-	updateAt    time.Time                   // of the next session.updated; zero: there is none
-	endAt       time.Time                   // zero: there is somebody
+	total, peak int            // connections, and most of them at one time
+	ended       connectionList // at most maxEnded
+	updateAt    time.Time      // of the next session.updated; zero: there is none
+	endAt       time.Time      // zero: there is somebody
 }
 
 type sessionAnswer struct {
@@ -161,7 +165,7 @@ func (a *actor) endSession(now time.Time) {
 		return
 	}
 	e := a.sessionEvent(webhook.SessionDestroyed)
-	e.Destroyed, e.Connections = now, s.ended
+	e.Destroyed, e.Connections = now, s.ended.list
 	hooks.SessionEnded(&webhook.SessionLog{
 		Timestamp: now, Created: s.created, Destroyed: now, ChannelID: a.id, SessionID: s.id, GroupID: s.groupID,
 		MaxConnections: s.peak, TotalConnections: s.total, SessionMetadata: s.metadata,
@@ -184,12 +188,13 @@ func (a *actor) updateSession(now time.Time) {
 		s.updateAt = now.Add(every)
 	}
 	e := a.sessionEvent(webhook.SessionUpdated)
-	e.Connections = make([]webhook.SessionConnection, 0, a.counts[0].Load())
+	list := connectionList{list: make([]webhook.SessionConnection, 0, a.counts[0].Load())}
 	for _, m := range a.members {
 		if m.established {
-			e.Connections = append(e.Connections, m.sessionConnection())
+			list.add(m, time.Time{})
 		}
 	}
+	e.Connections = list.list
 	a.registry.config().Hooks.Session(e)
 }
 
@@ -202,9 +207,21 @@ func (a *actor) sessionEvent(kind string) *webhook.SessionEvent {
 	}
 }
 
-func (m *member) sessionConnection() webhook.SessionConnection {
-	return webhook.SessionConnection{
+// connectionList is a list of connections for an event.
+type connectionList struct {
+	list     []webhook.SessionConnection
+	metadata int // bytes of it
+}
+
+// add appends a connection; destroyed is zero if it is still there.
+func (l *connectionList) add(m *member, destroyed time.Time) {
+	c := webhook.SessionConnection{
 		Role: m.Role, ClientID: m.ClientID, BundleID: m.BundleID, ConnectionID: m.ConnectionID, Media: m.Media,
-		Created: m.since, EventMetadata: m.EventMetadata,
+		Created: m.since, Destroyed: destroyed,
 	}
+	if l.metadata+len(m.EventMetadata) <= maxListMetadata {
+		l.metadata += len(m.EventMetadata)
+		c.EventMetadata = m.EventMetadata
+	}
+	l.list = append(l.list, c)
 }
