@@ -11,7 +11,8 @@ import (
 // A peer whose network is gone says nothing. What follows, by how long:
 //
 //	returnAfter            its return is taken for the end of a blackout: see returned
-//	Config.SilentAfter     signaling is told, which may offer the peer to restart ICE
+//	Config.SilentAfter     signaling is told, which may offer the peer to restart ICE: later if the
+//	                       peer never says much, see silentTenths
 //	param.ConsentTimeout   nothing is sent any more (RFC 7675 section 5.1)
 //	and Config.ConsentGrace  the connection ends; until then any valid check brings it back
 //
@@ -27,6 +28,12 @@ const (
 	returnTimes = 3
 	usualMost   = 5 * time.Second
 )
+
+// silentTenths is how long, in tenths of what is usual with a peer, it may say nothing before
+// signaling is told, if that is more than Config.SilentAfter: one lost check of a peer that has
+// nothing to say but checks every 4 to 6 s (RFC 7675 section 5.1), as Firefox does before anything
+// is published, is no reason to restart ICE.
+const silentTenths = 25
 
 // How much is known of a peer, as signaling is told.
 const (
@@ -49,7 +56,7 @@ func (s *shard) watch(now mono.Time, l *live) {
 		return
 	}
 	state := uint32(silenceNone)
-	if after := s.plane.cfg.SilentAfter; after > 0 && now.Sub(l.lastHeard()) >= after {
+	if after := s.plane.cfg.SilentAfter; after > 0 && now.Sub(l.lastHeard()) >= max(after, l.usual*silentTenths/10) {
 		state = silenceLong
 	}
 	l.handle.silentFor(now, state)

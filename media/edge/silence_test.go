@@ -376,3 +376,31 @@ func TestPeerComesBackWithTheCredentialsOfARestart(t *testing.T) {
 	}
 	c.finish()
 }
+
+// A peer that only receives, while nobody publishes, has no more to say than its checks: Firefox
+// makes them every 4 to 6 s. That one of them is lost is told to nobody, that two are is.
+func TestLostCheckOfAPeerThatSaysNothingElseIsNoSilence(t *testing.T) {
+	r := newRig(t, 1, watchful)
+	p := r.open(0, pathA)
+	p.establish()
+	check := func(after time.Duration) {
+		r.pass(after)
+		r.deliver(0, p.key, p.check(true))
+		r.settle()
+	}
+	for _, s := range []time.Duration{5, 4, 6, 5} {
+		check(s * time.Second)
+	}
+	check(12 * time.Second)
+	p.wantKinds()
+	r.pass(14 * time.Second)
+	p.wantKinds(Silent)
+	check(0)
+	p.wantKinds(Silent, Heard)
+	for range 16 { // it has begun to say more
+		check(time.Second)
+	}
+	r.pass(8*time.Second + 500*time.Millisecond)
+	p.wantKinds(Silent, Heard, Silent)
+	r.finish()
+}
