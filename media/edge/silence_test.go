@@ -396,6 +396,7 @@ func TestLostCheckOfAPeerThatSaysNothingElseIsNoSilence(t *testing.T) {
 	r.pass(14 * time.Second)
 	p.wantKinds(Silent)
 	check(0)
+	r.pass(time.Second) // until after its next report
 	p.wantKinds(Silent, Heard)
 	for range 16 { // it has begun to say more
 		check(time.Second)
