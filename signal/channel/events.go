@@ -96,6 +96,6 @@ func (p *Peer) Signaling(message []byte) {
 
 func (r *Registry) logSignaling(d Direction, channelID, connectionID string, message []byte) {
 	if r.LogsSignaling() {
-		r.config().Hooks.Signaling(d, channelID, connectionID, sora.AppendBlanked(nil, message))
+		r.config().Hooks.Signaling(d, channelID, connectionID, message)
 	}
 }

@@ -32,7 +32,9 @@ type Hooks interface {
 	// established, and about a session.
 	Ended(l *webhook.ConnectionLog)
 	SessionEnded(l *webhook.SessionLog)
-	// Signaling logs a message, without its secrets; Config.LogSignaling switches it on.
+	// Signaling logs a message, but for its secrets, which are still in it. The message is not
+	// handed over: it is the caller's again, and nobody changes it meanwhile.
+	// Config.LogSignaling switches it on.
 	Signaling(d Direction, channelID, connectionID string, message []byte)
 }
 
