@@ -78,7 +78,9 @@ func start(cfg configs.Config, files *journal.Journal, log *slog.Logger) (*serve
 	routes := http.NewServeMux()
 	routes.Handle("/signaling", s.sockets)
 	routes.Handle("/.ok", ws.OK(s.sockets))
-	routes.Handle("/", web.Handler())
+	if cfg.Signaling.DevTools {
+		routes.Handle("/", web.Handler())
+	}
 	s.http = ws.NewServer(s.sockets, routes)
 	s.garbage = watchGarbage(s.registry.Joining)
 	s.debug = serveDebug(cfg.Debug.Listen, s.plane.Networks, log)
