@@ -65,15 +65,18 @@ type Conn struct {
 	// DTLS is the endpoint, once the first record has come; nil before.
 	DTLS *dtls.Endpoint
 
-	result  *dtls.Result  // the handshake's outcome while the answer has not come
-	remote  *param.Remote // what the answer said
-	dtlsKey flow.Key      // the path that the last DTLS record came by
-	hasDTLS bool          //
-	rtt     recv.RTT      // by the peer's reports, of either kind
-	xr      *extended     // what those about what the peer sends are made of; nil: nothing yet
-	report  mono.Time     // when the next reports are due
-	lost    bool          // consent is: nothing may be sent any more
+	result  *dtls.Result      // the handshake's outcome while the answer has not come
+	remote  *param.Remote     // what the answer said
+	dtlsKey flow.Key          // the path that the last DTLS record came by
+	hasDTLS bool              //
+	rtt     recv.RTT          // by the peer's reports, of either kind
+	xr      *extended         // what those about what the peer sends are made of; nil: nothing yet
+	report  mono.Time         // when the next reports are due
+	lost    bool              // consent is: nothing may be sent any more
+	bySSRC  map[uint32]uint32 // our SSRCs, retransmissions too -> slot
+	retry   mono.Time         // when to look for tracks again that are not there yet, and to go on with replays
 
+	// What each packet of a publisher needs stands in one cache line.
 	pubs []*publisher // by slot; nil: free
 	twcc *recv.TWCC   // arrival times of what the peer sends; not nil if cc: most only receive
 	cc   bool         // the peer wants transport-wide feedback
@@ -84,10 +87,8 @@ type Conn struct {
 
 	origin recv.Origin // the publisher's wall clock against ours
 
-	bySSRC  map[uint32]uint32 // our SSRCs, retransmissions too -> slot
-	retry   mono.Time         // when to look for tracks again that are not there yet, and to go on with replays
-	results []router.Result   // see TakeResults
-	reduced bool              // the peer takes RTCP of reduced size
+	results []router.Result // see TakeResults
+	reduced bool            // the peer takes RTCP of reduced size
 
 	// Network is where the connection says how its network is; nil: nobody wants to know.
 	Network *Network

@@ -83,6 +83,15 @@ func TestCountsStandInLinesThatPacketsTouchAnyway(t *testing.T) {
 	if line(unsafe.Offsetof(c.relayedOut)) != ice {
 		t.Error("what counts relayed datagrams is not in ICE's last line")
 	}
+	pubs := line(unsafe.Offsetof(c.pubs))
+	for name, at := range map[string]uintptr{
+		"cc": unsafe.Offsetof(c.cc), "twcc": unsafe.Offsetof(c.twcc), "behind": unsafe.Offsetof(c.behind),
+		"the number of publishers": unsafe.Offsetof(c.pubs) + 8,
+	} {
+		if line(at) != pubs {
+			t.Errorf("%s is in line %d, the publishers in %d", name, line(at), pubs)
+		}
+	}
 	if n := unsafe.Sizeof(c); n > 1792-8 {
 		t.Errorf("a connection has %d bytes, more than its size class, which begins with a line", n)
 	}
