@@ -114,7 +114,7 @@ func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int 
 		select {
 		case err := <-s.failed:
 			log.Error("signaling server failed", "err", err)
-			s.stop(context.Background())
+			s.shutdown("signaling server failed", signals)
 			return 1
 		case sig := <-signals:
 			switch sig {
@@ -126,15 +126,15 @@ func serve(loaded *configs.Loaded, source settingsSource, stderr io.Writer) int 
 				settings.reload()
 				s.reload()
 			default:
-				return s.shutdown(sig, signals)
+				return s.shutdown(sig.String(), signals)
 			}
 		}
 	}
 }
 
 // shutdown drains within the configured bound; a second signal cuts it short.
-func (s *server) shutdown(sig os.Signal, signals <-chan os.Signal) int {
-	s.log.Info("stopping", "signal", sig.String(), "within", s.cfg.Server.ShutdownTimeout.String())
+func (s *server) shutdown(why string, signals <-chan os.Signal) int {
+	s.log.Info("stopping", "signal", why, "within", s.cfg.Server.ShutdownTimeout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Server.ShutdownTimeout)
 	defer cancel()
 	done := make(chan error, 1)

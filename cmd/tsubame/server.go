@@ -109,7 +109,7 @@ func (s *server) channelConfig() channel.Config {
 		ConnectionUpdated:    cfg.Webhooks.ConnectionUpdated,
 		SessionUpdated:       cfg.Webhooks.SessionUpdated,
 		LegacySignalingError: cfg.Webhooks.LegacySignalingError,
-		StatsWanted:          cfg.Webhooks.StatsURL != "" || cfg.Exporter.URL != "",
+		StatsWanted:          cfg.Webhooks.StatsURL != "",
 		LogSignaling:         cfg.LogFiles.Dir != "" && cfg.LogFiles.Signaling,
 		Log:                  s.log,
 	}
