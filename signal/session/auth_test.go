@@ -393,3 +393,31 @@ func TestOnlyTextsOfOthersAreForeign(t *testing.T) {
 		}
 	}
 }
+
+// What there is no feature for yet is accepted, kept and without effect: an application that
+// was written for more than we can do works all the same.
+func TestWhatDoesNotExistYetHasNoEffect(t *testing.T) {
+	plain, _ := handed(t, askingConfig(), "", webhook.AuthAnswer{})
+	for _, members := range []string{
+		`"simulcast":true`, `"simulcast_rid":"r1"`, `"simulcast_request_rid":"r0"`, `"simulcast_multicodec":true`,
+		`"simulcast_encodings":[{"rid":"r0","active":true,"scaleResolutionDownBy":4}]`, `"spotlight":true`, `"spotlight_number":3`,
+		`"spotlight_focus_rid":"r1"`, `"spotlight_unfocus_rid":"none"`, `"spotlight_encodings":[{"rid":"r0"}]`, `"data_channel_signaling":true`,
+		`"ignore_disconnect_websocket":true`, `"data_channels":[{"label":"#chat","direction":"sendrecv"}]`, `"rpc_methods":["x"]`,
+		`"forwarding_filter":{"rules":[]}`, `"forwarding_filters":[{"rules":[]}]`, `"audio_streaming_language_code":"ja-JP"`,
+		`"cluster_affinity":true`, `"user_agent_stats":true`, `"rtp_packet_loss_simulator_incoming":10`, `"audio_lyra_params":{"version":"1.3.0"}`,
+		`"h264_profile_level_id":"42e01f"`, `"nobody_knows":{"this":[1,2]}`,
+	} {
+		a, err := webhook.ParseAuthAnswer([]byte(`{"allowed":true,` + members + `}`))
+		if err != nil {
+			t.Errorf("%s: %v", members, err)
+			continue
+		}
+		p, _ := handed(t, askingConfig(), "", *a)
+		if p.json[0] != plain.json[0] {
+			t.Errorf("%s: offer\n%s\nnot\n%s", members, p.json[0], plain.json[0])
+		}
+		if !strings.Contains(string(a.Kept), members[:strings.Index(members, ":")]) {
+			t.Errorf("%s is not kept in %s", members, a.Kept)
+		}
+	}
+}
