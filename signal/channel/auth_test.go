@@ -155,7 +155,7 @@ func TestMetadataOfBothSidesIsShown(t *testing.T) {
 		return channel.Verdict{Answer: &webhook.AuthAnswer{Allowed: true, NotifyMetadata: []byte(`{"by":"app"}`), NotifyMetadataExt: []byte(`{"ext":1}`),
 			EventMetadata: []byte(`"secret"`)}}
 	}}
-	withApp(t, a, nil, func(t *testing.T, r *rig) {
+	withApp(t, a, func(c *channel.Config) { c.Session.Defaults.NotifyMetadataExt = true }, func(t *testing.T, r *rig) {
 		first, _ := r.join("room", "recvonly", `,"signaling_notify_metadata":{"by":"self"}`)
 		second, own := r.join("room", "recvonly", `,"signaling_notify_metadata":2`)
 		shown := func(what string, m message, authn string) {

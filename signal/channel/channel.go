@@ -146,8 +146,11 @@ type Registry struct {
 	faults *FaultLog
 	// joinWait is the constant; a test has no time for it.
 	joinWait time.Duration
-	// maxIdling is the constant; a test has no room for it.
-	maxIdling int
+	// These are the constants; a test has no room for them.
+	maxIdling     int
+	maxEndedBytes int64
+
+	endedBytes atomic.Int64 // of connections that have ended, remembered by sessions
 
 	running sync.WaitGroup // sessions and channel goroutines
 
@@ -166,7 +169,7 @@ func NewRegistry(cfg Config) *Registry {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Session.Fingerprint = cfg.Plane.Fingerprint()
-	r := &Registry{log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait, maxIdling: maxIdling, channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
+	r := &Registry{log: cfg.Log, faults: NewFaultLog(cfg.Log), joinWait: joinWait, maxIdling: maxIdling, maxEndedBytes: maxEndedBytes, channels: map[string]*actor{}, peers: map[*Peer]struct{}{}}
 	r.configure(cfg)
 	return r
 }

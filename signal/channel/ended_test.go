@@ -42,6 +42,32 @@ func TestTheConnectionsThatASessionRemembersAreBounded(t *testing.T) {
 	}
 }
 
+// What one session gives up another may take.
+//
+// Row SIG-10.
+func TestWhatAllSessionsRememberIsBounded(t *testing.T) {
+	c, app := newCrew(t), &last{}
+	c.enter("stays")
+	r := c.a.registry
+	r.config().Hooks, r.maxEndedBytes = app, 50_000
+	pass := func(n int) {
+		for range n {
+			m := c.enter("X")
+			m.EventMetadata = make([]byte, 1000)
+			c.a.leave(m, &session.Close{})
+		}
+	}
+	pass(200)
+	listed := len(c.a.session.ended.list)
+	if n := r.endedBytes.Load(); n < 50_000 || n > 52_000 || listed < 20 || listed > 50 {
+		t.Errorf("%d bytes of %d connections", n, listed)
+	}
+	c.a.endSession(time.Now())
+	if e := app.event; len(e.Connections) != listed || e.TotalConnections != 201 || r.endedBytes.Load() != 0 {
+		t.Errorf("%d of %d listed, %d bytes left", len(e.Connections), e.TotalConnections, r.endedBytes.Load())
+	}
+}
+
 func TestEventMetadataInAListIsBounded(t *testing.T) {
 	const each = 64 << 10
 	c, app := newCrew(t), &last{}

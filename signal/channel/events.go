@@ -28,9 +28,7 @@ func (a *actor) tellEnd(m *member, end *session.Close) {
 		return
 	}
 	now, s := time.Now(), &a.session
-	if len(s.ended.list) < maxEnded {
-		s.ended.add(m, now)
-	}
+	a.remember(m, now)
 	e := a.connectionEvent(webhook.ConnectionDestroyed, m, now)
 	e.Destroyed, e.Reason = now, end.Reason
 	if end.Reason == session.ReasonDisconnect {

@@ -3,6 +3,7 @@ package channel
 import (
 	"slices"
 	"time"
+	"unsafe"
 
 	"tsubame/signal/session"
 	"tsubame/signal/sora"
@@ -17,6 +18,10 @@ const (
 	// maxEnded is how many connections that have ended a session remembers, for the list in
 	// session.destroyed; more are counted and not listed. They take some 3 MB.
 	maxEnded = 10_000
+	// maxEndedBytes bounds what all sessions remember of connections that have ended, roughly:
+	// a server of rooms that never close would otherwise remember everybody. Beyond it they
+	// are counted and not listed.
+	maxEndedBytes = 256 << 20
 	// maxListMetadata bounds the event_metadata in one list of connections, in bytes: those that
 	// go beyond it are listed without theirs. An application that hands out as much as it may
 	// would otherwise make events of hundreds of megabytes.
@@ -166,6 +171,7 @@ func (a *actor) endSession(now time.Time) {
 	}
 	e := a.sessionEvent(webhook.SessionDestroyed)
 	e.Destroyed, e.Connections = now, s.ended.list
+	a.registry.endedBytes.Add(-s.ended.bytes)
 	hooks.SessionEnded(&webhook.SessionLog{
 		Timestamp: now, Created: s.created, Destroyed: now, ChannelID: a.id, SessionID: s.id, GroupID: s.groupID,
 		MaxConnections: s.peak, TotalConnections: s.total, SessionMetadata: s.metadata,
@@ -207,10 +213,22 @@ func (a *actor) sessionEvent(kind string) *webhook.SessionEvent {
 	}
 }
 
+// remember notes a connection that has ended, if there is room for it.
+func (a *actor) remember(m *member, now time.Time) {
+	l, all := &a.session.ended, &a.registry.endedBytes
+	if len(l.list) >= maxEnded || all.Load() >= a.registry.maxEndedBytes {
+		return
+	}
+	before := l.bytes
+	l.add(m, now)
+	all.Add(l.bytes - before)
+}
+
 // connectionList is a list of connections for an event.
 type connectionList struct {
 	list     []webhook.SessionConnection
-	metadata int // bytes of it
+	metadata int   // bytes of it
+	bytes    int64 // of all of it, roughly
 }
 
 // add appends a connection; destroyed is zero if it is still there.
@@ -224,4 +242,6 @@ func (l *connectionList) add(m *member, destroyed time.Time) {
 		c.EventMetadata = m.EventMetadata
 	}
 	l.list = append(l.list, c)
+	// What others may refer to beside the entry is not counted: parameters of codecs.
+	l.bytes += int64(unsafe.Sizeof(c)) + int64(len(c.ClientID)+len(c.BundleID)+len(c.ConnectionID)+len(c.EventMetadata))
 }

@@ -158,7 +158,9 @@ media: opened
 }
 
 func TestWhatIsHandedOutTakesEffect(t *testing.T) {
-	p, offer := handed(t, askingConfig(), `,"client_id":"mine","metadata":{"theirs":1},"signaling_notify_metadata":"self"`, webhook.AuthAnswer{
+	cfg := askingConfig()
+	cfg.Defaults.NotifyMetadataExt = true
+	p, offer := handed(t, cfg, `,"client_id":"mine","metadata":{"theirs":1},"signaling_notify_metadata":"self"`, webhook.AuthAnswer{
 		ClientID: "given", BundleID: "bundle", Audio: sora.True, AudioBitrate: 32_000, Opus: &sora.OpusParams{UseDTX: sora.True},
 		VideoCodec: "VP9", VideoBitrate: 700_000, VP9: &sora.VP9Params{ProfileID: 2},
 		NotifyMetadata: []byte(`"authz"`), NotifyMetadataExt: []byte(`{"ext":1}`), Metadata: []byte(`{"for":"you"}`), EventMetadata: []byte(`[9]`),
@@ -179,6 +181,13 @@ func TestWhatIsHandedOutTakesEffect(t *testing.T) {
 	media := webhook.Media{Audio: true, AudioCodecType: "OPUS", AudioBitRate: 32, Video: true, VideoCodecType: "VP9", VideoBitRate: 700, VP9: m.Media.VP9}
 	if m.Media != media || m.Media.VP9.ProfileID != 2 {
 		t.Errorf("media %+v", m.Media)
+	}
+}
+
+func TestExtendedMetadataIsShownOnlyWhereItIsSwitchedOn(t *testing.T) {
+	p, _ := handed(t, askingConfig(), "", webhook.AuthAnswer{NotifyMetadataExt: []byte(`{"ext":1}`), NotifyMetadata: []byte("1")})
+	if m := p.s.Member(); m.MetadataExt != nil || string(m.AuthzMetadata) != "1" {
+		t.Errorf("member %+v", m)
 	}
 }
 

@@ -79,6 +79,9 @@ func (s *Session) admit(now time.Time) {
 	}
 	m.ClientID, m.BundleID, m.Audio, m.Video, m.Notify = v.ClientID, v.BundleID, v.Audio.On, v.Video.On, v.Notify
 	m.AuthnMetadata, m.AuthzMetadata, m.MetadataExt = v.AuthnMetadata, v.AuthzMetadata, v.MetadataExt
+	if !s.cfg.Defaults.NotifyMetadataExt {
+		m.MetadataExt = nil // the feature is off as a whole
+	}
 	m.EventMetadata, m.Media, m.RecordingBlock, m.StatsExporter = v.EventMetadata, v.media(m.Role), v.RecordingBlock, v.StatsExporter
 	m.WantsStats = v.StatsExporter || s.layers.Auth.RTCStats == sora.True
 	if v.Lifetime > 0 {

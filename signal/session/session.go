@@ -93,7 +93,9 @@ type Defaults struct {
 	NotifyOff    bool        // clients are not told of others
 	// NotifyICEState tells clients of their own ICE connection state.
 	NotifyICEState bool
-	Lifetime       time.Duration // of a connection; 0: no end
+	// NotifyMetadataExt shows others what authentication hands out as extended metadata.
+	NotifyMetadataExt bool
+	Lifetime          time.Duration // of a connection; 0: no end
 }
 
 // Bounds of one session.

@@ -49,10 +49,10 @@ func TestAListOfAThousandMembersIsEncodedInOnePiece(t *testing.T) {
 func TestTheWorstMessageCostsLittleMemory(t *testing.T) {
 	pad := strings.Repeat(" ", keepDecoderBelow) // no decoder is kept after such a message
 	for name, members := range map[string]string{
-		"names":   `"metadata":{"x":1` + manyMembers(maxTree-10) + `}`,
-		"numbers": `"metadata":[` + strings.Repeat("123456.78e-5,", maxTree-10) + `0]`,
-		"objects": `"metadata":[` + strings.Repeat(`{"a":0},`, maxTree/2-10) + `{}]`,
-		"text":    `"metadata":"` + strings.Repeat(`\u0041`, MaxFrame/6-20000) + `"`,
+		"names":   `"unknown":{"x":1` + manyMembers(maxTree-10) + `}`,
+		"numbers": `"unknown":[` + strings.Repeat("123456.78e-5,", maxTree-10) + `0]`,
+		"objects": `"unknown":[` + strings.Repeat(`{"a":0},`, maxTree/2-10) + `{}]`,
+		"text":    `"unknown":"` + strings.Repeat(`\u0041`, MaxFrame/6-20000) + `"`,
 	} {
 		frame := []byte(connectWith(members) + pad)
 		var before, after runtime.MemStats

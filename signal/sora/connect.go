@@ -74,12 +74,16 @@ func (f fields) simulcast() (on bool, quality string) {
 
 func (f fields) metadata(c *Connect) {
 	raw := &f.d.raw
+	if len(raw.metadata) > MaxMetadata {
+		f.d.fail(ReasonMetadataTooLarge, "")
+		return
+	}
 	c.Metadata = bytes.Clone(raw.metadata)
 	switch {
 	case len(raw.notify) > MaxNotifyMetadata:
-		f.d.fail(ReasonMetadataTooLarge, "")
+		f.d.fail(ReasonNotifyTooLarge, "")
 	case depth(raw.notify) > maxNotifyDepth:
-		f.d.fail(ReasonMetadataTooDeep, "")
+		f.d.fail(ReasonNotifyTooDeep, "")
 	default:
 		c.NotifyMetadata = bytes.Clone(raw.notify)
 	}

@@ -98,8 +98,8 @@ func TestMetadataForOthersIsBounded(t *testing.T) {
 	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	text := func(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
 	for value, want := range map[string]string{
-		text(MaxNotifyMetadata): "", text(MaxNotifyMetadata + 1): ReasonMetadataTooLarge,
-		nested(maxNotifyDepth): "", nested(maxNotifyDepth + 1): ReasonMetadataTooDeep,
+		text(MaxNotifyMetadata): "", text(MaxNotifyMetadata + 1): ReasonNotifyTooLarge,
+		nested(maxNotifyDepth): "", nested(maxNotifyDepth + 1): ReasonNotifyTooDeep,
 		`"` + strings.Repeat("[", 100) + `"`: "",
 		`1e308`:                              "", `1e309`: ReasonNumberRange, `[-1e400]`: ReasonNumberRange,
 		strings.Repeat("9", 400): ReasonNumberRange, strings.Repeat("9", 300): "", `1e-400`: "", `-0`: "", `18446744073709551616`: "",

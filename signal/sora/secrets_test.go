@@ -39,6 +39,14 @@ func TestTheAccessTokenIsAMemberOfTheMetadata(t *testing.T) {
 	}
 }
 
+// Row SIG-10.
+func TestMetadataIsBounded(t *testing.T) {
+	mustDecode(t, connectWith(`"metadata":"`+strings.Repeat("x", MaxMetadata-2)+`"`))
+	if got := reasonOf(t, connectWith(`"metadata":"`+strings.Repeat("x", MaxMetadata-1)+`"`)); got != ReasonMetadataTooLarge {
+		t.Errorf("reason %q", got)
+	}
+}
+
 func FuzzAppendBlanked(f *testing.F) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))

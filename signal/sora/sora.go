@@ -117,6 +117,10 @@ const (
 	maxText = 256
 	// maxCandidate bounds the texts of a candidate, which have 100 bytes or so.
 	maxCandidate = 1024
+	// MaxMetadata bounds what one client says to whoever authenticates it: it is kept, twice in
+	// a request and once more in a log, for as long as that takes, for a thousand clients who
+	// may be anybody.
+	MaxMetadata = 64 << 10
 	// MaxNotifyMetadata bounds what one client shows to all others, since a channel of n
 	// members sends it n times.
 	MaxNotifyMetadata = 64 << 10
@@ -169,8 +173,9 @@ const (
 	// ReasonNumberRange refuses a number in connect that is no float64: some clients fail
 	// over a notification that passes it on.
 	ReasonNumberRange      = "NUMBER-OUT-OF-RANGE"
-	ReasonMetadataTooLarge = "SIGNALING-NOTIFY-METADATA-TOO-LARGE"
-	ReasonMetadataTooDeep  = "SIGNALING-NOTIFY-METADATA-TOO-DEEP"
+	ReasonMetadataTooLarge = "METADATA-TOO-LARGE"
+	ReasonNotifyTooLarge   = "SIGNALING-NOTIFY-METADATA-TOO-LARGE"
+	ReasonNotifyTooDeep    = "SIGNALING-NOTIFY-METADATA-TOO-DEEP"
 	reasonInvalidAudio     = "INVALID-AUDIO-FORMAT"
 	reasonInvalidVideo     = "INVALID-VIDEO-FORMAT"
 	reasonInvalidChannels  = "INVALID-DATA-CHANNELS"
