@@ -145,10 +145,13 @@ func (c *Conn) sendProbe(env *Env, now mono.Time) int {
 	o.est.SentProbe(now, c.twccOut, size, p.Cluster)
 	c.twccOut++
 	s.stream.Extra(size)
-	if env.Commit(f.Close(slot, size), to, s.class) {
-		env.Count.ProbePackets.Inc()
-		env.Count.ProbeBytes.Add(uint64(size))
+	if !env.Commit(f.Close(slot, size), to, s.class) {
+		c.tallies.unsent.add(size)
+		return size
 	}
+	c.relayedBy(&f)
+	env.Count.ProbePackets.Inc()
+	env.Count.ProbeBytes.Add(uint64(size))
 	return size
 }
 
