@@ -69,7 +69,7 @@ type Session struct {
 	UpdatedInterval time.Duration // between notifications connection.updated; 0: none
 	// ConnectionLifetime is how long a connection may last; 0: as long as it likes.
 	ConnectionLifetime      time.Duration
-	NotifyICEState          bool   // clients are told of each other's ICE states
+	NotifyICEState          bool   // clients are told of their own ICE states
 	NotifyMetadataExt       bool   // the extended metadata of notifications can be changed
 	ForwardingFilterAllowed bool   // clients may send forwarding filters
 	DefaultCodec            string // of video: VP8, VP9, AV1, H264 or H265

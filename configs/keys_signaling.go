@@ -51,7 +51,7 @@ var signalingKeys = []key{
 	setting("h265_b_frame", "false", boolean, func(c *Config) *bool { return &c.Session.Allow.H265BFrame }).live(),
 	setting("signaling_notify", "true", boolean, func(c *Config) *bool { return &c.Session.Notify }).live(),
 	setting("signaling_notify_ice_connection_state", "false", boolean, func(c *Config) *bool { return &c.Session.NotifyICEState }).live(),
-	setting("signaling_notify_metadata_ext", "false", boolean, func(c *Config) *bool { return &c.Session.NotifyMetadataExt }).without("the HTTP API").live(),
+	setting("signaling_notify_metadata_ext", "false", boolean, func(c *Config) *bool { return &c.Session.NotifyMetadataExt }).live(),
 	setting("signaling_forwarding_filter", "false", boolean, func(c *Config) *bool { return &c.Session.ForwardingFilterAllowed }).without("forwarding filters").live(),
 	setting("connection_lifetime", "0 s", intervalOrZero("1 s", "8760 h", noMilliseconds...), func(c *Config) *time.Duration { return &c.Session.ConnectionLifetime }).live(),
 	setting("connection_updated_notify_interval", "1 min", intervalOrZero("1 s", "1 h"), func(c *Config) *time.Duration { return &c.Session.UpdatedInterval }).live(),

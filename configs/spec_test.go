@@ -53,7 +53,7 @@ var meanings = map[string]struct {
 			c.Session.ForwardingFilterAllowed, c.Session.NotifyMetadataExt, c.Session.Notify = true, true, false
 			c.Session.DefaultCodec, c.Session.DefaultVideoBPS = "H264", 15_000_000
 		},
-		warned: []string{"signaling_forwarding_filter", "signaling_notify_metadata_ext"},
+		warned: []string{"signaling_forwarding_filter"},
 	},
 	"turn": {
 		change: func(c *Config) {
