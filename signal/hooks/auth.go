@@ -29,7 +29,7 @@ func (h *Hooks) SetTokens(v *token.Verifier, require bool) {
 // allowed.
 func (h *Hooks) Authenticate(ctx context.Context, r *webhook.AuthRequest, tok string, done func(channel.Verdict)) {
 	h.fill(&r.Common)
-	refused := h.ask(&h.authenticating, func() { done(h.authenticate(ctx, r, tok)) })
+	refused := h.ask(&h.authenticating, questionBytes+3*len(r.Metadata), func() { done(h.authenticate(ctx, r, tok)) })
 	if refused == nil {
 		return
 	}
@@ -38,7 +38,7 @@ func (h *Hooks) Authenticate(ctx context.Context, r *webhook.AuthRequest, tok st
 		reason = session.ReasonShutdown
 	}
 	go func() {
-		h.failed(h.auth, r.ID, r.Append(nil), refused)
+		h.failed(&item{to: h.auth, id: r.ID, body: r.Append(nil)}, refused)
 		done(channel.Verdict{Reason: reason, Detail: refused.Error()})
 	}()
 }
@@ -54,13 +54,13 @@ func (h *Hooks) authenticate(ctx context.Context, r *webhook.AuthRequest, tok st
 			return h.deniedByToken(r, err)
 		}
 		h.tokenAllowed.Add(1)
-		h.authLine(r, nil, answer.Kept)
+		h.authLine(r, nil, nil, answer.Kept)
 		h.warn("token", answer.Warnings)
 		return channel.Verdict{Answer: answer}
 	}
 	route := h.auth.route.Load()
 	if route.url == "" {
-		h.authLine(r, nil, nil)
+		h.authLine(r, nil, nil, nil)
 		return channel.Verdict{Answer: &webhook.AuthAnswer{Allowed: true}}
 	}
 	return h.askApplication(ctx, route, r)
@@ -74,7 +74,7 @@ func (h *Hooks) deniedByToken(r *webhook.AuthRequest, err error) channel.Verdict
 	if errors.As(err, &e) {
 		v.Reason, v.Detail = e.Reason, e.Detail
 	}
-	h.authLine(r, nil, []byte(`{"allowed":false,"reason":"`+v.Reason+`"}`))
+	h.authLine(r, nil, nil, []byte(`{"allowed":false,"reason":"`+v.Reason+`"}`))
 	return v
 }
 
@@ -89,7 +89,7 @@ func (h *Hooks) askApplication(ctx context.Context, to *route, r *webhook.AuthRe
 		answer, f = readAuth(res)
 	}
 	if f != nil {
-		h.failedAt(h.auth, to, r.ID, body, f)
+		h.failedAt(h.auth, to, &item{id: r.ID, body: body}, f)
 		reason := session.ReasonAuthError
 		if f.name == failReason {
 			reason = session.ReasonAuthFailure
@@ -97,7 +97,7 @@ func (h *Hooks) askApplication(ctx context.Context, to *route, r *webhook.AuthRe
 		return channel.Verdict{Reason: reason, Detail: f.Error()}
 	}
 	h.worked(h.auth, to)
-	h.authLine(r, to, res)
+	h.authLine(r, body, to, res)
 	h.warn("auth_webhook", answer.Warnings)
 	if !answer.Allowed {
 		h.denied.Add(1)
@@ -131,11 +131,18 @@ func (h *Hooks) until(ctx context.Context) (context.Context, func()) {
 }
 
 // authLine writes a request that was answered as it should, or that nobody had to be asked.
-func (h *Hooks) authLine(r *webhook.AuthRequest, to *route, res []byte) {
+// body is the request as it was sent, if it was.
+func (h *Hooks) authLine(r *webhook.AuthRequest, body []byte, to *route, res []byte) {
 	if h.cfg.Journal == nil || !h.settings.Load().AuthLog {
 		return
 	}
-	l := line{id: r.ID, at: time.Now(), req: r.Append(nil), res: res}
+	if body == nil {
+		body = r.Append(nil)
+	}
+	l := line{id: r.ID, at: time.Now(), req: body, res: res}
+	if len(body) > maxRequest {
+		l.req = omitted(body)
+	}
 	if to != nil {
 		l.url = to.shown
 	}

@@ -301,3 +301,30 @@ func TestAWarningIsToldOnce(t *testing.T) {
 		t.Errorf("%d are remembered", len(h.warned.told))
 	}
 }
+
+func TestWhatQuestionsHoldIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	url := application(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-release
+		io.WriteString(w, `{"allowed":true}`)
+	}).URL
+	h, _ := begin(t, Config{Webhooks: configs.Webhooks{AuthURL: url}})
+	long := client()
+	long.Metadata = []byte(`"` + strings.Repeat("x", maxAskingBytes/10) + `"`)
+	answered := make(chan channel.Verdict, 10)
+	for range 4 { // three fit
+		r := *long
+		h.Authenticate(t.Context(), &r, "", func(v channel.Verdict) { answered <- v })
+	}
+	if v := <-answered; v.Reason != session.ReasonServerBusy {
+		t.Errorf("%+v", v)
+	}
+	close(release)
+	for range 3 {
+		if v := <-answered; v.Answer == nil {
+			t.Errorf("%+v", v)
+		}
+	}
+	until(t, "nothing is held", func() bool { return h.authenticating.bytes.Load() == 0 })
+}

@@ -115,6 +115,7 @@ func TestMemoryIsBoundedWhenNobodyTakesEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.events.floor = 0
 	metadata := make([]byte, 4<<10)
 	for i := range metadata {
 		metadata[i] = '1' // a number

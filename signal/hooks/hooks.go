@@ -6,7 +6,7 @@
 //
 // No method waits for a server, and none calls back from within itself: every question
 // has a goroutine of its own, and everything that is told waits in a queue for its worker.
-// Everything has a bound: questions under way (Config.MaxAsking, then SERVER-BUSY), events
+// Everything has a bound: questions under way (Config.MaxAsking and maxAskingBytes, then SERVER-BUSY), events
 // that wait (event_webhook_queue, see queue), one request of each worker, bytes of an answer,
 // time of a request. A server that is slow or dead costs those who need its answer
 // webhook_response_timeout and everybody else nothing, since each kind of webhook has its own
@@ -41,6 +41,9 @@ const (
 	// at most. An event has some 900 bytes, and what an application hands out as
 	// event_metadata.
 	eventBytes = 2 << 10
+	// eventsFloor is how many bytes of events may wait however small the queue is: a
+	// session.updated of 10,000 connections has up to 9 MB.
+	eventsFloor = 16 << 20
 	// statsWaiting bounds the statistics that wait, for the webhook and for the exporter each,
 	// and statsBytes their size on average: 64 MB. What a browser sends of one connection
 	// has 5 to 60 kB.
@@ -106,6 +109,7 @@ type Hooks struct {
 	dropped, lost             atomic.Uint64
 
 	warned warnings
+	marked atomic.Bool // there is a marker of ours
 
 	workers sync.WaitGroup
 	mu      sync.RWMutex // of closing, with respect to questions
@@ -116,7 +120,7 @@ type Hooks struct {
 var _ channel.Hooks = (*Hooks)(nil)
 
 // New starts the workers. The error says which file or URL will not do; nothing runs then.
-// Close ends what New has begun.
+// Close ends what New has begun. Begin comes between the two, when the server serves.
 func New(cfg Config) (*Hooks, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -137,6 +141,7 @@ func New(cfg Config) (*Hooks, error) {
 		reports: newQueue(workers, statsWaiting, statsBytes),
 		exports: newQueue(exporters, statsWaiting, statsBytes),
 	}
+	h.events.floor = eventsFloor
 	h.authenticating.max, h.creating.max = int64(cfg.MaxAsking), int64(cfg.MaxAsking)
 	h.base, h.end = context.WithCancelCause(context.Background())
 	h.SetTokens(cfg.Tokens, cfg.RequireToken)
@@ -151,12 +156,13 @@ func New(cfg Config) (*Hooks, error) {
 			h.workers.Go(func() { h.work(q, l) })
 		}
 	}
-	h.begun()
 	return h, nil
 }
 
-// begun sends session.vanished if the last run did not end in order.
-func (h *Hooks) begun() {
+// Begin says that the server serves: its ports are open, so that no other one runs with the
+// same configuration. If the last run did not end in order, session.vanished is sent. From now
+// on Close takes the marker of a run away. It is called once, or never if the start fails.
+func (h *Hooks) Begin() {
 	if h.cfg.StateDir == "" {
 		return
 	}
@@ -164,6 +170,7 @@ func (h *Hooks) begun() {
 	if err != nil {
 		h.log.Warn("RUNNING-MARKER", "error", err)
 	}
+	h.marked.Store(err == nil)
 	if found {
 		h.log.Warn("SESSIONS-VANISHED", "reason", "the last run did not end in order")
 		h.Session(&webhook.SessionEvent{Common: webhook.Common{Type: webhook.SessionVanished}})
@@ -257,7 +264,7 @@ func (h *Hooks) Close(ctx context.Context) error {
 	for _, c := range []*caller{h.auth, h.session, h.event, h.stats, h.export} {
 		c.close()
 	}
-	if h.cfg.StateDir != "" {
+	if h.marked.Load() {
 		if err := unmark(h.cfg.StateDir); err != nil {
 			h.log.Warn("RUNNING-MARKER", "error", err)
 		}
@@ -274,28 +281,45 @@ func (h *Hooks) fill(c *webhook.Common) {
 	c.Version, c.Label, c.NodeName = h.cfg.Version, h.cfg.Label, h.cfg.NodeName
 }
 
-// asking counts the questions of one kind that are under way.
+// asking counts the questions of one kind that are under way, and what they hold.
 type asking struct {
-	max int64
-	now atomic.Int64
+	max   int64
+	now   atomic.Int64
+	bytes atomic.Int64
 }
 
-// ask runs a question on a goroutine of its own; why not, if it may not.
-func (h *Hooks) ask(a *asking, question func()) (refused *failure) {
+const (
+	// maxAskingBytes bounds what questions of one kind hold, beside their number: the metadata
+	// of clients who are not known yet is long if they like.
+	maxAskingBytes = 64 << 20
+	// questionBytes is what a question holds that has no metadata. Metadata counts three
+	// times: as it came, and twice in the request.
+	questionBytes = 8 << 10
+)
+
+// ask runs a question, which holds so many bytes, on a goroutine of its own; why not, if it
+// may not.
+func (h *Hooks) ask(a *asking, size int, question func()) (refused *failure) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.closing {
 		return &failure{name: failShutdown}
 	}
-	if a.now.Add(1) > a.max {
-		a.now.Add(-1)
+	if now, bytes := a.now.Add(1), a.bytes.Add(int64(size)); now > a.max || bytes > maxAskingBytes {
+		a.end(size)
 		return &failure{name: failBusy}
 	}
 	h.asked.Go(func() {
-		defer a.now.Add(-1)
+		defer a.end(size)
 		question()
 	})
 	return nil
+}
+
+// end takes a question off the count.
+func (a *asking) end(size int) {
+	a.now.Add(-1)
+	a.bytes.Add(-int64(size))
 }
 
 // Counters are what GetStatsReport has of webhooks, under its names, and beyond that:

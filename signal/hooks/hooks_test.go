@@ -241,3 +241,21 @@ func TestTheServersLogTellsOfFailuresNowAndThen(t *testing.T) {
 		t.Errorf("%d: %s", n, text.String())
 	}
 }
+
+func TestAStartThatFailsTouchesNoMarker(t *testing.T) {
+	dir := t.TempDir()
+	running, _ := begin(t, Config{StateDir: dir})
+	second, err := New(Config{StateDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(t.Context()); err != nil { // without Begin: its port was taken
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, markerName)); err != nil {
+		t.Error(err)
+	}
+	if err := end(running, patience); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -14,19 +14,37 @@ type item struct {
 	sessionID    string
 	connectionID string
 	body         []byte // nil: a barrier
-	// perishable: another of its kind will tell the same and more, so that it may go when
-	// there is no room.
-	perishable bool
-	reached    chan struct{} // of a barrier: closed when it is its turn
+	brief        []byte // what stands in lines instead of a body that is too long; nil: the body
+	class        class
+	reached      chan struct{} // of a barrier: closed when it is its turn
 
 	lane  *lane
 	links [2]struct{ prev, next *item }
 }
 
-// The two chains that an item can be in.
+// class is what an item is worth when there is no room.
+type class uint8
+
 const (
-	inLane       = iota // in the order in which it is sent
-	inPerishable        // the oldest first, of all lanes
+	// lasting: nothing else tells what it does. It goes for nobody.
+	lasting class = iota
+	// perishable: another of its kind will tell the same and more. The oldest go first.
+	perishable
+	// cheap: connection.failed, which anybody brings about, without being allowed to connect
+	// and as often as connections may be made. They take maxCheap of the queue together, and
+	// push nothing out. When there is no room and nothing perishable, the oldest go.
+	cheap
+	classes
+)
+
+// maxCheap is the part of a queue that cheap items take at most: one in so many. It is small
+// since others wait behind them; those that are refused are in the log file all the same.
+const maxCheap = 16
+
+// The two chains that an item is in.
+const (
+	inLane  = iota // in the order in which it is sent
+	inClass        // the oldest first, of all lanes
 )
 
 // chain is a doubly linked list through the items themselves.
@@ -69,27 +87,31 @@ type lane struct {
 }
 
 // queue holds what waits for all workers. A channel's items are in one lane, so that they
-// stay in order. It holds at most max items and max times each bytes in all. When a
-// new item does not fit, the oldest perishable ones go first, whatever channel they are of;
-// when there is none, the new one is refused. Any goroutine may call its methods; none
-// waits.
+// stay in order. It holds at most max items and maxBytes bytes in all. When a new item
+// does not fit, others go for it as their class says, whatever channel they are of; when
+// there is none to go, the new one is refused. Any goroutine may call its methods; none waits.
 type queue struct {
 	seed   maphash.Seed
 	closed chan struct{}
 
-	mu         sync.Mutex
-	max        int
-	each       int // bytes that an item has at most on average
-	lanes      []*lane
-	perishable chain
-	count      int
-	bytes      int
-	flying     int // taken and not finished
-	closing    bool
+	mu      sync.Mutex
+	max     int
+	each    int // bytes that an item has at most on average
+	floor   int // bytes that there is room for at least, however few items may wait
+	lanes   []*lane
+	chains  [classes]chain
+	cheap   int // items of this class
+	count   int
+	bytes   int
+	flying  int // taken and not finished
+	closing bool
 }
 
 func newQueue(lanes, limit, each int) *queue {
-	q := &queue{seed: maphash.MakeSeed(), closed: make(chan struct{}), max: limit, each: each, perishable: chain{which: inPerishable}}
+	q := &queue{seed: maphash.MakeSeed(), closed: make(chan struct{}), max: limit, each: each}
+	for c := range q.chains {
+		q.chains[c].which = inClass
+	}
 	for range lanes {
 		q.lanes = append(q.lanes, &lane{pending: map[string]int{}, wake: make(chan struct{}, 1)})
 	}
@@ -100,17 +122,26 @@ func (q *queue) laneOf(channelID string) *lane {
 	return q.lanes[maphash.String(q.seed, channelID)%uint64(len(q.lanes))]
 }
 
+// maxBytes is how many bytes may wait in all.
+func (q *queue) maxBytes() int { return max(q.max*q.each, q.floor) }
+
 // put queues an item. dropped are those that had to go for it; ok is false if it was refused
 // itself.
 func (q *queue) put(i *item) (dropped []*item, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closing || len(i.body) > q.max*q.each {
+	if q.closing || len(i.body) > q.maxBytes() {
 		return nil, false
 	}
-	for q.count+1 > q.max || q.bytes+len(i.body) > q.max*q.each {
-		oldest := q.perishable.head
+	if i.class == cheap && q.cheap >= max(q.max/maxCheap, 1) {
+		return nil, false
+	}
+	for q.count+1 > q.max || q.bytes+len(i.body) > q.maxBytes() {
+		oldest := q.chains[perishable].head
 		if oldest == nil {
+			oldest = q.chains[cheap].head
+		}
+		if oldest == nil || i.class == cheap {
 			return dropped, false
 		}
 		q.remove(oldest)
@@ -120,8 +151,9 @@ func (q *queue) put(i *item) (dropped []*item, ok bool) {
 	i.lane = q.laneOf(i.channelID)
 	i.lane.items.push(i)
 	i.lane.pending[i.channelID]++
-	if i.perishable {
-		q.perishable.push(i)
+	q.chains[i.class].push(i)
+	if i.class == cheap {
+		q.cheap++
 	}
 	q.count++
 	q.bytes += len(i.body)
@@ -195,8 +227,9 @@ func (q *queue) remove(i *item) {
 	}
 	q.count--
 	q.bytes -= len(i.body)
-	if i.perishable {
-		q.perishable.remove(i)
+	q.chains[i.class].remove(i)
+	if i.class == cheap {
+		q.cheap--
 	}
 }
 

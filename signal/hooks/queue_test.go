@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-func put(t *testing.T, q *queue, channelID, name string, perishable bool) (dropped []string, ok bool) {
+func put(t *testing.T, q *queue, channelID, name string, worth class) (dropped []string, ok bool) {
 	t.Helper()
-	items, ok := q.put(&item{channelID: channelID, id: name, body: []byte(name), perishable: perishable})
+	items, ok := q.put(&item{channelID: channelID, id: name, body: []byte(name), class: worth})
 	for _, i := range items {
 		dropped = append(dropped, i.id)
 	}
@@ -30,7 +30,7 @@ func taken(q *queue) string {
 func TestAChannelKeepsToItsLaneAndItsOrder(t *testing.T) {
 	q := newQueue(4, 100, 100)
 	for i := range 60 {
-		if _, ok := put(t, q, fmt.Sprint("channel", i%6), fmt.Sprint(i), i%2 == 0); !ok {
+		if _, ok := put(t, q, fmt.Sprint("channel", i%6), fmt.Sprint(i), class(i%2)); !ok {
 			t.Fatal("refused")
 		}
 	}
@@ -58,17 +58,17 @@ func TestAChannelKeepsToItsLaneAndItsOrder(t *testing.T) {
 
 func TestAtTheBoundTheOldestUpdateGoesFirst(t *testing.T) {
 	q := newQueue(1, 4, 100)
-	put(t, q, "a", "created", false)
-	put(t, q, "a", "updated-1", true)
-	put(t, q, "b", "updated-2", true)
-	put(t, q, "a", "destroyed", false)
+	put(t, q, "a", "created", lasting)
+	put(t, q, "a", "updated-1", perishable)
+	put(t, q, "b", "updated-2", perishable)
+	put(t, q, "a", "destroyed", lasting)
 	for _, want := range []string{"[updated-1] true", "[updated-2] true", "[] false"} {
-		dropped, ok := put(t, q, "c", "created-c", false)
+		dropped, ok := put(t, q, "c", "created-c", lasting)
 		if got := fmt.Sprint(dropped, ok); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if dropped, ok := put(t, q, "c", "updated-3", true); ok || len(dropped) != 0 {
+	if dropped, ok := put(t, q, "c", "updated-3", perishable); ok || len(dropped) != 0 {
 		t.Errorf("an update has pushed out %v: %v", dropped, ok)
 	}
 	if got, want := taken(q), "created destroyed created-c created-c "; got != want {
@@ -76,10 +76,37 @@ func TestAtTheBoundTheOldestUpdateGoesFirst(t *testing.T) {
 	}
 }
 
+func TestCheapItemsHaveAPartOfTheQueueAndPushNothingOut(t *testing.T) {
+	q := newQueue(1, 2*maxCheap, 100)
+	for i, want := range []bool{true, true, false} {
+		if dropped, ok := put(t, q, "a", fmt.Sprint("cheap-", i), cheap); ok != want || len(dropped) != 0 {
+			t.Errorf("%d: %v, %v", i, dropped, ok)
+		}
+	}
+	for i := range 2*maxCheap - 3 {
+		put(t, q, "a", fmt.Sprint("lasting-", i), lasting)
+	}
+	put(t, q, "a", "perishable", perishable)
+	for _, want := range []string{"[perishable] true", "[cheap-0] true", "[cheap-1] true", "[] false"} {
+		dropped, ok := put(t, q, "b", "another", lasting)
+		if got := fmt.Sprint(dropped, ok); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if dropped, ok := put(t, q, "b", "cheap-3", cheap); ok || len(dropped) != 0 {
+		t.Errorf("a full queue takes a cheap item for %v: %v", dropped, ok)
+	}
+	q.finish(q.take(q.lanes[0]))
+	put(t, q, "b", "perishable", perishable)
+	if dropped, ok := put(t, q, "b", "cheap-4", cheap); ok || len(dropped) != 0 {
+		t.Errorf("a cheap item has pushed out %v: %v", dropped, ok)
+	}
+}
+
 func TestBytesAreBoundedAsWell(t *testing.T) {
 	q := newQueue(1, 4, 100)
 	long := make([]byte, 300)
-	if _, ok := q.put(&item{id: "1", body: long, perishable: true}); !ok {
+	if _, ok := q.put(&item{id: "1", body: long, class: perishable}); !ok {
 		t.Fatal("300 of 400 bytes are refused")
 	}
 	if dropped, ok := q.put(&item{id: "2", body: long}); !ok || len(dropped) != 1 {
@@ -88,7 +115,7 @@ func TestBytesAreBoundedAsWell(t *testing.T) {
 	if _, ok := q.put(&item{id: "3", body: long}); ok {
 		t.Error("600 of 400 bytes")
 	}
-	if dropped, ok := q.put(&item{id: "4", body: make([]byte, 401), perishable: true}); ok || len(dropped) != 0 {
+	if dropped, ok := q.put(&item{id: "4", body: make([]byte, 401), class: perishable}); ok || len(dropped) != 0 {
 		t.Error("more than the whole queue")
 	}
 	if count, bytes, _ := q.state(); count != 1 || bytes != 300 {
@@ -101,7 +128,7 @@ func TestABarrierIsReachedAfterWhatWasThere(t *testing.T) {
 	if q.barrier("a") != nil {
 		t.Error("a barrier before nothing")
 	}
-	put(t, q, "a", "1", false)
+	put(t, q, "a", "1", lasting)
 	b := q.barrier("a")
 	if q.barrier("b") != nil {
 		t.Error("another channel waits too")
@@ -131,10 +158,10 @@ func TestABarrierIsReachedAfterWhatWasThere(t *testing.T) {
 
 func TestAClosedQueueGivesOutWhatItHas(t *testing.T) {
 	q := newQueue(1, 10, 100)
-	put(t, q, "a", "1", false)
+	put(t, q, "a", "1", lasting)
 	q.close()
 	q.close()
-	if _, ok := put(t, q, "a", "2", false); ok || !q.isClosed() {
+	if _, ok := put(t, q, "a", "2", lasting); ok || !q.isClosed() {
 		t.Error("a closed queue takes an item")
 	}
 	if got := taken(q); got != "1 " {
@@ -145,16 +172,16 @@ func TestAClosedQueueGivesOutWhatItHas(t *testing.T) {
 func TestASmallerQueueRefusesUntilThereIsRoom(t *testing.T) {
 	q := newQueue(1, 10, 100)
 	for i := range 5 {
-		put(t, q, "a", fmt.Sprint(i), false)
+		put(t, q, "a", fmt.Sprint(i), lasting)
 	}
 	q.resize(3)
-	if _, ok := put(t, q, "a", "5", false); ok {
+	if _, ok := put(t, q, "a", "5", lasting); ok {
 		t.Error("taken")
 	}
 	if got := taken(q); got != "0 1 2 3 4 " {
 		t.Errorf("%q", got)
 	}
-	if _, ok := put(t, q, "a", "6", false); !ok {
+	if _, ok := put(t, q, "a", "6", lasting); !ok {
 		t.Error("refused")
 	}
 }
@@ -173,15 +200,16 @@ func (m *model) bytes() (n int) {
 }
 
 func (m *model) put(i *item) (dropped []*item, ok bool) {
+	isOf := func(c class) func(*item) bool { return func(i *item) bool { return i.class == c } }
+	if i.class == cheap && slices.ContainsFunc(m.items, isOf(cheap)) { // its part is one
+		return nil, false
+	}
 	for len(m.items)+1 > m.limit || m.bytes()+len(i.body) > m.limit*8 {
-		at := -1
-		for j, o := range m.items {
-			if o.perishable {
-				at = j
-				break
-			}
-		}
+		at := slices.IndexFunc(m.items, isOf(perishable))
 		if at < 0 {
+			at = slices.IndexFunc(m.items, isOf(cheap))
+		}
+		if at < 0 || i.class == cheap {
 			return dropped, false
 		}
 		dropped = append(dropped, m.items[at])
@@ -208,8 +236,8 @@ func TestTheQueueIsAsItsModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"put": func(t *rapid.T) {
 				i := &item{channelID: rapid.StringMatching("[a-e]").Draw(t, "channel"),
-					body:       make([]byte, rapid.IntRange(1, 48).Draw(t, "bytes")),
-					perishable: rapid.Bool().Draw(t, "perishable")}
+					body:  make([]byte, rapid.IntRange(1, 48).Draw(t, "bytes")),
+					class: class(rapid.IntRange(0, int(classes)-1).Draw(t, "class"))}
 				dropped, ok := q.put(i)
 				wantDropped, wantOK := m.put(i)
 				if !slices.Equal(dropped, wantDropped) || ok != wantOK {

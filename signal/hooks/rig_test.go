@@ -250,6 +250,7 @@ func begin(t testing.TB, cfg Config) (*Hooks, *pages) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.Begin()
 	t.Cleanup(func() { end(h, patience) })
 	return h, p
 }

@@ -16,12 +16,12 @@ import (
 // has there, such as the end of its last session, and for that no longer than a second.
 func (h *Hooks) SessionCreated(e *webhook.SessionEvent, done func(*webhook.SessionAnswer, error)) {
 	h.fill(&e.Common)
-	refused := h.ask(&h.creating, func() { done(h.create(e)) })
+	refused := h.ask(&h.creating, questionBytes, func() { done(h.create(e)) })
 	if refused == nil {
 		return
 	}
 	go func() {
-		h.failed(h.session, e.ID, e.Append(nil), refused)
+		h.failed(&item{to: h.session, id: e.ID, body: e.Append(nil)}, refused)
 		done(nil, refused)
 	}()
 }
@@ -32,7 +32,7 @@ func (h *Hooks) create(e *webhook.SessionEvent) (*webhook.SessionAnswer, error) 
 		return &webhook.SessionAnswer{}, nil
 	}
 	h.catchUp(e.ChannelID)
-	body := h.writeBody(journal.Session, e)
+	body, brief := h.writeSession(e)
 	res, f := h.session.call(h.base, to, body, sessionHeaders(e)...)
 	var answer *webhook.SessionAnswer
 	if f == nil {
@@ -42,7 +42,7 @@ func (h *Hooks) create(e *webhook.SessionEvent) (*webhook.SessionAnswer, error) 
 		}
 	}
 	if f != nil {
-		h.failedAt(h.session, to, e.ID, body, f)
+		h.failedAt(h.session, to, &item{id: e.ID, body: body, brief: brief}, f)
 		return nil, f
 	}
 	h.worked(h.session, to)
@@ -78,13 +78,13 @@ func (h *Hooks) Session(e *webhook.SessionEvent) {
 		return
 	}
 	h.fill(&e.Common)
-	body := h.writeBody(journal.Session, e)
+	body, brief := h.writeSession(e)
 	if ignored(h.settings.Load(), e.Type) {
 		h.session.counters.ignored.Add(1)
 		return
 	}
 	h.queue(h.events, &item{to: h.session, typ: e.Type, id: e.ID, channelID: e.ChannelID, sessionID: e.SessionID,
-		body: body, perishable: e.Type == webhook.SessionUpdated})
+		body: body, brief: brief, class: classOf(e.Type)})
 }
 
 // Connection implements channel.Hooks.
@@ -99,7 +99,7 @@ func (h *Hooks) Connection(e *webhook.ConnectionEvent) {
 		return
 	}
 	h.queue(h.events, &item{to: h.event, typ: e.Type, id: e.ID, channelID: e.ChannelID, sessionID: e.SessionID,
-		connectionID: e.ConnectionID, body: body, perishable: e.Type == webhook.ConnectionUpdated})
+		connectionID: e.ConnectionID, body: body, class: classOf(e.Type)})
 }
 
 // Stats implements channel.Hooks. The line in rtc_stats.jsonl is written whatever is
@@ -112,7 +112,7 @@ func (h *Hooks) Stats(e *webhook.StatsEvent, export bool) {
 	h.fill(&e.Common)
 	body := h.writeEvent(journal.RTCStats, &e.LogWritten, e)
 	i := item{typ: e.Type, id: e.ID, channelID: e.ChannelID, sessionID: e.SessionID, connectionID: e.ConnectionID,
-		body: body, perishable: true}
+		body: body, class: perishable}
 	if hooked {
 		if h.settings.Load().StatsLog {
 			h.write(journal.Stats, body)
@@ -179,6 +179,17 @@ func giveBack(b *[]byte) {
 	}
 }
 
+// classOf says what an event is worth.
+func classOf(typ string) class {
+	switch typ {
+	case webhook.ConnectionUpdated, webhook.SessionUpdated:
+		return perishable
+	case webhook.ConnectionFailed:
+		return cheap
+	}
+	return lasting
+}
+
 // write writes a line, if there are log files.
 func (h *Hooks) write(k journal.Kind, line []byte) bool {
 	return h.cfg.Journal != nil && h.cfg.Journal.Write(k, line)
@@ -195,17 +206,26 @@ func (h *Hooks) writeLine(k journal.Kind, l appender) {
 	giveBack(b)
 }
 
-// writeBody writes a body as the line of a webhook and returns it.
-func (h *Hooks) writeBody(k journal.Kind, e appender) []byte {
+// writeSession writes the body of a session webhook as its line and returns it. The line of a
+// session that lists so many connections that it were too long does without them; it is
+// returned as brief then.
+func (h *Hooks) writeSession(e *webhook.SessionEvent) (body, brief []byte) {
 	b := scratch.Get().(*[]byte)
+	defer giveBack(b)
 	*b = e.Append((*b)[:0])
-	h.write(k, *b)
-	body := bytes.Clone(*b)
-	giveBack(b)
-	return body
+	body = bytes.Clone(*b)
+	if len(body) > maxRequest {
+		short := *e
+		short.Connections = nil
+		brief = short.Append(nil)
+		h.write(journal.Session, brief)
+		return body, brief
+	}
+	h.write(journal.Session, body)
+	return body, nil
 }
 
-// writeEvent is writeBody for a body that says whether its line was written.
+// writeEvent writes a body that says whether its line was written.
 func (h *Hooks) writeEvent(k journal.Kind, written *bool, e appender) []byte {
 	b := scratch.Get().(*[]byte)
 	*written = h.cfg.Journal != nil
@@ -237,11 +257,11 @@ func (h *Hooks) queue(q *queue, i *item) {
 // drop is for what there is no room for.
 func (h *Hooks) drop(i *item) {
 	h.dropped.Add(1)
-	h.failed(i.to, i.id, i.body, &failure{name: failDropped, detail: "the queue is full"})
+	h.failed(i, &failure{name: failDropped, detail: "the queue is full"})
 }
 
 // lose is for what the server's end comes before.
 func (h *Hooks) lose(i *item) {
 	h.lost.Add(1)
-	h.failed(i.to, i.id, i.body, &failure{name: failLost, detail: "the server has ended"})
+	h.failed(i, &failure{name: failLost, detail: "the server has ended"})
 }

@@ -299,8 +299,8 @@ func TestWhatIsDroppedIsCountedAndWritten(t *testing.T) {
 	until(t, "the worker is busy", func() bool { return h.Counters()["event_webhook_workers_busy"] == 1 })
 	h.Connection(connection(webhook.ConnectionUpdated, "room", 1))
 	h.Connection(connection(webhook.ConnectionDestroyed, "room", 2))
-	h.Connection(connection(webhook.ConnectionFailed, "hall", 3)) // takes the place of the update
-	h.Connection(connection(webhook.ConnectionFailed, "hall", 4)) // has none
+	h.Connection(connection(webhook.ConnectionCreated, "hall", 3)) // takes the place of the update
+	h.Connection(connection(webhook.ConnectionFailed, "hall", 4))  // has none
 	c := h.Counters()
 	if c["total_dropped_webhook"] != 2 || c["total_failed_event_webhook_dropped"] != 2 || c["event_webhook_queue"] != 2 || c["event_webhook_queue_bytes"] == 0 {
 		t.Errorf("%v", c)
@@ -368,5 +368,86 @@ func TestALineOfWhatIsNoJSONHasItAsText(t *testing.T) {
 	l := p.one(t, journal.EventError)
 	if res := l["res"].(string); !strings.HasPrefix(res, "<b>\"down\"\nxx") || len(res) != maxUnreadable || l["reason"] != "status: 500" {
 		t.Errorf("%v", l)
+	}
+}
+
+// Row SIG-08.
+func TestFailedConnectionsDoNotPushOutEventsOfOthers(t *testing.T) {
+	release := make(chan struct{})
+	app := newRecords("")
+	url := application(t, func(w http.ResponseWriter, r *http.Request) { <-release; app.ServeHTTP(w, r) }).URL
+	const room = 160
+	h, p := begin(t, Config{Webhooks: configs.Webhooks{EventURL: url, Workers: 1, QueueEvents: room}})
+	for range 10 * room {
+		h.Connection(connection(webhook.ConnectionFailed, "hall", 0))
+	}
+	for range room / 2 {
+		h.Connection(connection(webhook.ConnectionDestroyed, "room", 0))
+	}
+	close(release)
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	destroyed := 0
+	for _, r := range app.seen() {
+		if r.body["type"] == webhook.ConnectionDestroyed {
+			destroyed++
+		}
+	}
+	if failed := len(app.seen()) - destroyed; destroyed != room/2 || failed > room/maxCheap+1 {
+		t.Errorf("%d destroyed, %d failed", destroyed, failed)
+	}
+	if n := len(p.of(journal.Event)); n != 10*room+room/2 {
+		t.Errorf("the log has %d events", n)
+	}
+}
+
+func TestAListThatIsTooLongForALineIsLeftOutOfIt(t *testing.T) {
+	app := newRecords("")
+	url := application(t, app.ServeHTTP).URL
+	refusing := application(t, answers(503, "")).URL
+	h, p := begin(t, Config{Webhooks: configs.Webhooks{SessionURL: url}})
+	big := func() *webhook.SessionEvent {
+		e := sessionEvent(webhook.SessionDestroyed, "room")
+		e.Connections = make([]webhook.SessionConnection, 5000)
+		return e
+	}
+	h.Session(big())
+	if got := app.wait(t, 1)[0]; len(got.body["connections"].([]any)) != 5000 {
+		t.Error("the application gets a shorter list")
+	}
+	if l := p.one(t, journal.Session); l["type"] != webhook.SessionDestroyed || l["connections"] != nil {
+		t.Errorf("%v", l)
+	}
+	if err := h.Reconfigure(configs.Webhooks{SessionURL: refusing, Timeout: patience, QueueEvents: 10}); err != nil {
+		t.Fatal(err)
+	}
+	h.Session(big())
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if l := p.one(t, journal.SessionError); l["req"].(map[string]any)["channel_id"] != "room" || l["reason"] != "status: 503" {
+		t.Errorf("%v", l)
+	}
+	for _, line := range p.of(journal.Session) {
+		if len(line) > journal.MaxLine {
+			t.Errorf("%d bytes", len(line))
+		}
+	}
+}
+
+func TestARequestThatIsTooLongForALineIsNamedByItsLength(t *testing.T) {
+	h, p := begin(t, Config{Webhooks: configs.Webhooks{AuthURL: application(t, answers(503, "")).URL}})
+	r := client()
+	r.Metadata = []byte(`"` + strings.Repeat("x", journal.MaxLine) + `"`)
+	verdict(t, h, r, "")
+	if err := h.Reconfigure(configs.Webhooks{AuthLog: true}); err != nil {
+		t.Fatal(err)
+	}
+	verdict(t, h, r, "")
+	for _, k := range []journal.Kind{journal.Auth, journal.AuthError} {
+		if l := p.one(t, k); l["req"].(map[string]any)["omitted_bytes"].(float64) < 2*journal.MaxLine {
+			t.Errorf("%v", l)
+		}
 	}
 }

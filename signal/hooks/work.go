@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"fmt"
 	"time"
 
 	"tsubame/signal/journal"
@@ -41,7 +42,7 @@ func (h *Hooks) deliver(i *item) {
 		if f.name == failShutdown {
 			h.lost.Add(1)
 		}
-		h.failedAt(i.to, to, i.id, i.body, f)
+		h.failedAt(i.to, to, i, f)
 		return
 	}
 	h.worked(i.to, to)
@@ -65,21 +66,34 @@ func (h *Hooks) worked(c *caller, to *route) {
 }
 
 // failed is failedAt for what was not sent.
-func (h *Hooks) failed(c *caller, id string, body []byte, f *failure) {
-	h.failedAt(c, c.route.Load(), id, body, f)
-}
+func (h *Hooks) failed(i *item, f *failure) { h.failedAt(i.to, i.to.route.Load(), i, f) }
+
+// maxRequest is how long a request may be that stands in a line, in bytes: there has to be
+// room for the answer and for the rest.
+const maxRequest = journal.MaxLine * 3 / 4
+
+// omitted stands in a line for a request that is too long.
+func omitted(request []byte) []byte { return fmt.Appendf(nil, `{"omitted_bytes":%d}`, len(request)) }
 
 // failedAt counts a failure, and writes its line.
-func (h *Hooks) failedAt(c *caller, to *route, id string, body []byte, f *failure) {
+func (h *Hooks) failedAt(c *caller, to *route, i *item, f *failure) {
 	c.counters.fail(f.name)
 	now := time.Now()
 	if f.name != failCancelled { // that says something of a client, and nothing of the server
 		c.health.failed(h.log, c.name, to.shown, f, now)
 	}
-	if k, ok := h.errorFile(c); ok && h.cfg.Journal != nil {
-		l := line{id: id, at: now, url: to.shown, req: body, res: f.answer, reason: f.Error()}
-		h.cfg.Journal.Write(k, l.appendTo(nil))
+	k, ok := h.errorFile(c)
+	if !ok || h.cfg.Journal == nil {
+		return
 	}
+	l := line{id: i.id, at: now, url: to.shown, req: i.body, res: f.answer, reason: f.Error()}
+	if i.brief != nil {
+		l.req = i.brief
+	}
+	if len(l.req) > maxRequest {
+		l.req = omitted(l.req)
+	}
+	h.cfg.Journal.Write(k, l.appendTo(nil))
 }
 
 // errorFile is where the failures of a kind go; the exporter has no file.
