@@ -22,7 +22,8 @@ func (c *counters) fail(name string) {
 	c.failures[slices.Index(failures[:], name)].Add(1)
 }
 
-// add puts the counters into m, by the names of GetStatsReport where it has them.
+// add puts the counters into m, by the names of GetStatsReport where it has them. Of the many
+// reasons there are those that have occurred.
 func (c *counters) add(m map[string]uint64, kind string) {
 	m["total_successful_"+kind] = c.successful.Load()
 	m["total_failed_"+kind] = c.failed.Load()
@@ -30,6 +31,8 @@ func (c *counters) add(m map[string]uint64, kind string) {
 	m["total_retried_"+kind] = c.retried.Load()
 	m["total_"+kind+"_us"] = c.microseconds.Load()
 	for i, name := range failures {
-		m["total_failed_"+kind+"_"+strings.ReplaceAll(name, "-", "_")] = c.failures[i].Load()
+		if n := c.failures[i].Load(); n > 0 {
+			m["total_failed_"+kind+"_"+strings.ReplaceAll(name, "-", "_")] = n
+		}
 	}
 }

@@ -142,7 +142,10 @@ func New(cfg Config) (*Hooks, error) {
 		exports: newQueue(exporters, statsWaiting, statsBytes),
 	}
 	h.events.floor = eventsFloor
-	h.authenticating.max, h.creating.max = int64(cfg.MaxAsking), int64(cfg.MaxAsking)
+	for _, a := range []*asking{&h.authenticating, &h.creating} {
+		a.max = int64(cfg.MaxAsking)
+		a.maxBytes = max(maxAskingBytes, a.max*questionBytes)
+	}
 	h.base, h.end = context.WithCancelCause(context.Background())
 	h.SetTokens(cfg.Tokens, cfg.RequireToken)
 	if err := h.Reconfigure(cfg.Webhooks); err != nil {
@@ -283,14 +286,16 @@ func (h *Hooks) fill(c *webhook.Common) {
 
 // asking counts the questions of one kind that are under way, and what they hold.
 type asking struct {
-	max   int64
-	now   atomic.Int64
-	bytes atomic.Int64
+	max      int64
+	maxBytes int64
+	now      atomic.Int64
+	bytes    atomic.Int64
 }
 
 const (
 	// maxAskingBytes bounds what questions of one kind hold, beside their number: the metadata
-	// of clients who are not known yet is long if they like.
+	// of clients who are not known yet is long if they like. So many that have none fit
+	// always.
 	maxAskingBytes = 64 << 20
 	// questionBytes is what a question holds that has no metadata. Metadata counts three
 	// times: as it came, and twice in the request.
@@ -305,7 +310,7 @@ func (h *Hooks) ask(a *asking, size int, question func()) (refused *failure) {
 	if h.closing {
 		return &failure{name: failShutdown}
 	}
-	if now, bytes := a.now.Add(1), a.bytes.Add(int64(size)); now > a.max || bytes > maxAskingBytes {
+	if now, bytes := a.now.Add(1), a.bytes.Add(int64(size)); now > a.max || bytes > a.maxBytes {
 		a.end(size)
 		return &failure{name: failBusy}
 	}

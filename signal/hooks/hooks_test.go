@@ -193,13 +193,17 @@ func TestCountersHaveTheNamesOfGetStatsReport(t *testing.T) {
 			names = append(names, "total_"+what+"_"+kind+"_webhook")
 		}
 	}
-	for _, name := range append(names, "event_webhook_queue", "total_auth_webhook_us", "total_failed_event_webhook_no_allowed") {
+	for _, name := range append(names, "event_webhook_queue", "total_auth_webhook_us") {
 		if _, ok := c[name]; !ok {
 			t.Errorf("no %s", name)
 		}
 	}
 	if _, ok := c["total_ignored_auth_webhook"]; ok {
 		t.Error("an auth webhook cannot be ignored")
+	}
+	h.event.counters.fail(failAllowed)
+	if n := len(h.Counters()); n != len(c)+1 {
+		t.Errorf("%d counters, %d with one reason", len(c), n)
 	}
 }
 
