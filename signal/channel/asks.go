@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"time"
 
 	"tsubame/signal/session"
 	"tsubame/signal/sora"
@@ -39,6 +40,25 @@ func (p *Peer) tellFailed(end session.Close) {
 	p.told = true
 	m := p.machine.Member()
 	p.registry.failed(&m, end, statsOf(p.conn))
+}
+
+// settleWait is how long the last count of a connection is waited for: a shard has it within a
+// few milliseconds, unless it is in trouble. Then what it last said has to do.
+const settleWait = 200 * time.Millisecond
+
+// settle closes media before others hear that the session has ended, so that what is told of the
+// connection is all that it has done: while it lives, its counts are up to a second old.
+func (p *Peer) settle() {
+	if _, ok := p.conn.(Counted); !ok || p.registry.config().Hooks == nil {
+		return
+	}
+	p.conn.Close() // closing it once more is nothing
+	timer := time.NewTimer(settleWait)
+	defer timer.Stop()
+	select {
+	case <-p.gone:
+	case <-timer.C:
+	}
 }
 
 // report passes the client's statistics on to whoever wants them.

@@ -79,6 +79,38 @@ func TestEventsOfAConnectionSayWhatItIs(t *testing.T) {
 	})
 }
 
+// While a connection lives its counts are a bit old; those of its end are not.
+func TestTheLastCountIsTold(t *testing.T) {
+	for _, mute := range []bool{false, true} {
+		a := &app{}
+		withApp(t, a, nil, func(t *testing.T, r *rig) {
+			r.plane.Mute = mute
+			half := r.connect("room", "recvonly", `,"client_id":"half"`)
+			half.expect("offer")
+			c := r.named("room", "recvonly", "x")
+			for i := range 2 {
+				r.plane.Conn(i).CountLast(webhook.LocalStats{Received: webhook.Traffic{Bytes: 77}, Sent: webhook.Traffic{Bytes: 7}})
+			}
+			began := time.Now()
+			half.leave()
+			c.leave()
+			if d := time.Since(began); mute != (d == 400*time.Millisecond) || !mute && d != 0 {
+				t.Errorf("leaving took %v", d) // a shard in trouble holds nobody up for long
+			}
+			a.look(func() {
+				for _, e := range a.events[1:] {
+					if e.ReceivedBytes != 77 || e.SentBytes != 7 {
+						t.Errorf("%s: %d and %d bytes", e.Type, e.ReceivedBytes, e.SentBytes)
+					}
+				}
+				if len(a.events) != 3 || a.ended[0].LocalStats.Received.Bytes != 77 {
+					t.Errorf("%d events, log %+v", len(a.events), a.ended)
+				}
+			})
+		})
+	}
+}
+
 func TestReasonsOfAnEndAreTold(t *testing.T) {
 	for want, end := range map[string]func(*rig, *client){
 		"VANISHED": func(_ *rig, c *client) { c.peer.Deliver(session.Vanished{}) },

@@ -38,6 +38,7 @@ type Peer struct {
 	overTCP                 overTCP
 	inbox                   chan session.Event
 	done                    chan struct{}
+	gone                    chan struct{} // media has ended; holds one
 
 	mu      sync.Mutex
 	queue   []session.Event
@@ -62,7 +63,7 @@ type Peer struct {
 func newPeer(r *Registry, s *session.Session, t Transport, remote string) *Peer {
 	m := s.Member()
 	return &Peer{registry: r, machine: s, transport: t, remote: remote, channelID: m.ChannelID, connectionID: m.ConnectionID, began: time.Now(),
-		inbox: make(chan session.Event, inboxSize), done: make(chan struct{}), running: true}
+		inbox: make(chan session.Event, inboxSize), done: make(chan struct{}), gone: make(chan struct{}, 1), running: true}
 }
 
 // Deliver hands over an event of the transport: Message, Malformed or Vanished. It waits
@@ -349,6 +350,7 @@ func (p *Peer) do(action session.Action) {
 	case session.Update:
 		p.actor.mail <- command{kind: update, peer: p, tracks: a.Tracks}
 	case session.Leave:
+		p.settle()
 		p.tellFailed(a.End) // before the channel may tell that its session has ended
 		if p.actor != nil { // it may have had no room for the join
 			p.actor.mail <- command{kind: leave, peer: p, end: &a.End}
@@ -389,6 +391,10 @@ func (p *Peer) mediaEvent(e MediaEvent) {
 	case MediaEstablished:
 		p.mustPost(session.MediaEstablished{})
 	case MediaClosed:
+		select {
+		case p.gone <- struct{}{}:
+		default:
+		}
 		p.mustPost(session.MediaClosed{Reason: e.Reason})
 	case MediaSilent:
 		p.post(session.MediaSilent{})

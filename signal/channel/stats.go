@@ -3,7 +3,7 @@ package channel
 import "tsubame/signal/webhook"
 
 // Counted is a Conn that knows what it has counted. Any goroutine may ask at any time, and after
-// Close too: then it is what was counted in the end, or shortly before.
+// Close too. When MediaClosed comes, which it does after Close too, all is counted.
 type Counted interface {
 	Stats() webhook.LocalStats
 }

@@ -10,6 +10,7 @@ import (
 
 	"tsubame/media/param"
 	"tsubame/signal/channel"
+	"tsubame/signal/session"
 	"tsubame/signal/webhook"
 )
 
@@ -17,6 +18,8 @@ import (
 type Plane struct {
 	// Manual leaves establishing to the test.
 	Manual bool
+	// Mute keeps it from telling that a connection has ended that was closed.
+	Mute bool
 	// MaxConns and MaxTracks bound what can be opened; 0: no bound.
 	MaxConns  int
 	MaxTracks int
@@ -79,6 +82,14 @@ type Conn struct {
 	Restarts   int // of ICE; each has credentials of its own
 
 	stats webhook.LocalStats
+	last  *webhook.LocalStats // once it is closed; nil: the same
+}
+
+// CountLast sets what the connection says once it is closed.
+func (c *Conn) CountLast(s webhook.LocalStats) {
+	c.plane.mu.Lock()
+	defer c.plane.mu.Unlock()
+	c.last = &s
 }
 
 // Count sets what the connection says that it has counted.
@@ -92,6 +103,9 @@ func (c *Conn) Count(s webhook.LocalStats) {
 func (c *Conn) Stats() webhook.LocalStats {
 	c.plane.mu.Lock()
 	defer c.plane.mu.Unlock()
+	if c.Closed && c.last != nil {
+		return *c.last
+	}
 	return c.stats
 }
 
@@ -195,4 +209,7 @@ func (c *Conn) Close() {
 	}
 	c.Closed = true
 	c.plane.open--
+	if !c.plane.Mute {
+		go c.notify(channel.MediaEvent{Kind: channel.MediaClosed, Reason: session.MediaRequested})
+	}
 }
