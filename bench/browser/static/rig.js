@@ -96,11 +96,11 @@ function media(pattern, options, wish) {
 }
 
 // join resolves with our connection id when the SDK says that it is connected.
-async function join({ url, channel, role, pattern, options, wish = {} }) {
+async function join({ url, channel, role, pattern, options, wish = {}, metadata = null }) {
   notifies = [];
   timeline = [];
   disconnected = null;
-  connection = Sora.connection(url, false)[role](channel, null, options);
+  connection = Sora.connection(url, false)[role](channel, metadata, options);
   const connected = new Promise((resolve, reject) => {
     connection.on("connected", resolve);
     connection.on("disconnect", (event) => {
@@ -121,8 +121,8 @@ async function join({ url, channel, role, pattern, options, wish = {} }) {
 }
 
 // refused resolves with what the SDK says about a connect that the server refuses.
-async function refused({ url, channel, role, options }) {
-  const attempt = Sora.connection(url, false)[role](channel, null, options);
+async function refused({ url, channel, role, options, metadata = null }) {
+  const attempt = Sora.connection(url, false)[role](channel, metadata, options);
   try {
     await attempt.connect(new MediaStream());
   } catch (error) {
@@ -191,6 +191,7 @@ globalThis.rig = {
   notifies: () => notifies,
   timeline: () => timeline,
   disconnected: () => disconnected,
+  granted: () => ({ client: connection.clientId, bundle: connection.bundleId, metadata: connection.authMetadata }),
   offered: () => connection.pc?.remoteDescription?.sdp ?? "",
   answered: () => connection.pc?.localDescription?.sdp ?? "",
   cipher: async () => {
