@@ -19,26 +19,41 @@ type health struct {
 	untold  int       // failures since
 }
 
+// failed notes a failure. The log is written without the mutex: whoever reads it may be
+// slow.
 func (h *health) failed(log *slog.Logger, name, url string, f *failure, now time.Time) {
+	if tell, untold := h.noteFailed(now); tell {
+		log.Warn("WEBHOOK-FAILS", "webhook", name, "url", url, "reason", f.Error(), "more", untold)
+	}
+}
+
+func (h *health) noteFailed(now time.Time) (tell bool, untold int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failing = true
 	if now.Sub(h.said) < sayEvery {
 		h.untold++
-		return
+		return false, 0
 	}
-	log.Warn("WEBHOOK-FAILS", "webhook", name, "url", url, "reason", f.Error(), "more", h.untold)
+	untold = h.untold
 	h.said, h.untold = now, 0
+	return true, untold
 }
 
 func (h *health) worked(log *slog.Logger, name, url string) {
+	if tell, failures := h.noteWorked(); tell {
+		log.Info("WEBHOOK-WORKS-AGAIN", "webhook", name, "url", url, "failures", failures)
+	}
+}
+
+func (h *health) noteWorked() (tell bool, failures int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	// Within the interval both would be told again and again.
 	if !h.failing || time.Since(h.said) < sayEvery {
-		return
+		return false, 0
 	}
-	h.failing = false
-	log.Info("WEBHOOK-WORKS-AGAIN", "webhook", name, "url", url, "failures", h.untold)
-	h.untold = 0
+	failures = h.untold
+	h.failing, h.untold = false, 0
+	return true, failures
 }

@@ -256,14 +256,7 @@ func (h *Hooks) Close(ctx context.Context) error {
 		<-ended // nothing waits any more
 	}
 	h.end(errShutdown)
-	for _, q := range queues {
-		for _, l := range q.lanes {
-			for i := q.take(l); i != nil; i = q.take(l) {
-				h.lose(i)
-				q.finish(i)
-			}
-		}
-	}
+	h.loseRest(queues)
 	for _, c := range []*caller{h.auth, h.session, h.event, h.stats, h.export} {
 		c.close()
 	}

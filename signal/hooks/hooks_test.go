@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -261,5 +262,59 @@ func TestAStartThatFailsTouchesNoMarker(t *testing.T) {
 	}
 	if err := end(running, patience); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// narrow is a journal with room for one line, which somebody takes now and then.
+type narrow struct {
+	*pages
+	room chan struct{}
+}
+
+func (n *narrow) Write(k journal.Kind, line []byte) bool {
+	select {
+	case n.room <- struct{}{}:
+		return n.pages.Write(k, line)
+	default:
+		return false
+	}
+}
+
+func TestWhatIsLostAtTheEndIsWrittenThoughTheLogIsSlow(t *testing.T) {
+	url := application(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}).URL
+	log := &narrow{newPages(), make(chan struct{}, 1)}
+	stop := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			select {
+			case <-log.room:
+			default:
+			}
+		}
+	})
+	h, _ := begin(t, Config{Webhooks: configs.Webhooks{EventURL: url, Workers: 1}, Journal: log})
+	for range 100 {
+		h.Connection(connection(webhook.ConnectionDestroyed, "room", 0))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := h.Close(ctx); !errors.Is(err, ErrLost) {
+		t.Error(err)
+	}
+	close(stop)
+	reader.Wait()
+	if n := len(log.of(journal.EventError)); n < 99 { // one may have been under way, and meet a full log
+		t.Errorf("%d lines", n)
 	}
 }

@@ -55,7 +55,8 @@ func appendAnswer(dst, answer []byte) []byte {
 	if utf8.Valid(answer) && json.Valid(answer) { // package json does not look at UTF-8
 		return sora.AppendBlanked(dst, answer)
 	}
-	return sora.AppendString(dst, string(answer[:min(len(answer), maxUnreadable)]))
+	text := sora.AppendBlanked(nil, answer[:min(len(answer), maxUnreadable)]) // as far as it looks like JSON
+	return sora.AppendString(dst, string(text))
 }
 
 // appendSignaling appends a line of signaling.jsonl. A message that is no JSON is left out

@@ -260,8 +260,10 @@ func (h *Hooks) drop(i *item) {
 	h.failed(i, &failure{name: failDropped, detail: "the queue is full"})
 }
 
+const lostDetail = "the server has ended"
+
 // lose is for what the server's end comes before.
 func (h *Hooks) lose(i *item) {
 	h.lost.Add(1)
-	h.failed(i, &failure{name: failLost, detail: "the server has ended"})
+	h.failed(i, &failure{name: failLost, detail: lostDetail})
 }

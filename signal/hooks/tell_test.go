@@ -369,6 +369,9 @@ func TestALineOfWhatIsNoJSONHasItAsText(t *testing.T) {
 	if res := l["res"].(string); !strings.HasPrefix(res, "<b>\"down\"\nxx") || len(res) != maxUnreadable || l["reason"] != "status: 500" {
 		t.Errorf("%v", l)
 	}
+	if text := string(appendAnswer(nil, []byte(`{"allowed":true,"password":"hunter2",}`))); strings.Contains(text, "hunter2") || !strings.Contains(text, "allowed") {
+		t.Error(text)
+	}
 }
 
 // Row SIG-08.

@@ -1,14 +1,12 @@
 package hooks
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 )
 
 // maxPEM bounds a file of certificates or a key, in bytes. A bundle of all public
@@ -36,7 +34,7 @@ func (t trust) load() (material, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, t.insecure)
 	if t.ca != "" {
-		pem, err := readAuthorities(t.ca)
+		pem, err := readPEM(t.ca)
 		if err != nil {
 			return m, err
 		}
@@ -67,34 +65,6 @@ func (t trust) load() (material, error) {
 	}
 	m.sum = [sha256.Size]byte(sum.Sum(nil))
 	return m, nil
-}
-
-// readAuthorities reads one file, or all *.pem and *.crt of a folder.
-func readAuthorities(name string) ([]byte, error) {
-	if info, err := os.Stat(name); err != nil {
-		return nil, err
-	} else if !info.IsDir() {
-		return readPEM(name)
-	}
-	var all bytes.Buffer
-	for _, pattern := range []string{"*.pem", "*.crt"} {
-		names, err := filepath.Glob(filepath.Join(name, pattern))
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range names {
-			pem, err := readPEM(n)
-			if err != nil {
-				return nil, err
-			}
-			all.Write(pem)
-			all.WriteByte('\n')
-			if all.Len() > maxPEM {
-				return nil, fmt.Errorf("%s: more than %d bytes", name, maxPEM)
-			}
-		}
-	}
-	return all.Bytes(), nil
 }
 
 func readPEM(name string) ([]byte, error) {

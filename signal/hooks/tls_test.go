@@ -19,7 +19,6 @@ func TestAServerIsBelievedByTheConfiguredAuthorityOnly(t *testing.T) {
 	}{
 		"the system's": {trust{}, failTLS},
 		"ours":         {trust{ca: ours.file}, ""},
-		"a folder":     {trust{ca: ours.dir}, ""},
 		"another":      {trust{ca: theirs.file}, failTLS},
 		"insecure":     {trust{insecure: true}, ""},
 	} {
@@ -124,6 +123,7 @@ func TestFilesThatWillNotDoAreNamed(t *testing.T) {
 		"key alone":         {trust{key: key}, "needs both"},
 		"another's key":     {trust{chain: chain, key: otherKey}, chain},
 		"a device":          {trust{ca: "/dev/zero"}, "/dev/zero"},
+		"a folder":          {trust{ca: a.dir}, a.dir},
 	} {
 		if _, err := c.in.load(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", about, err)

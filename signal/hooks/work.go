@@ -77,23 +77,54 @@ func omitted(request []byte) []byte { return fmt.Appendf(nil, `{"omitted_bytes":
 
 // failedAt counts a failure, and writes its line.
 func (h *Hooks) failedAt(c *caller, to *route, i *item, f *failure) {
+	h.countFailure(c, to, f)
+	h.writeFailure(c, to, i, f)
+}
+
+func (h *Hooks) countFailure(c *caller, to *route, f *failure) {
 	c.counters.fail(f.name)
-	now := time.Now()
 	if f.name != failCancelled { // that says something of a client, and nothing of the server
-		c.health.failed(h.log, c.name, to.shown, f, now)
+		c.health.failed(h.log, c.name, to.shown, f, time.Now())
 	}
+}
+
+// writeFailure writes the line of a failure; false: there was no room for it now.
+func (h *Hooks) writeFailure(c *caller, to *route, i *item, f *failure) bool {
 	k, ok := h.errorFile(c)
 	if !ok || h.cfg.Journal == nil {
-		return
+		return true
 	}
-	l := line{id: i.id, at: now, url: to.shown, req: i.body, res: f.answer, reason: f.Error()}
+	l := line{id: i.id, at: time.Now(), url: to.shown, req: i.body, res: f.answer, reason: f.Error()}
 	if i.brief != nil {
 		l.req = i.brief
 	}
 	if len(l.req) > maxRequest {
 		l.req = omitted(l.req)
 	}
-	h.cfg.Journal.Write(k, l.appendTo(nil))
+	return h.cfg.Journal.Write(k, l.appendTo(nil))
+}
+
+// lastWords is how long the end waits for room in the log files.
+const lastWords = 2 * time.Second
+
+// loseRest counts and writes what is left in the queues at the end. A queue holds more lines
+// than log files take at once, so they are given time.
+func (h *Hooks) loseRest(queues []*queue) {
+	until := time.Now().Add(lastWords)
+	f := &failure{name: failLost, detail: lostDetail}
+	for _, q := range queues {
+		for _, l := range q.lanes {
+			for i := q.take(l); i != nil; i = q.take(l) {
+				to := i.to.route.Load()
+				h.lost.Add(1)
+				h.countFailure(i.to, to, f)
+				for !h.writeFailure(i.to, to, i, f) && time.Now().Before(until) {
+					time.Sleep(time.Millisecond)
+				}
+				q.finish(i)
+			}
+		}
+	}
 }
 
 // errorFile is where the failures of a kind go; the exporter has no file.
