@@ -70,8 +70,18 @@ func (r *reader) environment(environ []string) {
 			r.faults.add(Finding{where, key, "has a line break, or is not UTF-8"})
 			continue
 		}
+		if serviceLink(key, text) {
+			r.warnings.add(Finding{where, key, "passed over: it looks like what Kubernetes says of a service of that name"})
+			continue
+		}
 		r.value(where, key, strings.TrimSpace(text), seen)
 	}
+}
+
+// serviceLink reports whether a variable is none of the operator's: for a service called
+// tsubame-signaling Kubernetes gives every container TSUBAME_SIGNALING_PORT=tcp://10.0.0.1:5000.
+func serviceLink(key, text string) bool {
+	return strings.HasSuffix(key, "_port") && (strings.HasPrefix(text, "tcp://") || strings.HasPrefix(text, "udp://"))
 }
 
 // readFile reads a file of at most max bytes. Whatever it is, a pipe too, no more is read.

@@ -130,6 +130,16 @@ func TestUnknownVariablesWarn(t *testing.T) {
 	}
 }
 
+func TestVariablesThatKubernetesSetsForServicesArePassedOver(t *testing.T) {
+	l := read(t, "", "TSUBAME_SIGNALING_PORT=tcp://10.0.0.1:5000", "TSUBAME_UDP_PORT=udp://10.0.0.1:3478")
+	if want := Defaults(); l.Config.Signaling.Port != want.Signaling.Port || l.Config.Media.Port != want.Media.Port {
+		t.Errorf("ports %d and %d", l.Config.Signaling.Port, l.Config.Media.Port)
+	}
+	if len(l.Warnings) != 2 || !strings.Contains(l.Warnings[0].String(), "TSUBAME_SIGNALING_PORT") {
+		t.Errorf("warnings %v", l.Warnings)
+	}
+}
+
 // Row OPS-08.
 func TestFilesThatAreNoConfigurationAreRefused(t *testing.T) {
 	dir := t.TempDir()

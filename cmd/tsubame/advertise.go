@@ -70,10 +70,10 @@ func (s *server) ways(a *advertised) (candidates, turnURLs []string) {
 }
 
 // reach is how a client is told to reach us whom the application has told apart: at other
-// addresses, or through TURN by other names and ways. Any goroutine may call it.
+// addresses, or through TURN by other names and ways. Our own addresses stay candidates behind those
+// that it was told: our relay knows of no others. Any goroutine may call it.
 func (s *server) reach(r session.Reach) (candidates, turnURLs []string) {
 	a := *s.advertised.Load()
-	a.addresses = slices.Concat(instead(r.IPv4, a.addresses, netip.Addr.Is4), instead(r.IPv6, a.addresses, netip.Addr.Is6))
 	a.turn.FQDN, a.turn.TLSFQDN = cmp.Or(r.TURNFQDN, a.turn.FQDN), cmp.Or(r.TURNTLSFQDN, a.turn.TLSFQDN)
 	if r.TURNTCPOnly != sora.Unset {
 		a.turn.TCPOnly = r.TURNTCPOnly == sora.True
@@ -81,20 +81,19 @@ func (s *server) reach(r session.Reach) (candidates, turnURLs []string) {
 	if r.TURNTLSOnly != sora.Unset {
 		a.turn.TLSOnly = r.TURNTLSOnly == sora.True
 	}
-	return s.ways(&a)
-}
-
-// instead returns the addresses of one family, or the one that is to be told instead of them.
-func instead(one netip.Addr, all []netip.Addr, family func(netip.Addr) bool) (of []netip.Addr) {
-	if one.IsValid() {
-		return []netip.Addr{one}
-	}
-	for _, a := range all {
-		if family(a) {
-			of = append(of, a)
+	own := a.addresses
+	for _, told := range []netip.Addr{r.IPv6, r.IPv4} {
+		if told.IsValid() {
+			own = slices.DeleteFunc(slices.Clone(own), func(o netip.Addr) bool { return o == told })
+			own = slices.Insert(own, 0, told)
+			a.addresses = slices.DeleteFunc(slices.Clone(a.addresses), func(o netip.Addr) bool { return o.Is4() == told.Is4() })
+			a.addresses = slices.Insert(a.addresses, 0, told)
 		}
 	}
-	return of
+	_, turnURLs = s.ways(&a)
+	a.addresses = own
+	candidates, _ = s.ways(&a)
+	return candidates, turnURLs
 }
 
 func (s *server) turnURLs(t *configs.TURN, addresses []netip.Addr) []string {

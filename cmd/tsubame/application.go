@@ -66,7 +66,7 @@ func newDevKey() (*devKey, error) {
 func openApplication(c configs.Config, j *journal.Journal, log *slog.Logger) (*application, error) {
 	a := &application{log: log}
 	var err error
-	if c.Server.Dev {
+	if c.Server.Dev && c.Webhooks.AuthURL == "" { // else tokens are the application's, in a form of its own
 		if a.dev, err = newDevKey(); err != nil {
 			return nil, fmt.Errorf("a key for development: %w", err)
 		}

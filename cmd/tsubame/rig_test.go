@@ -116,8 +116,8 @@ func refused(t *testing.T, log io.Writer, lines ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeLogFiles(files, logger)
 	s, err := start(cfg, files, logger)
+	closeLogFiles(files, logger)
 	if err == nil {
 		s.stop(context.Background())
 		t.Fatalf("%v: it started", lines)

@@ -84,6 +84,7 @@ func start(cfg configs.Config, files *journal.Journal, log *slog.Logger) (*serve
 	s.http = ws.NewServer(s.sockets, routes)
 	s.garbage = watchGarbage(s.registry.Joining)
 	s.debug = serveDebug(cfg.Debug.Listen, s.plane.Networks, log)
+	s.app.Begin()
 	s.serveHTTP(s.listener)
 	if l := s.tcp.http(); l != nil {
 		s.serveHTTP(l)
@@ -182,7 +183,8 @@ func sessionConfig(c configs.Config, relayOnly bool) session.Config {
 		Allow: session.Allow(c.Session.Allow),
 		Defaults: session.Defaults{
 			VideoCodec: session.VideoCodec(c.Session.DefaultCodec), AudioBitrate: c.Session.DefaultAudioBPS, VideoBitrate: c.Session.DefaultVideoBPS,
-			NotifyICEState: c.Session.NotifyICEState, Lifetime: c.Session.ConnectionLifetime,
+			NotifyICEState: c.Session.NotifyICEState, NotifyMetadataExt: c.Session.NotifyMetadataExt,
+			Lifetime: c.Session.ConnectionLifetime,
 		},
 	}
 }
@@ -216,7 +218,7 @@ func (s *server) reload() {
 func (s *server) stop(ctx context.Context) error {
 	s.listener.Close()
 	s.tcp.refuse()
-	err := s.sockets.Shutdown(ctx)
+	err := s.endSessions(ctx)
 	err = errors.Join(err, s.app.close(ctx)) // what the sessions' ends have to tell
 	// It closes the listener once more if it has not yet seen that it is closed.
 	if e := s.http.Shutdown(ctx); !errors.Is(e, net.ErrClosed) {
@@ -229,6 +231,17 @@ func (s *server) stop(ctx context.Context) error {
 	err = errors.Join(err, s.debug.stop(ctx))
 	s.logCounters()
 	return err
+}
+
+// endSessions leaves a third of the time to what comes after it: clients that do not read may take
+// all that they are given.
+func (s *server) endSessions(ctx context.Context) error {
+	if end, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*2/3)
+		defer cancel()
+	}
+	return s.sockets.Shutdown(ctx)
 }
 
 // serverVersion is what clients and applications are told.
