@@ -163,10 +163,11 @@ func (a *actor) mayEnd(now time.Time) bool {
 	return true
 }
 
-// endSession tells that the session is over.
+// endSession tells that the session is over. One that the server's end has cut short while the
+// application was asked about it is over too: the application may have said yes.
 func (a *actor) endSession(now time.Time) {
 	hooks, s := a.registry.config().Hooks, &a.session
-	if hooks == nil || s.id == "" || s.asking {
+	if hooks == nil || s.id == "" {
 		return
 	}
 	e := a.sessionEvent(webhook.SessionDestroyed)

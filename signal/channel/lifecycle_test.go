@@ -292,7 +292,7 @@ func TestAServerThatEndsWaitsForNoGraceAndNoAnswer(t *testing.T) {
 					destroyed[e.ChannelID] = true
 				}
 			}
-			if !reflect.DeepEqual(destroyed, map[string]bool{"room": true, "other": true}) {
+			if !reflect.DeepEqual(destroyed, map[string]bool{"room": true, "other": true, "third": true}) {
 				t.Errorf("destroyed %v", destroyed)
 			}
 		})

@@ -280,12 +280,36 @@ clock: 1ms
 func TestHowAClientReachesUsCanBeHandedOut(t *testing.T) {
 	want := Reach{IPv4: netip.MustParseAddr("198.51.100.1"), IPv6: netip.MustParseAddr("2001:db8::1"), TURNFQDN: "turn.example.com",
 		TURNTLSFQDN: "tls.example.com", TURNTLSOnly: sora.True}
-	p, _ := handed(t, askingConfig(), "", webhook.AuthAnswer{IPv4: want.IPv4, IPv6: want.IPv6, TURNFQDN: want.TURNFQDN, TURNTLSFQDN: want.TURNTLSFQDN,
-		TURNTLSOnly: sora.True})
+	p := play(t, askingConfig(), asked)
+	p.handed = webhook.AuthAnswer{IPv4: want.IPv4, IPv6: want.IPv6, TURNFQDN: want.TURNFQDN, TURNTLSFQDN: want.TURNTLSFQDN, TURNTLSOnly: sora.True}
+	p.goOn(`
+app: allows
+	media: open
+media: opened with TURN
+	channel: join room
+channel: joined
+	server: offer own-audio own-video
+`)
 	if p.reach != want {
 		t.Errorf("media was opened for %+v", p.reach)
 	}
 	has(t, p.json[0], `"iceTransportPolicy":"relay"`)
+}
+
+// Told to use nothing but a server that is not there, a client would find no way at all.
+func TestWithoutATURNServerNobodyIsToldToUseItOnly(t *testing.T) {
+	p := play(t, askingConfig(), asked)
+	p.handed.TURNTCPOnly = sora.True
+	p.goOn(`
+app: allows
+	media: open
+media: opened
+	channel: join room
+channel: joined
+	log: no relay for a client that is to use it only: turn_tcp_only or turn_tls_only was handed out, and there is no such TURN server
+	server: offer own-audio own-video
+`)
+	has(t, p.json[0], `"iceTransportPolicy":"all"`)
 }
 
 func TestNotificationsCanBeSwitchedPerConnection(t *testing.T) {

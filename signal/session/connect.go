@@ -132,11 +132,25 @@ func (s *Session) onJoined(now time.Time, e Joined) {
 	*text = s.offer.AppendOffer((*text)[:0])
 	o := sora.Offer{
 		SDP: *text, ChannelID: s.member.ChannelID, ConnectionID: s.member.ConnectionID,
-		SessionID: e.SessionID, Version: s.cfg.Version, ICEServer: s.server, RelayOnly: s.cfg.RelayOnly || s.settings.Reach.relayOnly(),
+		SessionID: e.SessionID, Version: s.cfg.Version, ICEServer: s.server, RelayOnly: s.cfg.RelayOnly || s.relayOnly(),
 	}
 	s.server = sora.ICEServer{} // re-offers do not repeat it
 	o.AudioMID, o.VideoMID = s.offer.MIDs()
 	s.settings.describe(&o, s.member.Role)
 	s.send(o.Append(nil))
 	s.state, s.stageBy = WaitAnswer, now.Add(s.cfg.AnswerTimeout)
+}
+
+// relayOnly reports whether this client is to send all media through our TURN server, as it was
+// handed out. Without a server of that kind it would find no way at all: then it is told of the
+// ways that there are.
+func (s *Session) relayOnly() bool {
+	if !s.settings.Reach.relayOnly() {
+		return false
+	}
+	if len(s.server.URLs) == 0 {
+		s.log(EventNoRelay, "turn_tcp_only or turn_tls_only was handed out, and there is no such TURN server")
+		return false
+	}
+	return true
 }

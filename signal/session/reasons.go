@@ -52,6 +52,7 @@ var denials = map[string]bool{
 const (
 	EventTrackRefused = "own track refused" // the client's answer declined what it was to send
 	EventStatsDropped = "statistics dropped"
+	EventNoRelay      = "no relay for a client that is to use it only"
 	EventRestart      = "ice restart offered"
 	EventLapsed       = "consent lapsed" // nothing is sent until the client is heard again
 )
