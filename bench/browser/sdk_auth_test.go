@@ -181,3 +181,24 @@ func TestSDKConnectionEndsWithItsLifetime(t *testing.T) {
 		return end != nil && end.Type == "normal" && end.Code == 1000 && end.Reason == "LIFETIME-EXPIRED", end
 	})
 }
+
+// Media go through TURN over TCP for whom the application says so, at the address and by the
+// name that it hands out, also where that address is none that the server knows of.
+func TestSDKGoesTheWayThatTheApplicationHandsOut(t *testing.T) {
+	besideChurn(t)
+	ways := map[string]map[string]any{
+		"known":   {"ipv4_address": "127.0.0.1", "turn_tcp_only": true},
+		"unknown": {"ipv4_address": "192.0.2.7", "turn_tcp_only": true, "turn_fqdn": "localhost"},
+	}
+	s, _ := askedScene(t, func(r *webhooks.Request) webhooks.Answer { return webhooks.Allow(ways[r.Text("client_id")]) }, nil)
+	b := sharedChromium(t)
+	known, unknown := s.client(b, "known", 4), s.client(b, "unknown", 2)
+	for _, c := range []*client{known, unknown} {
+		c.joinSaying("sendrecv", nil, options{"videoCodecType": "VP8", "clientId": c.name}, "VP8")
+		c.requirePair("relay", "tcp")
+	}
+	known.requireVideoFrom(unknown)
+	unknown.requireVideoFrom(known)
+	unknown.leave()
+	known.leave()
+}
