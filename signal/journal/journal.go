@@ -81,8 +81,8 @@ type Config struct {
 	Keep     int // how many rotated files of each kind are kept; 0: none. Those of a larger Keep before stay
 
 	// What waits to be written, at most. The memory is twice that: one queue is filled
-	// while the other one is written. A quarter is not for Signaling and RTCStats, which
-	// clients can make as long as they like: those do not keep the others out.
+	// while the other one is written. The last quarter is for Server, Cluster, API, Connection
+	// and SessionLog only: of the others clients decide how many there are and how long.
 	// 0: DefaultQueueBytes, DefaultQueueLines.
 	QueueBytes, QueueLines int
 

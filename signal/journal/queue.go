@@ -47,6 +47,18 @@ const (
 	putFirst                  // it is, and the writer does not know yet
 )
 
+// reserved reports whether the last quarter of the queue is for lines of this kind too. Of
+// the others clients decide how many there are and how long: every connect that is refused
+// makes some. They do not push out what is to be looked at first, nor the one line of a
+// connection or a session.
+func reserved(k Kind) bool {
+	switch k {
+	case Server, Cluster, API, Connection, SessionLog:
+		return true
+	}
+	return false
+}
+
 func (q *queue) put(k Kind, line []byte) putResult {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -55,7 +67,7 @@ func (q *queue) put(k Kind, line []byte) putResult {
 		return ended
 	}
 	maxBytes, maxLines := q.maxBytes, q.maxLines
-	if k == Signaling || k == RTCStats {
+	if !reserved(k) {
 		maxBytes, maxLines = maxBytes-maxBytes/4, maxLines-maxLines/4
 	}
 	if len(b.data)+len(line)+1 > maxBytes || len(b.lines) >= maxLines {
