@@ -29,8 +29,8 @@ func isSecret(name []byte) bool {
 }
 
 // AppendBlanked appends a message, valid JSON, to dst as it may be written into a log: the
-// values of secretNames are "***", and so are the ICE passwords in texts of SDP (RFC 8839
-// section 5.4). Everything else is as it was.
+// values of secretNames are "***", and so are texts that are JSON with such a name in it, and
+// the ICE passwords in texts of SDP (RFC 8839 section 5.4). Everything else is as it was.
 func AppendBlanked(dst, message []byte) []byte {
 	for i := 0; i < len(message); {
 		if message[i] != '"' {
@@ -40,10 +40,18 @@ func AppendBlanked(dst, message []byte) []byte {
 		}
 		end := skipString(message, i)
 		text := message[i:end]
-		dst = appendWithoutPasswords(dst, text)
 		i = end
 		colon := skipSpace(message, i)
-		if colon >= len(message) || message[colon] != ':' || len(text) < 2 || !isSecret(unquote(text)) {
+		if colon >= len(message) || message[colon] != ':' {
+			if holdsSecret(text) {
+				dst = append(dst, `"***"`...)
+			} else {
+				dst = appendWithoutPasswords(dst, text)
+			}
+			continue
+		}
+		dst = append(dst, text...)
+		if len(text) < 2 || !isSecret(unquote(text)) {
 			continue
 		}
 		value := skipSpace(message, colon+1)
@@ -75,7 +83,31 @@ func appendWithoutPasswords(dst, text []byte) []byte {
 	}
 }
 
+// endsLine reports whether a JSON string has the end of a line here, or its own.
 func endsLine(text []byte) bool {
-	return text[0] == '"' || len(text) > 1 && text[0] == '\\' && (text[1] == 'r' || text[1] == 'n') ||
-		bytes.HasPrefix(bytes.ToLower(text[:min(len(text), 6)]), []byte(`\u000d`)) || bytes.HasPrefix(bytes.ToLower(text[:min(len(text), 6)]), []byte(`\u000a`))
+	if text[0] != '\\' || len(text) < 2 {
+		return text[0] == '"'
+	}
+	switch text[1] {
+	case 'r', 'n':
+		return true
+	case 'u':
+		return len(text) >= 6 && text[2] == '0' && text[3] == '0' && text[4] == '0' && strings.IndexByte("aAdD", text[5]) >= 0
+	}
+	return false
+}
+
+// holdsSecret reports whether a JSON string is JSON itself, as some clients send their metadata,
+// and names a secret.
+func holdsSecret(text []byte) bool {
+	if len(text) < 3 || text[1] != '{' && text[1] != '[' {
+		return false
+	}
+	text = bytes.ToLower(text)
+	for _, s := range secretNames {
+		if bytes.Contains(text, []byte(s)) {
+			return true
+		}
+	}
+	return false
 }
