@@ -36,7 +36,7 @@ const (
 type Request struct {
 	Path     string
 	Method   string
-	Proto    string // HTTP/1.1
+	Proto    string // HTTP/1.1 or HTTP/2.0
 	Header   http.Header
 	Raw      []byte         // the body
 	Body     map[string]any // the same, numbers as json.Number; nil: no object
@@ -58,6 +58,7 @@ type Script func(r *Request) Answer
 type Options struct {
 	TLS      *tls.Config // nil: http
 	Address  string      // empty: any port of 127.0.0.1
+	HTTP2    bool        // HTTP/2 only, without TLS too
 	User     string      // not empty: requests without it are answered with 401
 	Password string
 }
@@ -111,6 +112,11 @@ func Start(o Options) (*Application, error) {
 				a.open.Add(-1)
 			}
 		},
+	}
+	if o.HTTP2 {
+		a.server.Protocols = new(http.Protocols)
+		a.server.Protocols.SetHTTP2(true)
+		a.server.Protocols.SetUnencryptedHTTP2(true)
 	}
 	a.serving.Go(func() {
 		if err := a.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -22,11 +22,14 @@ const (
 )
 
 // bearing adds an Authorization header to requests.
-type bearing struct{ http.RoundTripper }
+type bearing struct {
+	http.RoundTripper
+	token string
+}
 
 func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+bearerToken)
+	r.Header.Set("Authorization", "Bearer "+b.token)
 	return b.RoundTripper.RoundTrip(r)
 }
 
@@ -42,10 +45,8 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 		"webhook_basic_authn": "true", "webhook_basic_authn_user_id": "tsubame", "webhook_basic_authn_password": basicPassword,
 		"log_level": "debug",
 	})
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
 	cfg := w.peer("room", bot.SendRecv, map[string]any{"metadata": map[string]any{"access_token": accessToken, "name": "to be seen"}})
-	cfg.HTTP = &http.Client{Transport: bearing{transport}}
+	cfg.HTTP = bearer(t, bearerToken)
 	b := w.join(cfg)
 	requireCreated(t, b)
 	other := w.enter("room", bot.RecvOnly)
