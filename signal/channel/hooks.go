@@ -20,6 +20,8 @@ type Hooks interface {
 	// is called all the same.
 	Authenticate(ctx context.Context, r *webhook.AuthRequest, token string, done func(Verdict))
 	// SessionCreated asks what holds for the session of a channel; an error: nobody may join.
+	// It may have a method CloseReason that says what those are told who wait; if it has none,
+	// or an empty one, SESSION-WEBHOOK-ERROR.
 	SessionCreated(e *webhook.SessionEvent, done func(*webhook.SessionAnswer, error))
 	// Session tells session.updated and session.destroyed.
 	Session(e *webhook.SessionEvent)

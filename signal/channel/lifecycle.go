@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"errors"
 	"slices"
 	"time"
 	"unsafe"
@@ -83,6 +84,15 @@ func (a *actor) join(c command) {
 	a.admit(c)
 }
 
+// refusalOf is the close reason for those who waited for an answer that did not come.
+func refusalOf(err error) string {
+	var e interface{ CloseReason() string }
+	if errors.As(err, &e) && e.CloseReason() != "" {
+		return e.CloseReason()
+	}
+	return session.ReasonSessionError
+}
+
 // answered goes on with those who waited for the application's word.
 func (a *actor) answered(r sessionAnswer) {
 	s := &a.session
@@ -92,7 +102,7 @@ func (a *actor) answered(r sessionAnswer) {
 		a.registry.faults.Log("session refused", "channel_id", a.id, "session_id", s.id, "error", r.err)
 		*s = channelSession{answers: s.answers}
 		for _, c := range waiting {
-			c.peer.post(session.JoinRefused{Reason: session.ReasonSessionError})
+			c.peer.post(session.JoinRefused{Reason: refusalOf(r.err)})
 		}
 	} else {
 		s.maxConnections, s.handed = r.answer.MaxConnections, session.SessionLayer(r.answer)

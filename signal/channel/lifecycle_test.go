@@ -152,6 +152,21 @@ func TestASessionThatFailsRefusesWhoWaits(t *testing.T) {
 	})
 }
 
+// busy is the error of hooks that did not ask.
+type busy struct{ reason string }
+
+func (b busy) Error() string       { return "busy" }
+func (b busy) CloseReason() string { return b.reason }
+
+func TestASessionThatCouldNotBeAskedForSaysWhy(t *testing.T) {
+	for reason, want := range map[string]string{"SERVER-BUSY": "SERVER-BUSY", "": "SESSION-WEBHOOK-ERROR"} {
+		a := &app{session: func(int) (*webhook.SessionAnswer, error) { return nil, fmt.Errorf("wrapped: %w", busy{reason}) }}
+		withApp(t, a, nil, func(t *testing.T, r *rig) {
+			r.connect("room", "recvonly", "").expectClosed(4490, want)
+		})
+	}
+}
+
 // The application has a session, so that it hears of its end.
 func TestASessionThatNobodyWaitedForIsDestroyed(t *testing.T) {
 	a := &app{sessionDelay: 2 * time.Second}

@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -33,13 +34,9 @@ func (h *Hooks) Authenticate(ctx context.Context, r *webhook.AuthRequest, tok st
 	if refused == nil {
 		return
 	}
-	reason := session.ReasonServerBusy
-	if refused.name == failShutdown {
-		reason = session.ReasonShutdown
-	}
 	go func() {
 		h.failed(&item{to: h.auth, id: r.ID, body: r.Append(nil)}, refused)
-		done(channel.Verdict{Reason: reason, Detail: refused.Error()})
+		done(channel.Verdict{Reason: refused.CloseReason(), Detail: refused.Error()})
 	}()
 }
 
@@ -90,7 +87,7 @@ func (h *Hooks) askApplication(ctx context.Context, to *route, r *webhook.AuthRe
 	}
 	if f != nil {
 		h.failedAt(h.auth, to, &item{id: r.ID, body: body}, f)
-		reason := session.ReasonAuthError
+		reason := cmp.Or(f.CloseReason(), session.ReasonAuthError)
 		if f.name == failReason {
 			reason = session.ReasonAuthFailure
 		}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"tsubame/signal/session"
 )
 
 // The names of failures, as they stand in logs and, with underscores, in counters.
@@ -51,6 +53,18 @@ func (f *failure) Error() string {
 		return f.name
 	}
 	return f.name + ": " + f.detail
+}
+
+// CloseReason is what a client is told whose question was not sent because there is no room,
+// or no time left; empty: nothing of the sort.
+func (f *failure) CloseReason() string {
+	switch f.name {
+	case failBusy:
+		return session.ReasonServerBusy
+	case failShutdown:
+		return session.ReasonShutdown
+	}
+	return ""
 }
 
 // errShutdown is the cause of contexts that end because the server does.

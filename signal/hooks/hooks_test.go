@@ -52,7 +52,7 @@ func TestClosingWaitsNoLongerThanItMayAndTellsWhatIsLost(t *testing.T) {
 	if err := h.Close(ctx); !errors.Is(err, ErrLost) || !strings.HasSuffix(err.Error(), ": 5") {
 		t.Errorf("%v", err)
 	}
-	if v := <-answered; v.Answer != nil || !strings.HasPrefix(v.Detail, failShutdown) {
+	if v := <-answered; v.Answer != nil || v.Reason != session.ReasonShutdown || !strings.HasPrefix(v.Detail, failShutdown) {
 		t.Errorf("%+v", v)
 	}
 	c := h.Counters()

@@ -14,6 +14,7 @@ import (
 	"tsubame/configs"
 	"tsubame/signal/channel"
 	"tsubame/signal/journal"
+	"tsubame/signal/session"
 	"tsubame/signal/sora"
 	"tsubame/signal/webhook"
 )
@@ -178,8 +179,8 @@ func TestSessionsAreAskedForUpToTheBound(t *testing.T) {
 	for range 3 {
 		h.SessionCreated(sessionEvent(webhook.SessionCreated, "room"), done)
 	}
-	if err := <-answered; err == nil || err.Error() != failBusy {
-		t.Error(err)
+	if f, ok := (<-answered).(*failure); !ok || f.name != failBusy || f.CloseReason() != session.ReasonServerBusy {
+		t.Error(f)
 	}
 	close(release)
 	for range 2 {
