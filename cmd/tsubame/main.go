@@ -143,7 +143,7 @@ func (s *server) shutdown(why string, signals <-chan os.Signal) int {
 		select {
 		case err := <-done:
 			if err != nil {
-				s.log.Error("stopped, and something was left", "err", err)
+				s.log.Error("stopped with connections left", "err", err)
 				return 1
 			}
 			s.log.Info("stopped")

@@ -219,7 +219,9 @@ func (s *server) stop(ctx context.Context) error {
 	s.listener.Close()
 	s.tcp.refuse()
 	err := s.endSessions(ctx)
-	err = errors.Join(err, s.app.close(ctx)) // what the sessions' ends have to tell
+	if e := s.app.close(ctx); e != nil { // what the sessions' ends had to tell
+		s.log.Warn("stopping: the application has not taken everything", "err", e) // its fault, not ours
+	}
 	// It closes the listener once more if it has not yet seen that it is closed.
 	if e := s.http.Shutdown(ctx); !errors.Is(e, net.ErrClosed) {
 		err = errors.Join(err, e)
