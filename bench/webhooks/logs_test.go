@@ -87,6 +87,28 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	}
 }
 
+// Logs that are switched off are not there; the others are.
+func TestLogsMayBeSwitchedOff(t *testing.T) {
+	t.Parallel()
+	w := start(t, willing(t), settings{"auth_webhook_log": "false", "stats_webhook_log": "false", "signaling_log": "false",
+		"websocket_signaling_stats_interval": "1 s", "websocket_signaling_ping_interval": "500 ms"})
+	b := w.enter("room", bot.SendRecv)
+	w.one(stats, map[string]string{"connection_id": b.ID()})
+	leave(t, b)
+	w.one(session, map[string]string{"type": "session.destroyed"})
+	w.Stop()
+	for _, name := range []string{"auth_webhook.jsonl", "stats_webhook.jsonl", "signaling.jsonl"} {
+		if lines := w.file(name); len(lines) != 0 {
+			t.Errorf("%s is switched off and has %v", name, lines)
+		}
+	}
+	for _, name := range []string{"connection.jsonl", "session.jsonl", "event_webhook.jsonl", "session_webhook.jsonl", "sora.jsonl"} {
+		if len(w.file(name)) == 0 {
+			t.Errorf("%s has no lines", name)
+		}
+	}
+}
+
 // requireAbsent looks for secrets in every log file and on standard error.
 func (w *world) requireAbsent(secrets map[string]string) {
 	w.t.Helper()

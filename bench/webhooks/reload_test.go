@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -118,6 +119,27 @@ func TestReloadChangesThePasswordOfWebhooks(t *testing.T) {
 	}
 	c.Stop()
 	c.requireAbsent(map[string]string{"password of webhooks": basicPassword})
+}
+
+// A password within a URL is as secret as any.
+func TestPasswordsInURLsAreNeverLogged(t *testing.T) {
+	t.Parallel()
+	app := application(t, Options{User: "tsubame", Password: basicPassword})
+	secret := func(path string) string {
+		return strings.Replace(app.URL(path), "//", "//tsubame:"+basicPassword+"@", 1)
+	}
+	app.On("/other", Always(Status(500, "")))
+	app.On(auth, Always(Allow(nil)))
+	c := startChanging(t, willing(t), settings{"auth_webhook_url": secret(auth), "log_level": "debug"})
+	c.enter("room", bot.SendRecv)
+	c.reload(1, settings{"auth_webhook_url": secret("/other")})
+	c.requireRefused(c.peer("other", bot.SendRecv, nil), internal)
+	if r := app.Requests(""); len(r) != 2 || r[0].Password != basicPassword {
+		t.Errorf("%d requests came with the password", len(r))
+	}
+	c.line("auth_webhook_error.jsonl", having("req.channel_id", "other"))
+	c.Stop()
+	c.requireAbsent(map[string]string{"password in the URL": basicPassword})
 }
 
 // A configuration with anything wrong in it changes nothing.
