@@ -37,11 +37,11 @@ var webhookKeys = []key{
 
 // exporterKeys are for the statistics exporter.
 var exporterKeys = []key{
-	setting("stats_collector_url", "", httpURL, func(c *Config) *string { return &c.Exporter.URL }).holdsPassword(),
+	setting("stats_collector_url", "", httpURL, func(c *Config) *string { return &c.Exporter.URL }).holdsPassword().live(),
 	setting("stats_exporter_number", "5", integer(1, 100), func(c *Config) *int { return &c.Exporter.Number }),
-	setting("stats_exporter_tls_fullchain_file", "", file, func(c *Config) *string { return &c.Exporter.CertFile }).holds(certificateChain),
-	setting("stats_exporter_tls_privkey_file", "", file, func(c *Config) *string { return &c.Exporter.KeyFile }).holds(privateKey),
-	setting("stats_exporter_tls_verify_cacert_file", "", file, func(c *Config) *string { return &c.Exporter.CAFile }).holds(authorities),
+	setting("stats_exporter_tls_fullchain_file", "", file, func(c *Config) *string { return &c.Exporter.CertFile }).holds(certificateChain).live(),
+	setting("stats_exporter_tls_privkey_file", "", file, func(c *Config) *string { return &c.Exporter.KeyFile }).holds(privateKey).live(),
+	setting("stats_exporter_tls_verify_cacert_file", "", file, func(c *Config) *string { return &c.Exporter.CAFile }).holds(authorities).live(),
 }
 
 // joinKeys are for tokens.
