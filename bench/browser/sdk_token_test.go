@@ -84,6 +84,8 @@ func showing(token string) any { return map[string]any{"access_token": token} }
 
 // A client that the server has never heard of gets in with a good token, and does as its
 // claims say; with any other it is told what is wrong with it.
+//
+// Row AUTH-01.
 func TestSDKJoinsByToken(t *testing.T) {
 	besideChurn(t)
 	s := newTokenScene(t)

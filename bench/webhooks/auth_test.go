@@ -155,6 +155,9 @@ var everything = map[string]any{
 // What an application may do wrong leads to what is documented: the close reason for the
 // client, and a line for the operator. The application that one client waits for never
 // matters to another.
+//
+// Row HTTP-06.
+// Row AUTH-07.
 func TestEveryVerdictOfTheApplication(t *testing.T) {
 	t.Parallel()
 	app := willing(t)

@@ -69,6 +69,8 @@ func because(name string) func(map[string]any) bool {
 
 // Events that no longer fit into the queue are dropped, counted and logged. Calls are not
 // concerned.
+//
+// Row HTTP-08.
 func TestEventsBeyondTheQueueAreDropped(t *testing.T) {
 	t.Parallel()
 	app := willing(t)

@@ -32,6 +32,8 @@ func newKeys(t *testing.T, name string) *keys {
 }
 
 // Reaching an application, or not: how the connection is secured and who may ask.
+//
+// Row HTTP-06.
 func TestApplicationIsReachedOnlyAsConfigured(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newKeys(t, "ours"), newKeys(t, "theirs")
@@ -105,6 +107,8 @@ func (w *world) requireUnreachable(why string) {
 
 // Where nobody listens, where somebody listens who never takes a connection, and where TLS is
 // expected and not there.
+//
+// Row HTTP-06.
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -106,6 +106,8 @@ func (w *world) requireSessionLog(destroyed *Request) {
 
 // Nobody joins a session that the application could not be asked about. The next client asks
 // again.
+//
+// Row HTTP-06.
 func TestFailedSessionWebhookRefusesTheConnection(t *testing.T) {
 	t.Parallel()
 	app := willing(t)

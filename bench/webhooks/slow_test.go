@@ -36,6 +36,8 @@ func isSlow(r *Request) bool { return strings.HasPrefix(r.Text("channel_id"), "s
 // whether they may, then, with all workers of events stuck, for it to hear of them. Whoever
 // joins elsewhere waits for none of that. When the application has caught up, the events of
 // each channel are there, in order.
+//
+// Row HTTP-06.
 func TestSlowApplicationDelaysNobodyElse(t *testing.T) {
 	app := willing(t)
 	allow, listen := make(chan struct{}), make(chan struct{})

@@ -46,6 +46,8 @@ func bearer(t *testing.T, token string) *http.Client {
 
 // A token lets its bearer in without the application's being asked, by metadata or by the
 // Authorization header; who has none is a matter of the application.
+//
+// Row AUTH-03.
 func TestTokenSparesTheAuthWebhook(t *testing.T) {
 	t.Parallel()
 	app := willing(t)
