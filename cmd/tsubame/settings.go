@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"tsubame/configs"
 	"tsubame/signal/token"
@@ -18,11 +20,13 @@ type settingsSource struct {
 }
 
 func (s settingsSource) read() (*configs.Loaded, error) {
-	loaded, err := configs.Read(s.file, s.environ(), checkTokenKey)
-	if err == nil && s.dev {
-		loaded.Config.Server.Dev = true
+	environ := s.environ()
+	if s.dev {
+		const dev = "TSUBAME_DEV="
+		environ = slices.DeleteFunc(slices.Clone(environ), func(v string) bool { return strings.HasPrefix(v, dev) })
+		environ = append(environ, dev+"true")
 	}
-	return loaded, err
+	return configs.Read(s.file, environ, checkTokenKey)
 }
 
 func checkTokenKey(k configs.TokenKey) error {

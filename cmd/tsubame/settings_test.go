@@ -159,3 +159,16 @@ func TestVersionGoesToStandardOutput(t *testing.T) {
 		t.Errorf("exit code %d, %s%s", code, out.String(), errs.String())
 	}
 }
+
+// In development the server makes a key, so that a token may be asked for; the flag counts as the
+// key does, and goes before the environment.
+func TestInDevelopmentTokensMayBeRequiredWithoutKeys(t *testing.T) {
+	environ := func() []string { return []string{"TSUBAME_TOKEN_REQUIRED=true", "TSUBAME_DEV=false"} }
+	if _, err := (settingsSource{environ: environ}).read(); err == nil {
+		t.Error("taken without a key and without the flag")
+	}
+	loaded, err := settingsSource{environ: environ, dev: true}.read()
+	if err != nil || !loaded.Config.Server.Dev {
+		t.Errorf("%v with the flag", err)
+	}
+}
