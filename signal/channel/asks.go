@@ -32,6 +32,15 @@ func (p *Peer) authenticate(a session.Authenticate) {
 	})
 }
 
+// endAuthentication lets go of the question, answered or not: a session of hours has no use for its
+// context.
+func (p *Peer) endAuthentication() {
+	if p.cancel != nil {
+		p.cancel()
+		p.cancel = nil
+	}
+}
+
 // tellFailed tells the application of a session that ends without having been announced.
 func (p *Peer) tellFailed(end session.Close) {
 	if p.told {

@@ -49,7 +49,7 @@ type Peer struct {
 
 	// Of the goroutine only.
 	timer   *time.Timer
-	cancel  context.CancelFunc // of the authentication; nil: nobody was asked
+	cancel  context.CancelFunc // of the authentication under way; nil: none is
 	told    bool               // it has been announced, or the application has heard that it failed
 	due     time.Time          // what it is set to
 	conn    Conn
@@ -247,9 +247,7 @@ func (p *Peer) end() {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	if p.cancel != nil {
-		p.cancel()
-	}
+	p.endAuthentication()
 	p.mu.Lock()
 	p.over, p.queue, p.spare = true, nil, nil
 	p.mu.Unlock()
@@ -280,6 +278,12 @@ func (p *Peer) giveBack(q []session.Event) {
 }
 
 func (p *Peer) handle(events ...session.Event) {
+	for _, e := range events {
+		switch e.(type) {
+		case session.Authenticated, session.Denied:
+			p.endAuthentication()
+		}
+	}
 	p.actions = p.machine.Handle(p.actions, time.Now(), events...)
 	p.carryOut()
 }
@@ -319,7 +323,7 @@ func (p *Peer) do(action session.Action) {
 	case session.Authenticate:
 		p.authenticate(a)
 	case session.CancelAuthentication:
-		p.cancel()
+		p.endAuthentication()
 	case session.Report:
 		p.report(a.JSON)
 	case session.OpenMedia:
