@@ -131,6 +131,7 @@ func TestWhoComesAndGoesDoesNotAskWithoutEnd(t *testing.T) {
 		for _, done := range d.done {
 			done(channel.Verdict{Reason: "LATE"})
 		}
+		synctest.Wait() // who was refused is forgotten behind its close
 		if n := r.registry.Joining(); n != 0 {
 			t.Errorf("%d are joining in the end", n)
 		}

@@ -52,8 +52,8 @@ func TestFullDiskIsReportedOnceAMinuteAndLinesStayWhole(t *testing.T) {
 		fake.with(func() { fake.limited, fake.room = true, 45 }) // within the sixth line
 		taken := offer(j, Connection, 0, 10)
 		synctest.Wait()
-		if taken != 10 {
-			t.Errorf("%d lines are taken before anybody can know, want 10", taken)
+		if taken < 6 { // the sixth is the first that does not fit
+			t.Errorf("%d lines are taken before anybody can know", taken)
 		}
 		if got := fake.content("connection.jsonl"); len(got) != 45 {
 			t.Errorf("%d bytes are written, want 45", len(got))
@@ -94,10 +94,10 @@ func TestFullDiskIsReportedOnceAMinuteAndLinesStayWhole(t *testing.T) {
 		offer(j, Connection, 10, 5)
 		closeNow(t, j)
 		// What was in the queue when the disk filled up is kept, and the cut line goes on.
-		if n := wholeLines(t, fake.content("connection.jsonl")); n != 15 {
-			t.Errorf("%d lines, want 15", n)
+		if n := wholeLines(t, fake.content("connection.jsonl")); n != taken+5 {
+			t.Errorf("%d lines, want %d", n, taken+5)
 		}
-		if c := j.Counters(); c.Lost != refused || c.Written != 15 || c.Failures != 1 || c.Failing != 0 {
+		if c := j.Counters(); c.Lost != uint64(refused+10-taken) || c.Written != uint64(taken+5) || c.Failures != 1 || c.Failing != 0 {
 			t.Errorf("%+v", c)
 		}
 	})
