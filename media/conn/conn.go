@@ -178,7 +178,7 @@ func (c *Conn) SendDTLS(env *Env, datagram []byte) {
 	}
 	if env.Commit(f.Close(slot, copy(slot[f.head:], datagram)), to, mmsg.Control) {
 		c.tallies.dtlsOut.add(len(datagram))
-		c.relayedBy(&f)
+		c.relayedBy(&f, 1)
 	}
 }
 

@@ -85,7 +85,7 @@ func (w *compound) flush() {
 	if w.env.Commit(w.f.Close(w.slot, n), w.to, mmsg.Control) {
 		w.env.Count.RTCPOut.Inc()
 		w.c.tallies.rtcpSent(n, &kinds)
-		w.c.relayedBy(&w.f)
+		w.c.relayedBy(&w.f, 1)
 	}
 }
 

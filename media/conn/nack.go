@@ -175,5 +175,5 @@ func (c *Conn) sendAgain(env *Env, now mono.Time, s *subscriber, seq uint16, ref
 	}
 	n.RTXOut.Inc()
 	c.tallies.rtxOut++
-	c.relayedBy(&f)
+	c.relayedBy(&f, 1)
 }

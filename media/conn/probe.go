@@ -149,7 +149,7 @@ func (c *Conn) sendProbe(env *Env, now mono.Time) int {
 		c.tallies.unsent.add(size)
 		return size
 	}
-	c.relayedBy(&f)
+	c.relayedBy(&f, 1)
 	env.Count.ProbePackets.Inc()
 	env.Count.ProbeBytes.Add(uint64(size))
 	return size

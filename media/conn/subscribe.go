@@ -282,15 +282,10 @@ func (c *Conn) emit(env *Env, now mono.Time, s *subscriber, run []Packet, p *pac
 		}
 		sent, size, framed = sent+1, size+uint64(sealed), framed+uint64(n)
 	}
-	if f.head != 0 {
-		c.relayedOut += sent
-		if f.channel == 0 {
-			c.tallies.indications += sent
-		}
-		if !stream {
-			env.Count.TurnUDPOut.Add(sent)
-			env.Count.TurnUDPOutBytes.Add(framed)
-		}
+	c.relayedBy(&f, sent)
+	if f.head != 0 && !stream {
+		env.Count.TurnUDPOut.Add(sent)
+		env.Count.TurnUDPOutBytes.Add(framed)
 	}
 	env.Count.RTPOut.Add(sent)
 	env.Count.RTPOutBytes.Add(size)

@@ -97,15 +97,15 @@ func (c *Conn) undecrypted(datagram []byte) mono.Time {
 	return mono.Never
 }
 
-// relayedBy counts a datagram that was sent by a path with that frame, which may be none.
-func (c *Conn) relayedBy(f *Frame) {
-	switch {
-	case f.head == 0:
+// relayedBy counts n datagrams that were sent by a path with that frame, which may be none.
+func (c *Conn) relayedBy(f *Frame, n uint64) {
+	if f.head == 0 {
 		return
-	case f.channel == 0:
-		c.tallies.indications++
 	}
-	c.relayedOut++
+	c.relayedOut += n
+	if f.IsIndication() {
+		c.tallies.indications += n
+	}
 }
 
 // ended closes the stream of a track that the peer sends no more, and keeps what it has counted.

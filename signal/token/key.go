@@ -258,16 +258,6 @@ func decodeAny64(text string) ([]byte, error) {
 	return nil, errors.New("is not base64")
 }
 
-// DevKey makes a secret that lives as long as the process, called "dev", for trying things
-// out. Nobody can see it; one to be shown comes from NewKeyFiles.
-func DevKey() Key {
-	k, err := newSecret("dev", []byte(newSecretText()))
-	if err != nil {
-		panic("token: " + err.Error())
-	}
-	return k
-}
-
 // newSecretText makes 260 random bits, as text, so that every library takes it as it
 // stands.
 func newSecretText() string { return rand.Text() + rand.Text() }
